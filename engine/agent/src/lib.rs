@@ -1,0 +1,16 @@
+//! An AI agent, spoken or written: what it is told, what it remembers, what it may do.
+//!
+//! Read in this order: [`config`] (what an author writes) → [`history`] (what was said) →
+//! [`tools`] (what it may do) → [`llm`] (the seam to the models) → [`prompt`] (what a model is
+//! told first).
+
+pub mod config;
+pub mod history;
+pub mod llm;
+pub mod prompt;
+pub mod tools;
+
+pub use config::Config;
+pub use history::{Item, ToolCall};
+pub use llm::{Answer, Ask, Error, Llm, Models, Piece, Usage};
+pub use tools::{Took, Tool, Tools};

@@ -1,0 +1,1 @@
+//! The two laws of telephone sound, mu-law and A-law.

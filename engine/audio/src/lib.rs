@@ -1,0 +1,15 @@
+//! Sound as numbers: frames, laws, rates, voice detection, keys, files.
+//!
+//! Read in this order: [`frame`] (what sound is here) → [`g711`] and [`resample`] (to and from the
+//! wire) → [`vad`] (is somebody speaking) → [`playout`] (what is still to be heard) → [`wav`].
+//!
+//! Invariant: nothing here waits, reads a clock or opens a socket.
+
+pub mod frame;
+pub mod g711;
+pub mod playout;
+pub mod resample;
+pub mod vad;
+pub mod wav;
+
+pub use frame::{FRAME_MS, Frame, Rate};

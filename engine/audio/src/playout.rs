@@ -1,0 +1,1 @@
+//! What is still to be heard, and how much was.

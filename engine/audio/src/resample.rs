@@ -1,0 +1,1 @@
+//! From one rate to another, statefully and band-limited.

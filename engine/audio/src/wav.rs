@@ -1,0 +1,1 @@
+//! Sound files: RIFF WAVE, read and written.

@@ -1,0 +1,15 @@
+//! Who takes a call that a carrier brings.
+
+use async_trait::async_trait;
+
+use crate::leg::Leg;
+
+/// Takes calls. Implemented by the runtime, called by channels.
+#[async_trait]
+pub trait Switchboard: Send + Sync {
+    /// Whether a dialed number has a flow for calls.
+    fn answers(&self, to: &str) -> bool;
+
+    /// Hosts the call until it is over.
+    async fn arrive(&self, leg: Leg);
+}

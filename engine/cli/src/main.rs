@@ -1,0 +1,2 @@
+//! The binary `voxflow`.
+fn main() {}

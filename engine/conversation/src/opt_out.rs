@@ -1,0 +1,1 @@
+//! The words by which a peer leaves and returns: STOP, START, HELP.

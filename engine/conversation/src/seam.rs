@@ -1,0 +1,84 @@
+//! Who brings texts in and who takes them out: the two seams to the channels.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::message::{Message, Outgoing, Receipt};
+
+/// Takes what channels read. Implemented by the runtime, called by channels.
+#[async_trait]
+pub trait Inbox: Send + Sync {
+    /// Whether a number or address of ours answers texts, and for whom.
+    fn answers(&self, channel: &str, ours: &str) -> bool;
+
+    /// Stores a message durably, once. When it returns, the carrier may be told that we have it.
+    async fn receive(&self, message: Message) -> Result<Accepted, Busy>;
+
+    /// Stores how far a text of ours came.
+    async fn receipt(&self, receipt: Receipt) -> Result<(), Busy>;
+}
+
+/// What became of a message at the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is stored and will be answered.
+    New,
+    /// We had it already; nothing happened.
+    Again,
+}
+
+/// It could not be stored now; the carrier should bring it again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the message could not be stored: {0}")]
+pub struct Busy(pub String);
+
+/// Gives texts to one carrier. Implemented by channels, called by the outbox.
+#[async_trait]
+pub trait Messenger: Send + Sync {
+    /// The channel's file name.
+    fn channel(&self) -> &'static str;
+
+    /// Sends one text.
+    async fn send(&self, text: &Outgoing) -> Result<Sent, Refusal>;
+}
+
+/// The carrier has the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The carrier's id, by which receipts name it.
+    pub carrier_id: String,
+}
+
+/// Why a text did not leave, in the terms of whoever must decide what to do next.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It certainly did not leave; trying again may help, not before `after`.
+    #[error("not now: {why}")]
+    Later {
+        /// In words.
+        why: String,
+        /// What the carrier asked for.
+        after: Option<Duration>,
+    },
+    /// It did not leave and never will.
+    #[error("refused ({code}): {why}")]
+    Never {
+        /// The carrier's code.
+        code: String,
+        /// In words.
+        why: String,
+    },
+    /// The peer does not want texts from us.
+    #[error("the peer has opted out ({code})")]
+    OptedOut {
+        /// The carrier's code.
+        code: String,
+    },
+    /// It may or may not have left: the answer was lost.
+    #[error("unknown whether it was sent: {why}")]
+    Unknown {
+        /// In words.
+        why: String,
+    },
+}

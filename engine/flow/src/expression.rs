@@ -1,0 +1,1 @@
+//! Expressions: Rhai, compiled once when a flow is linked, deterministic and limited.

@@ -1,0 +1,24 @@
+//! The flow language: what a flow is, how it is linked, and how it advances.
+//!
+//! Read in this order: [`document`] (the JSON as written) → [`link`] (a [`Flow`], or every
+//! [`Diagnostic`]) → [`run`] (an event in, commands out). [`action`] is what a step of a flow must
+//! be able to do; [`event`] is the vocabulary that it shares with the world.
+//!
+//! Invariant: nothing here waits, reads a clock, opens a socket or draws a random number.
+
+pub mod action;
+pub mod diagnostic;
+pub mod document;
+pub mod event;
+pub mod expression;
+pub mod link;
+pub mod run;
+pub mod text;
+
+pub use action::{Action, Catalog, Cx, Needs, Spec, Step, Target, Tool, Wait};
+pub use diagnostic::{Diagnostic, Severity};
+pub use document::Document;
+pub use event::{Command, Deed, Destination, Event, HangupCause, Key, Medium, Outcome, Vars};
+pub use link::{Flow, Linking, link};
+pub use run::{Activeflow, Advance, Taken};
+pub use text::Text;

@@ -1,0 +1,1 @@
+//! ElevenLabs: streaming voices over one socket, a context for each turn.

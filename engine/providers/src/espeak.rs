@@ -1,0 +1,1 @@
+//! espeak-ng: a voice on this machine, without a key.

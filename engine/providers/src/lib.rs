@@ -1,0 +1,11 @@
+//! Speech and language vendors, one file each.
+//!
+//! Read in this order: [`wire`] (what they share) → any vendor.
+
+pub mod deepgram;
+pub mod elevenlabs;
+pub mod espeak;
+pub mod openai;
+pub mod pocketsphinx;
+pub mod scripted;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! OpenAI: language models by chat completions (any compatible server), and voices by speech.

@@ -1,0 +1,1 @@
+//! pocketsphinx: a recognizer on this machine, by grammar, without a key.

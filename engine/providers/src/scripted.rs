@@ -1,0 +1,1 @@
+//! A model without a model: phrases and replies from a file of rules.

@@ -1,0 +1,73 @@
+//! Jobs between processes: wake-ups that say which thread or session has work. The store holds
+//! the truth; a job that is lost is found again by the runtime's sweep, one that comes twice finds
+//! nothing to do.
+//!
+//! Read in this order: this file (the seam) → [`embedded`] (one process) → [`rabbit`] (many).
+
+pub mod embedded;
+pub mod rabbit;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+/// A wake-up. It carries no state, so a stale or doubled one is harmless.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// What kind of work: `thread`, `reply`, `outbox`, `run`.
+    pub kind: String,
+    /// The row that has work. Jobs of one id may be delivered at once to two workers; the store's
+    /// fence lets one of them write.
+    pub id: String,
+    /// W3C `traceparent` of what caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+}
+
+/// Carries jobs from process to process.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Hands a job over; it is safe with the queue when this returns.
+    async fn publish(&self, job: Job) -> Result<(), Error>;
+
+    /// Takes part in the work. Dropping the jobs ends it; those not acknowledged are given to
+    /// somebody else.
+    async fn subscribe(&self) -> Result<Jobs, Error>;
+
+    /// Whether jobs can be published and taken at this moment, for `/readyz`.
+    async fn ready(&self) -> Result<(), Error>;
+}
+
+/// Jobs as they come. Ends when the queue is closed for good.
+pub struct Jobs(pub mpsc::Receiver<Delivery>);
+
+/// A job in our hands. Dropped without [`Delivery::done`], it is delivered again.
+pub struct Delivery {
+    /// The job.
+    pub job: Job,
+    done: oneshot::Sender<()>,
+}
+
+impl Delivery {
+    /// A delivery, and what resolves when it is done (or fails when it was dropped).
+    pub fn new(job: Job) -> (Self, oneshot::Receiver<()>) {
+        let (done, acknowledged) = oneshot::channel();
+        (Self { job, done }, acknowledged)
+    }
+
+    /// The work is committed: acknowledge.
+    pub fn done(self) {
+        // A queue that is gone delivers again, and the work finds itself done.
+        let _ = self.done.send(());
+    }
+}
+
+/// Why a job could not be handed over.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the queue {queue} cannot take part: {why}")]
+pub struct Error {
+    /// Which queue, without its password.
+    pub queue: String,
+    /// In words.
+    pub why: String,
+}

@@ -1,0 +1,34 @@
+//! Which flows a number of ours has.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use conversation::{Address, Tenant};
+use flow::Flow;
+use store::FlowRow;
+
+/// A number of ours.
+#[derive(Clone)]
+pub struct Number {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The number.
+    pub number: Address,
+    /// What a call runs.
+    pub call_flow: Option<(FlowRow, Arc<Flow>)>,
+    /// What a text runs.
+    pub message_flow: Option<(FlowRow, Arc<Flow>)>,
+    /// Seconds of silence after which an AI session of a thread is over.
+    pub idle_s: Option<i64>,
+}
+
+/// All of our numbers.
+#[derive(Clone, Default)]
+pub struct Numbers(pub HashMap<String, Number>);
+
+impl Numbers {
+    /// The number, if it is ours.
+    pub fn get(&self, number: &str) -> Option<&Number> {
+        self.0.get(number)
+    }
+}

@@ -1,0 +1,1 @@
+//! Texts leave: claimed, sent once, their end told to the run that waits.

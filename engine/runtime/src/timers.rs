@@ -1,0 +1,1 @@
+//! Time passes: timers that are due become jobs.

@@ -1,0 +1,1 @@
+//! A job is worked: read, advance, commit, acknowledge.

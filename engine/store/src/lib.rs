@@ -1,0 +1,141 @@
+//! What must survive: flows, runs, threads, messages, sessions, the outbox, timers, calls.
+//!
+//! One seam, [`Store`], and one way to write: [`Store::commit`] takes any number of [`Write`]s and
+//! does all or none. Rows that are advanced carry a `seq`; a write names the one it has seen and
+//! fails with [`Error::Conflict`] when somebody else was faster. That fence, not a lock, is what
+//! keeps two workers from acting on one thread.
+//!
+//! Read in this order: [`row`] (what is kept) → this file (the seam) → [`sqlite`] (the default)
+//! → [`postgres`] (many processes).
+
+pub mod postgres;
+pub mod row;
+pub mod sqlite;
+
+use async_trait::async_trait;
+use conversation::{Receipt, Status};
+use flow::Taken;
+use jiff::Timestamp;
+
+pub use row::{
+    CallRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow,
+};
+
+/// One change.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// A version of a flow; one that is there already stays.
+    Flow(FlowRow),
+    /// A text from a peer, claimed by its `claim`: [`Error::Duplicate`] when we have it. The store
+    /// sets its `n`, and makes the thread when there is none.
+    Receive(MessageRow, Peering),
+    /// A run, new when `seq` is 0. Conflict unless the stored one has this `seq`; stored with one more.
+    Run(RunRow),
+    /// Actions that a run left, added to its history.
+    Taken {
+        /// The run.
+        run: String,
+        /// In order.
+        taken: Vec<Taken>,
+    },
+    /// A thread, with the same rule as runs.
+    Thread(ThreadRow),
+    /// An AI session, with the same rule; new when `seq` is 0.
+    Session(SessionRow),
+    /// An effect to send; one with the same key stays as it is.
+    Outbox(OutboxRow),
+    /// An effect was tried: its new state. Conflict unless it is claimed by us.
+    Tried(OutboxRow),
+    /// A timer, set anew when its `id` exists.
+    Timer(TimerRow),
+    /// A timer is not wanted any more.
+    Forget {
+        /// The timer's id.
+        id: String,
+    },
+    /// A call, new or changed.
+    Call(CallRow),
+    /// A line of a run's transcript, added.
+    Line(Line),
+    /// A peer left (`true`) or returned (`false`).
+    OptOut(Peering, bool),
+}
+
+/// Remembers.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// All of it, or nothing.
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error>;
+
+    /// A version of a flow.
+    async fn flow(&self, id: &str) -> Result<Option<FlowRow>, Error>;
+    /// A run.
+    async fn run(&self, id: &str) -> Result<Option<RunRow>, Error>;
+    /// The newest runs, at most `limit`, older than `before`.
+    async fn runs(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<RunRow>, Error>;
+    /// What a run has done.
+    async fn taken(&self, run: &str) -> Result<Vec<Taken>, Error>;
+    /// What was said in a run.
+    async fn transcript(&self, run: &str) -> Result<Vec<Line>, Error>;
+
+    /// A thread by id.
+    async fn thread(&self, id: &str) -> Result<Option<ThreadRow>, Error>;
+    /// Texts of a thread with `n` above this, oldest first, both directions.
+    async fn messages(
+        &self,
+        thread: &str,
+        above: i64,
+        limit: u32,
+    ) -> Result<Vec<MessageRow>, Error>;
+    /// Threads with texts that nobody has handled, received before this: what the sweep wakes.
+    async fn unhandled(&self, before: Timestamp, limit: u32) -> Result<Vec<String>, Error>;
+    /// The AI session of a thread that is not over.
+    async fn session(&self, thread: &str) -> Result<Option<SessionRow>, Error>;
+    /// Whether a peer has left.
+    async fn opted_out(&self, peering: &Peering) -> Result<bool, Error>;
+
+    /// Timers that are due, claimed for `hold` seconds so that another process does not fire them
+    /// too; firing deletes them with [`Write::Forget`].
+    async fn due(&self, now: Timestamp, hold: u32, limit: u32) -> Result<Vec<TimerRow>, Error>;
+    /// When the next timer is due.
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
+    /// Effects that may be sent now, claimed by `worker` for `hold` seconds, oldest first and at
+    /// most one per thread.
+    async fn claim_outbox(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        hold: u32,
+        limit: u32,
+    ) -> Result<Vec<OutboxRow>, Error>;
+    /// An effect by key.
+    async fn outbox(&self, key: &str) -> Result<Option<OutboxRow>, Error>;
+    /// A carrier's receipt: moves the text's status forward, never back. The text's key, or `None`
+    /// when nobody knows the carrier's id.
+    async fn receipt(&self, receipt: &Receipt) -> Result<Option<(String, Status)>, Error>;
+
+    /// A call by id.
+    async fn call(&self, id: &str) -> Result<Option<CallRow>, Error>;
+    /// The newest calls, at most `limit`.
+    async fn calls(&self, limit: u32) -> Result<Vec<CallRow>, Error>;
+
+    /// Whether the database answers, for `/readyz`.
+    async fn ready(&self) -> Result<(), Error>;
+}
+
+/// Why the store could not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Somebody else was faster: read again.
+    #[error("{what} was changed by somebody else")]
+    Conflict {
+        /// Which row.
+        what: String,
+    },
+    /// We have this message already.
+    #[error("the message was received before")]
+    Duplicate,
+    /// The database does not answer, or not as it should.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+}

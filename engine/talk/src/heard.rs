@@ -1,0 +1,1 @@
+//! What the caller heard of a reply.

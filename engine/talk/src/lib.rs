@@ -1,0 +1,22 @@
+//! `ai_talk` on a call: holds a spoken conversation with a caller.
+//!
+//! Read in this order: [`turn`] (whose turn it is, pure) → [`sentence`] (what can be spoken
+//! already, pure) → [`heard`] (what the caller heard of it, pure) → [`stt`] and [`tts`] (the seams
+//! to the vendors) → [`sound`] (what a leg gives and takes) → [`session`] (the one task that owns the conversation).
+//!
+//! Invariant: what a vendor returns carries the id of its turn, and what belongs to an older turn
+//! is dropped in one place.
+
+pub mod heard;
+pub mod sentence;
+pub mod session;
+pub mod sound;
+pub mod stt;
+pub mod tts;
+pub mod turn;
+
+pub use session::{Ended, How, Note, Talk, Vendors};
+pub use sound::{Inbound, Outbound};
+pub use stt::{Hear, Listening, Stt, Want, Words};
+pub use tts::{Say, Speaking, Spoken, Tts, Voice};
+pub use turn::TurnId;

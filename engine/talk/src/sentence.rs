@@ -1,0 +1,1 @@
+//! Cuts a stream of words into pieces that can be spoken already.

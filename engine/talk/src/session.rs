@@ -1,0 +1,112 @@
+//! The one task that owns a spoken conversation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::{Config, Error, Item, Models, Tools};
+use audio::Rate;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::sound::{Inbound, Outbound};
+use crate::stt::Stt;
+use crate::tts::Tts;
+
+/// Finds the vendors for an agent, each list in order of preference.
+pub trait Vendors: Models {
+    /// Recognizers.
+    ///
+    /// # Errors
+    /// The vendor is unknown, or has no key.
+    fn stt(&self, config: &Config) -> Result<Vec<Arc<dyn Stt>>, Error>;
+
+    /// Voices.
+    ///
+    /// # Errors
+    /// The vendor is unknown, or has no key.
+    fn tts(&self, config: &Config) -> Result<Vec<Arc<dyn Tts>>, Error>;
+}
+
+/// A conversation to hold.
+pub struct Talk {
+    /// The session's id: run and action.
+    pub id: String,
+    /// The agent.
+    pub config: Arc<Config>,
+    /// What was said before, when a conversation is taken up again.
+    pub history: Vec<Item>,
+    /// What the model may do.
+    pub tools: Arc<dyn Tools>,
+    /// Who recognizes, thinks and speaks.
+    pub vendors: Arc<dyn Vendors>,
+    /// The leg's rate.
+    pub rate: Rate,
+    /// The longest it may last.
+    pub duration: Duration,
+    /// Hears what is worth remembering, as it happens.
+    pub notes: mpsc::UnboundedSender<Note>,
+}
+
+/// What is worth remembering of a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// The caller's turn, as it was taken.
+    Caller(String),
+    /// What the caller heard of the agent's turn.
+    Agent(String),
+    /// A tool was taken.
+    Tool {
+        /// Its name.
+        name: String,
+        /// What it was given.
+        arguments: String,
+        /// What it answered.
+        result: String,
+    },
+    /// The caller spoke over the agent, who stopped; milliseconds from voice to the cut.
+    BargeIn(u64),
+    /// A vendor failed.
+    Trouble(String),
+    /// The agent waits for the caller (`listening`), thinks (`thinking`) or speaks (`speaking`).
+    State(&'static str),
+}
+
+/// How a conversation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// In which way.
+    pub how: How,
+    /// All that was said, as far as it was heard.
+    pub history: Vec<Item>,
+}
+
+/// In which way a conversation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum How {
+    /// A tool ended it; the goodbye was spoken.
+    Tool {
+        /// `{"type", "option"}` of the action to run first.
+        then: Option<Value>,
+        /// Whether the whole run ends.
+        stop: bool,
+    },
+    /// The caller stayed silent.
+    NoInput,
+    /// The longest duration is over.
+    Timeout,
+    /// The caller is gone.
+    Gone,
+    /// The vendors failed; an apology was spoken if a voice was left.
+    Failed(String),
+}
+
+/// Holds the conversation until it ends. `inbound` and `outbound` are the leg's; both stay usable
+/// afterwards.
+pub async fn hold(
+    talk: Talk,
+    inbound: &mut mpsc::Receiver<Inbound>,
+    outbound: &mpsc::Sender<Outbound>,
+) -> Ended {
+    let _ = (talk, inbound, outbound);
+    unimplemented!("seam")
+}
