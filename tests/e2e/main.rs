@@ -1,1 +1,1 @@
-//! e2e
+//! End to end: filled room by room.

@@ -1,1 +1,1 @@
-//! rig
+//! voxflow itself, as processes.
