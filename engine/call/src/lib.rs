@@ -1,10 +1,15 @@
 //! One live phone call: carries out the commands of its run, reports what happens.
 //!
 //! Read in this order: [`leg`] (one party's sound and control) → [`switchboard`] (who takes a
-//! call) → [`player`] (says and plays) → [`session`] (the one task that owns the call).
+//! call) → [`session`] (the one task that owns the call) → `deeds` (what it can be told to do) →
+//! `converse` (an AI conversation) → `player` (paces sound to the leg).
+//!
+//! Invariant: whatever a call does, it listens to its leg; a caller who is gone ends everything.
 
+mod converse;
+mod deeds;
 pub mod leg;
-pub mod player;
+mod player;
 pub mod session;
 pub mod switchboard;
 

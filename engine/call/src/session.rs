@@ -1,14 +1,23 @@
 //! The one task that owns a call: commands in, events out.
+//!
+//! Commands are carried out one after the other. Whatever runs, the leg is listened to: keys that
+//! are typed ahead are kept, and when the caller is gone nothing else matters.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent::{Item, Tools};
 use async_trait::async_trait;
-use flow::{Command, Event};
-use talk::{Note, Vendors};
+use flow::{Command, Deed, Event, HangupCause, Key, Vars};
+use serde_json::Value;
+use talk::{Inbound, Note, Outbound, Vendors};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
-use crate::leg::Leg;
+use crate::deeds;
+use crate::leg::{Arrival, Control, Leg};
 
 /// A command of the run, and what a conversation needs beside it.
 pub struct Order {
@@ -41,15 +50,264 @@ pub trait Library: Send + Sync {
     async fn fetch(&self, source: &str) -> Result<Vec<u8>, String>;
 }
 
-/// Lives the call until the leg is gone, or `orders` is closed (then the leg is hung up).
+/// Keys that a caller may type ahead.
+const AHEAD: usize = 32;
+
+/// How long a leg may take to be gone after it was hung up.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long a deed may take to end after it was stopped.
+const STOPPING: Duration = Duration::from_secs(2);
+
+/// The first mark of a call's own; talks count theirs from below. Stays below 2^53, the largest
+/// whole number that a browser can hold.
+const FIRST_MARK: u64 = 1 << 40;
+
+/// The caller's side is gone.
+pub(crate) struct Gone;
+
+/// How a deed ended, in the terms of [`Event::Done`].
+#[derive(Debug, Default)]
+pub(crate) struct Finish {
+    pub(crate) exit: &'static str,
+    pub(crate) values: Vars,
+    pub(crate) why: String,
+    pub(crate) then: Option<Value>,
+    /// Whether the whole run ends.
+    pub(crate) stop: bool,
+}
+
+impl Finish {
+    /// An end without values.
+    pub(crate) fn exit(exit: &'static str, why: impl Into<String>) -> Self {
+        Self { exit, why: why.into(), ..Self::default() }
+    }
+
+    /// All went well.
+    pub(crate) fn done() -> Self {
+        Self::exit("done", "")
+    }
+
+    /// Something broke.
+    pub(crate) fn failed(why: impl Into<String>) -> Self {
+        Self::exit("failed", why)
+    }
+
+    /// With the keys that were pressed.
+    pub(crate) fn digits(mut self, digits: impl Into<String>) -> Self {
+        self.values.insert("digits".into(), Value::String(digits.into()));
+        self
+    }
+}
+
+/// A leg, and what the task remembers of it.
+pub(crate) struct Line {
+    pub(crate) arrival: Arrival,
+    pub(crate) rate: audio::Rate,
+    pub(crate) inbound: mpsc::Receiver<Inbound>,
+    pub(crate) outbound: mpsc::Sender<Outbound>,
+    pub(crate) control: Arc<dyn Control>,
+    pub(crate) vendors: Arc<dyn Vendors>,
+    pub(crate) library: Arc<dyn Library>,
+    pub(crate) reports: mpsc::UnboundedSender<Report>,
+    /// Keys that nobody has asked for yet.
+    pub(crate) keys: VecDeque<char>,
+    /// The key that interrupted a text: the first of the digits, if they are asked for next.
+    pub(crate) interrupting: Option<char>,
+    marks: u64,
+}
+
+impl Line {
+    /// The next thing from the leg that a deed may care for; keys go to `keys` first.
+    pub(crate) async fn hear(&mut self) -> Result<Inbound, Gone> {
+        match self.inbound.recv().await {
+            None | Some(Inbound::Gone) => Err(Gone),
+            Some(Inbound::Digit(key)) => {
+                if self.keys.len() < AHEAD {
+                    self.keys.push_back(key);
+                }
+                Ok(Inbound::Digit(key))
+            }
+            Some(heard) => Ok(heard),
+        }
+    }
+
+    /// Gives sound or a mark to the leg.
+    pub(crate) async fn give(&self, sound: Outbound) -> Result<(), Gone> {
+        self.outbound.send(sound).await.map_err(|_| Gone)
+    }
+
+    /// A mark that was not used before on this call.
+    pub(crate) fn mark(&mut self) -> u64 {
+        self.marks += 1;
+        FIRST_MARK + self.marks
+    }
+
+    /// Does something with the leg while listening to it.
+    pub(crate) async fn control<T>(&mut self, deed: impl Future<Output = T>) -> Result<T, Gone> {
+        tokio::pin!(deed);
+        loop {
+            tokio::select! {
+                biased;
+                end = &mut deed => return Ok(end),
+                heard = self.hear() => { heard?; }
+            }
+        }
+    }
+
+    pub(crate) fn report(&self, report: Report) {
+        // Nobody listens only when the run's owner is gone, and then the orders end too.
+        let _ = self.reports.send(report);
+    }
+}
+
+/// Lives the call until the leg is gone, or `orders` is closed (then the leg is hung up). Either
+/// way the last report is [`Event::HungUp`].
+///
+/// [`Deed::StopService`] is not queued: it ends the deed that runs, which reports `done`, and a
+/// conversation keeps its history.
 pub async fn live(
     leg: Leg,
     vendors: Arc<dyn Vendors>,
     library: Arc<dyn Library>,
-    orders: mpsc::Receiver<Order>,
+    mut orders: mpsc::Receiver<Order>,
     reports: mpsc::UnboundedSender<Report>,
 ) {
-    let _ = (leg, vendors, library, orders, reports);
-    let _: Option<Event> = None;
-    unimplemented!("seam")
+    let mut line = Line {
+        arrival: leg.arrival,
+        rate: leg.rate,
+        inbound: leg.inbound,
+        outbound: leg.outbound,
+        control: leg.control,
+        vendors,
+        library,
+        reports,
+        keys: VecDeque::new(),
+        interrupting: None,
+        marks: 0,
+    };
+    let cause = lived(&mut line, &mut orders).await;
+    line.report(Report::Event(Event::HungUp { cause }));
+}
+
+/// Until the call is over; why it is.
+async fn lived(line: &mut Line, orders: &mut mpsc::Receiver<Order>) -> HangupCause {
+    let mut waiting = VecDeque::new();
+    loop {
+        let next = match waiting.pop_front() {
+            Some(order) => Some(order),
+            None => match idle(line, orders).await {
+                Ok(next) => next,
+                Err(Gone) => return HangupCause::Normal,
+            },
+        };
+        let Some(order) = next else { return hang_up(line, HangupCause::Normal).await };
+        let key = order.command.key.clone();
+        match order.command.deed {
+            // With nothing running there is nothing to stop.
+            Deed::StopService => done(line, key, Finish::done()),
+            Deed::Hangup { cause } => {
+                let cause = hang_up(line, cause).await;
+                done(line, key, Finish::done());
+                return cause;
+            }
+            _ => match attend(line, order, orders, &mut waiting).await {
+                Ok(finish) => done(line, key, finish),
+                Err(Gone) => return HangupCause::Normal,
+            },
+        }
+    }
+}
+
+/// Between deeds: listens, so that nothing backs up, until an order comes. `None` = no more come.
+async fn idle(line: &mut Line, orders: &mut mpsc::Receiver<Order>) -> Result<Option<Order>, Gone> {
+    loop {
+        tokio::select! {
+            biased;
+            heard = line.hear() => { heard?; }
+            order = orders.recv() => return Ok(order),
+        }
+    }
+}
+
+/// Carries out one order while taking in the next ones.
+async fn attend(
+    line: &mut Line,
+    order: Order,
+    orders: &mut mpsc::Receiver<Order>,
+    waiting: &mut VecDeque<Order>,
+) -> Result<Finish, Gone> {
+    let stop = CancellationToken::new();
+    let outbound = line.outbound.clone();
+    let reports = line.reports.clone();
+    let (mut open, mut until) = (true, None);
+    let stopped = {
+        let deed = deeds::carry_out(line, order, &stop);
+        tokio::pin!(deed);
+        loop {
+            tokio::select! {
+                biased;
+                end = &mut deed => {
+                    if !stop.is_cancelled() {
+                        return end;
+                    }
+                    break end;
+                }
+                next = orders.recv(), if open => match next {
+                    Some(order) if matches!(order.command.deed, Deed::StopService) => {
+                        let _ = reports.send(Report::Event(event(order.command.key, Finish::done())));
+                        stop.cancel();
+                        until.get_or_insert(Instant::now() + STOPPING);
+                    }
+                    Some(order) => waiting.push_back(order),
+                    None => {
+                        open = false;
+                        stop.cancel();
+                        until.get_or_insert(Instant::now() + STOPPING);
+                    }
+                },
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
+                    tracing::warn!("a deed did not stop in time and was dropped");
+                    break Ok(Finish::done());
+                }
+            }
+        }
+    };
+    // What is not heard yet belongs to the deed that was stopped.
+    let _ = outbound.send(Outbound::Clear).await;
+    stopped.map(|finish| Finish { why: "stopped from outside".into(), ..finish })
+}
+
+/// Hangs up once what was said is heard, and waits until the leg is gone, both for a while only.
+async fn hang_up(line: &mut Line, cause: HangupCause) -> HangupCause {
+    let mark = line.mark();
+    let _ = timeout(FAREWELL, async {
+        line.give(Outbound::Mark(mark)).await?;
+        while line.hear().await? != Inbound::Mark(mark) {}
+        Ok::<(), Gone>(())
+    })
+    .await;
+    let control = Arc::clone(&line.control);
+    match line.control(control.hangup(cause)).await {
+        Ok(Ok(())) => {
+            let _ = timeout(FAREWELL, async { while line.hear().await.is_ok() {} }).await;
+        }
+        Ok(Err(why)) => tracing::warn!(call = line.arrival.carrier_id, why, "hanging up failed"),
+        Err(Gone) => {}
+    }
+    cause
+}
+
+fn event(key: Key, finish: Finish) -> Event {
+    let Finish { exit, values, why, then, .. } = finish;
+    Event::Done { key, exit: exit.into(), values, why, then }
+}
+
+fn done(line: &Line, key: Key, finish: Finish) {
+    let stop = finish.stop;
+    line.report(Report::Event(event(key, finish)));
+    if stop {
+        let why = "the agent ended the flow".to_owned();
+        line.report(Report::Event(Event::Stopped { why }));
+    }
 }

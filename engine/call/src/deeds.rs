@@ -1,0 +1,311 @@
+//! What a call can be told to do: each deed to its end, in the exits that its action declares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::Config;
+use flow::{Deed, Destination};
+use talk::{Inbound, Outbound, Say, Speaking, Spoken, TurnId, Voice};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::converse;
+use crate::leg::{Dial, Dialled};
+use crate::player::Player;
+use crate::session::{Finish, Gone, Line, Order};
+
+/// How long a voice may take to open, and to give more sound; then the next one is tried.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long after its expected end a sound's mark is waited for.
+const MARK: Duration = Duration::from_secs(5);
+
+/// How much sound is kept before a voice is made to wait.
+const BACKLOG: Duration = Duration::from_secs(5);
+
+/// Carries out one deed, or ends it early when `stop` says so.
+pub(crate) async fn carry_out(
+    line: &mut Line,
+    order: Order,
+    stop: &CancellationToken,
+) -> Result<Finish, Gone> {
+    if let Deed::Talk { .. } = order.command.deed {
+        // It is told of the stop, so that its history is kept.
+        return converse::hold(line, order, stop).await;
+    }
+    tokio::select! {
+        biased;
+        end = simple(line, order.command.deed) => end,
+        () = stop.cancelled() => Ok(Finish::done()),
+    }
+}
+
+/// The deeds that may simply be dropped.
+async fn simple(line: &mut Line, deed: Deed) -> Result<Finish, Gone> {
+    let interrupting = line.interrupting.take();
+    match deed {
+        Deed::Answer => answer(line).await,
+        Deed::Say { text, language, tts_type, voice_id, stop_on_digit } => {
+            let config = Config {
+                tts_type: tts_type.unwrap_or_default(),
+                tts_voice_id: voice_id.unwrap_or_default(),
+                ..Config::default()
+            };
+            let until = if stop_on_digit { Until::Digit } else { Until::Over };
+            say(line, &text, &config, &language.unwrap_or_default(), until).await
+        }
+        Deed::Play { sources } => play(line, &sources).await,
+        Deed::ReceiveDigits { max_digits, finish_on, timeout_ms, between_ms } => {
+            if let Some(key) = interrupting {
+                line.keys.push_front(key);
+            }
+            let first = Duration::from_millis(timeout_ms);
+            let between = if between_ms == 0 { first } else { Duration::from_millis(between_ms) };
+            receive_digits(line, max_digits as usize, &finish_on, first, between).await
+        }
+        Deed::Connect { destinations, source, ring_s } => {
+            connect(line, destinations, source, Duration::from_secs(ring_s)).await
+        }
+        Deed::Talk { .. } | Deed::Hangup { .. } | Deed::StopService | Deed::SendMessage { .. } => {
+            Ok(Finish::failed("a call cannot do this here"))
+        }
+    }
+}
+
+async fn answer(line: &mut Line) -> Result<Finish, Gone> {
+    let control = Arc::clone(&line.control);
+    Ok(match line.control(control.answer()).await? {
+        Ok(()) => Finish::done(),
+        Err(why) => Finish::failed(why),
+    })
+}
+
+async fn connect(
+    line: &mut Line,
+    destinations: Vec<Destination>,
+    source: Option<Destination>,
+    ring: Duration,
+) -> Result<Finish, Gone> {
+    let control = Arc::clone(&line.control);
+    let dial = Dial { destinations, source, ring };
+    Ok(match line.control(control.connect(dial)).await? {
+        Ok(Dialled::AnsweredAndDone) => Finish::done(),
+        Ok(Dialled::Busy) => Finish::exit("busy", "the line was taken"),
+        Ok(Dialled::NoAnswer) => Finish::exit("no_answer", "nobody picked up"),
+        Ok(Dialled::Rejected) => Finish::exit("rejected", "the call was refused"),
+        Ok(Dialled::Failed) => Finish::failed("it could not be dialed"),
+        Err(why) => Finish::failed(why),
+    })
+}
+
+async fn receive_digits(
+    line: &mut Line,
+    most: usize,
+    finish_on: &str,
+    first: Duration,
+    between: Duration,
+) -> Result<Finish, Gone> {
+    let mut digits = String::new();
+    let mut until = Instant::now() + first;
+    loop {
+        while let Some(key) = line.keys.pop_front() {
+            if finish_on.contains(key) {
+                return Ok(Finish::exit("done", format!("`{key}` was pressed")).digits(digits));
+            }
+            digits.push(key);
+            // Keys are one byte each.
+            if most > 0 && digits.len() >= most {
+                return Ok(Finish::exit("done", format!("{most} keys were pressed")).digits(digits));
+            }
+            until = Instant::now() + between;
+        }
+        tokio::select! {
+            biased;
+            heard = line.hear() => { heard?; }
+            () = sleep_until(until) if digits.is_empty() => {
+                return Ok(Finish::exit("no_input", "no key was pressed").digits(""));
+            }
+            () = sleep_until(until) => {
+                return Ok(Finish::exit("done", "no more keys came").digits(digits));
+            }
+        }
+    }
+}
+
+/// What ends sound early.
+#[derive(Clone, Copy, PartialEq)]
+enum Until {
+    Over,
+    Digit,
+}
+
+/// How the playing of sound ended.
+enum Played {
+    /// It was heard.
+    Over,
+    /// The key interrupted it.
+    Digit(char),
+    /// The voice broke; whether something of it was heard already.
+    Broken { why: String, heard: bool },
+}
+
+async fn say(
+    line: &mut Line,
+    text: &str,
+    config: &Config,
+    language: &str,
+    until: Until,
+) -> Result<Finish, Gone> {
+    if text.trim().is_empty() {
+        return Ok(Finish::exit("done", "there was nothing to say"));
+    }
+    let voices = match line.vendors.tts(config) {
+        Ok(voices) => voices,
+        Err(error) => return Ok(Finish::failed(error.to_string())),
+    };
+    let mut trouble = "no voice is configured".to_owned();
+    for voice in voices {
+        let want = Voice {
+            id: config.tts_voice_id.clone(),
+            language: language.into(),
+            rate: line.rate,
+        };
+        let opened = line.control(timeout(PATIENCE, open(voice.as_ref(), want, text))).await?;
+        let speaking = match opened {
+            Ok(Ok(speaking)) => speaking,
+            Ok(Err(why)) => {
+                tracing::warn!(why, "a voice could not be opened");
+                trouble = why;
+                continue;
+            }
+            Err(_) => {
+                trouble = "the voice did not open in time".into();
+                continue;
+            }
+        };
+        let player = Player::new(line.rate, Instant::now());
+        match sound(line, player, Some(speaking), until).await? {
+            Played::Over => return Ok(Finish::done()),
+            Played::Digit(key) => {
+                return Ok(Finish::exit("done", format!("`{key}` was pressed")).digits(key));
+            }
+            // The caller would hear the beginning twice.
+            Played::Broken { why, heard: true } => return Ok(Finish::failed(why)),
+            Played::Broken { why, heard: false } => {
+                tracing::warn!(why, "a voice failed");
+                trouble = why;
+            }
+        }
+    }
+    Ok(Finish::failed(trouble))
+}
+
+/// A voice that has been given the text.
+async fn open(voice: &dyn talk::Tts, want: Voice, text: &str) -> Result<Speaking, String> {
+    let speaking = voice.open(want).await.map_err(|error| error.to_string())?;
+    let turn = TurnId(1);
+    for say in [Say::Text(turn, text.into()), Say::End(turn)] {
+        let closed = |_| "the voice closed at once".to_owned();
+        speaking.say.send(say).await.map_err(closed)?;
+    }
+    Ok(speaking)
+}
+
+async fn play(line: &mut Line, sources: &[String]) -> Result<Finish, Gone> {
+    for source in sources {
+        let library = Arc::clone(&line.library);
+        let file = match line.control(library.fetch(source)).await? {
+            Ok(file) => file,
+            Err(why) => return Ok(Finish::failed(why)),
+        };
+        let wave = match audio::wav::read(&file) {
+            Ok(wave) => wave,
+            Err(error) => return Ok(Finish::failed(format!("`{source}`: {error}"))),
+        };
+        let mut player = Player::new(line.rate, Instant::now());
+        player.push(&wave);
+        player.finish();
+        if let Played::Broken { why, .. } = sound(line, player, None, Until::Over).await? {
+            return Ok(Finish::failed(why));
+        }
+    }
+    Ok(Finish::done())
+}
+
+/// Gives sound to the leg until all of it was heard. Without a voice it is what the player holds.
+async fn sound(
+    line: &mut Line,
+    mut player: Player,
+    mut voice: Option<Speaking>,
+    until: Until,
+) -> Result<Played, Gone> {
+    let mut heard_any = false;
+    let mut mark = None;
+    let mut patience = Instant::now() + PATIENCE;
+    loop {
+        if voice.is_none() && player.due().is_none() && mark.is_none() {
+            let id = line.mark();
+            line.give(Outbound::Mark(id)).await?;
+            mark = Some(id);
+            patience = player.heard().max(Instant::now()) + MARK;
+        }
+        let roomy = player.backlog() < BACKLOG;
+        tokio::select! {
+            biased;
+            heard = line.hear() => match heard? {
+                Inbound::Digit(key) if until == Until::Digit => {
+                    line.give(Outbound::Clear).await?;
+                    line.keys.pop_back();
+                    line.interrupting = Some(key);
+                    return Ok(Played::Digit(key));
+                }
+                Inbound::Mark(id) if mark == Some(id) => return Ok(Played::Over),
+                Inbound::Digit(_) | Inbound::Mark(_) | Inbound::Frame(_) | Inbound::Gone => {}
+            },
+            () = sleep_until(player.due().unwrap_or(patience)), if player.due().is_some() => {
+                if let Some(frame) = player.take(Instant::now()) {
+                    heard_any = true;
+                    line.give(Outbound::Frame(frame)).await?;
+                }
+            }
+            spoken = next(voice.as_mut()), if voice.is_some() && roomy => {
+                patience = Instant::now() + PATIENCE;
+                match spoken {
+                    Some(Ok(Spoken::Sound(_, sound))) => player.push(&sound),
+                    Some(Ok(Spoken::Words(..))) => {}
+                    Some(Ok(Spoken::End(_))) => {
+                        player.finish();
+                        voice = None;
+                    }
+                    Some(Err(error)) => {
+                        return broken(line, error.to_string(), heard_any).await;
+                    }
+                    None => return broken(line, "the voice fell silent".into(), heard_any).await,
+                }
+            }
+            () = sleep_until(patience), if mark.is_some() || (voice.is_some() && roomy) => {
+                if mark.is_some() {
+                    // A carrier that loses a mark must not hold up the flow.
+                    tracing::warn!(call = line.arrival.carrier_id, "a mark did not come back");
+                    return Ok(Played::Over);
+                }
+                return broken(line, "the voice gave no sound in time".into(), heard_any).await;
+            }
+        }
+    }
+}
+
+async fn next(voice: Option<&mut Speaking>) -> Option<Result<Spoken, agent::Error>> {
+    match voice {
+        Some(voice) => voice.sound.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What was given already is not heard on, so that an apology can follow at once.
+async fn broken(line: &mut Line, why: String, heard: bool) -> Result<Played, Gone> {
+    if heard {
+        line.give(Outbound::Clear).await?;
+    }
+    Ok(Played::Broken { why, heard })
+}
