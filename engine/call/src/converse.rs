@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{Config, ToolCall, Tools, Took};
+use agent::{Config, Took, ToolCall, Tools};
 use async_trait::async_trait;
 use flow::Deed;
 use serde_json::json;
-use talk::{Ended, How, Inbound, Note, Talk};
+use talk::{Ended, How, Inbound, Talk};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ pub(crate) async fn hold(
     let (to_talk, mut heard) = mpsc::channel(UNHEARD);
     let outbound = line.outbound.clone();
     let (ended, gone) = {
-        let talking = talk::hold(talk, &mut heard, &outbound);
+        let talking = talk::session::hold(talk, &mut heard, &outbound);
         tokio::pin!(talking);
         let mut to_talk = Some(to_talk);
         let mut until = None;

@@ -122,11 +122,12 @@ async fn receive_digits(
         tokio::select! {
             biased;
             heard = line.hear() => { heard?; }
-            () = sleep_until(until) if digits.is_empty() => {
-                return Ok(Finish::exit("no_input", "no key was pressed").digits(""));
-            }
             () = sleep_until(until) => {
-                return Ok(Finish::exit("done", "no more keys came").digits(digits));
+                return Ok(if digits.is_empty() {
+                    Finish::exit("no_input", "no key was pressed").digits("")
+                } else {
+                    Finish::exit("done", "no more keys came").digits(digits)
+                });
             }
         }
     }
@@ -165,11 +166,8 @@ async fn say(
     };
     let mut trouble = "no voice is configured".to_owned();
     for voice in voices {
-        let want = Voice {
-            id: config.tts_voice_id.clone(),
-            language: language.into(),
-            rate: line.rate,
-        };
+        let want =
+            Voice { id: config.tts_voice_id.clone(), language: language.into(), rate: line.rate };
         let opened = line.control(timeout(PATIENCE, open(voice.as_ref(), want, text))).await?;
         let speaking = match opened {
             Ok(Ok(speaking)) => speaking,
@@ -223,7 +221,7 @@ async fn play(line: &mut Line, sources: &[String]) -> Result<Finish, Gone> {
             Err(error) => return Ok(Finish::failed(format!("`{source}`: {error}"))),
         };
         let mut player = Player::new(line.rate, Instant::now());
-        player.push(&wave);
+        player.push(&wave.mono());
         player.finish();
         if let Played::Broken { why, .. } = sound(line, player, None, Until::Over).await? {
             return Ok(Finish::failed(why));

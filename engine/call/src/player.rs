@@ -38,12 +38,25 @@ impl Player {
             self.rest.extend_from_slice(&sound.samples);
         } else {
             if self.resampler.as_ref().is_none_or(|(rate, _)| *rate != sound.rate) {
+                self.flush();
                 self.resampler = Some((sound.rate, Resampler::new(sound.rate, self.rate)));
             }
             if let Some((_, resampler)) = &mut self.resampler {
-                self.rest.extend(resampler.push(&sound.samples));
+                self.rest.extend(resampler.process(&sound.samples));
             }
         }
+        self.cut();
+    }
+
+    /// What the resampler still holds back.
+    fn flush(&mut self) {
+        if let Some((_, mut resampler)) = self.resampler.take() {
+            self.rest.extend(resampler.finish());
+        }
+    }
+
+    /// Cuts whole frames from what has come.
+    fn cut(&mut self) {
         let size = Frame::samples_per_frame(self.rate);
         let whole = self.rest.len() / size * size;
         for samples in self.rest[..whole].chunks_exact(size) {
@@ -54,6 +67,8 @@ impl Player {
 
     /// Fills the last frame with silence. Call it when no more sound comes.
     pub(crate) fn finish(&mut self) {
+        self.flush();
+        self.cut();
         if !self.rest.is_empty() {
             let mut samples = std::mem::take(&mut self.rest);
             samples.resize(Frame::samples_per_frame(self.rate), 0);
