@@ -1,1 +1,6 @@
-//! End to end: filled room by room.
+//! End to end: voxflow as processes, between doubles of the world that are held against the
+//! vendors' own libraries. Started by `tests/run.sh`.
+
+#![allow(clippy::unwrap_used)]
+
+mod conformance;

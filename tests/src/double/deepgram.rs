@@ -54,7 +54,7 @@ impl Deepgram {
 
     /// For `DEEPGRAM_BASE_URL`.
     pub fn base(&self) -> String {
-        format!("ws://{}", self.door.at)
+        format!("http://{}", self.door.at)
     }
 
     /// The options of every stream that was opened.

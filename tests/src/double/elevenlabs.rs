@@ -53,7 +53,7 @@ impl ElevenLabs {
 
     /// For `ELEVENLABS_BASE_URL`.
     pub fn base(&self) -> String {
-        format!("ws://{}", self.door.at)
+        format!("http://{}", self.door.at)
     }
 
     /// Every text that was spoken, piece by piece as it was generated.

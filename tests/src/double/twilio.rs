@@ -117,7 +117,7 @@ impl Twilio {
     }
 
     /// A call goes live: its changes come out of the receiver.
-    pub(crate) fn connect(&self, sid: &str) -> mpsc::UnboundedReceiver<Form> {
+    pub fn connect(&self, sid: &str) -> mpsc::UnboundedReceiver<Form> {
         let (tell, told) = mpsc::unbounded_channel();
         self.inner.calls.lock().unwrap().insert(sid.into(), tell);
         told

@@ -1,0 +1,54 @@
+//! The doubles against the vendors' own libraries: what those accept, the doubles may say.
+
+use serde_json::json;
+use tests::double::KEY;
+use tests::double::deepgram::Deepgram;
+use tests::double::elevenlabs::{ElevenLabs, MS_PER_CHARACTER};
+use tests::double::openai::{OpenAi, Reply, last_user};
+use tests::double::twilio::{ACCOUNT, TOKEN, Twilio, field};
+use tests::python;
+
+#[tokio::test]
+async fn openai_speaks_as_its_library_expects() {
+    let openai = OpenAi::open(|request| match last_user(request).as_str() {
+        "connect me" => {
+            Reply::call("connect_call", &json!({ "department": "sales", "note": "größer" }))
+        }
+        words => Reply::say(&format!("You said: {words}")),
+    })
+    .await;
+    python::run("conform_openai.py", &[&openai.base(), KEY]).await;
+    assert_eq!(openai.violations().len(), 1, "{:?}", openai.violations());
+    assert_eq!(openai.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn deepgram_speaks_as_its_library_expects() {
+    let deepgram = Deepgram::open(&["first words of all", "second"]).await;
+    python::run("conform_deepgram.py", &[&deepgram.base(), KEY]).await;
+    assert_eq!(deepgram.utterances().all(), ["first words of all", "second"]);
+    assert!(deepgram.violations().is_empty(), "{:?}", deepgram.violations());
+}
+
+#[tokio::test]
+async fn elevenlabs_speaks_as_its_library_expects() {
+    let elevenlabs = ElevenLabs::open().await;
+    let per_character = MS_PER_CHARACTER.to_string();
+    python::run("conform_elevenlabs.py", &[&elevenlabs.base(), KEY, &per_character]).await;
+    assert_eq!(elevenlabs.violations(), ["more than 5 contexts at once"]);
+}
+
+#[tokio::test]
+async fn twilio_answers_as_its_library_expects() {
+    let twilio = Twilio::open().await;
+    twilio.opt_out("+15550000013");
+    let sid = format!("CA{:032x}", 7);
+    let mut updates = twilio.connect(&sid);
+    python::run("conform_twilio.py", &[&twilio.base(), ACCOUNT, TOKEN, &sid]).await;
+    let sent = twilio.sent().all();
+    assert_eq!(sent.len(), 1);
+    assert_eq!((sent[0].to(), sent[0].body()), ("+15557654321", "héllo & bye"));
+    let update = updates.recv().await.unwrap();
+    assert_eq!(field(&update, "Twiml"), "<Response><Hangup/></Response>");
+    assert_eq!(twilio.refused().len(), 6);
+}
