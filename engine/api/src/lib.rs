@@ -1,12 +1,76 @@
 //! The HTTP face and the console.
+//!
+//! Read in this order: [`access`] (who may come in) → [`error`] (the one shape of a refusal) →
+//! [`runs`], [`calls`], [`conversations`], [`numbers`], [`flows`] (what can be asked) →
+//! [`events`] (what happens, as it happens) → [`health`] (for whoever watches the process) →
+//! [`console`] (the page).
+//!
+//! Invariant: nothing here decides; it reads the store, asks the runtime, and writes JSON.
+
+pub mod access;
+mod calls;
+mod console;
+mod conversations;
+mod error;
+mod events;
+mod flows;
+mod health;
+mod numbers;
+mod params;
+mod runs;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use flow::Catalog;
+use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
-/// The API's and the console's routes; carriers' doors are added by whoever wires.
-pub fn router(runtime: Arc<Runtime>) -> Router {
-    let _ = runtime;
-    Router::new()
+pub use access::Access;
+
+/// What the API shows, and to whom.
+#[derive(Clone)]
+pub struct Api {
+    /// What runs.
+    pub runtime: Arc<Runtime>,
+    /// What a flow can do, for checking flows.
+    pub catalog: Catalog,
+    /// Who may come in.
+    pub access: Access,
+    /// What was counted.
+    pub metrics: PrometheusHandle,
+    /// Ends the streams of events, which would last for ever.
+    pub stop: CancellationToken,
+}
+
+/// The API's and the console's routes; carriers' doors are added by whoever wires. Serve it with
+/// the peers' addresses ([`Router::into_make_service_with_connect_info`]): without them, nobody
+/// but the bearer of a key comes in.
+pub fn router(api: Api) -> Router {
+    let access = api.access.clone();
+    let open = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .with_state(api.clone());
+    let guarded = Router::new()
+        .route("/metrics", get(health::metrics))
+        .route("/v1.0/activeflows", get(runs::list))
+        .route("/v1.0/activeflows/{id}", get(runs::show))
+        .route("/v1.0/activeflows/{id}/stop", post(runs::stop))
+        .route("/v1.0/calls", get(calls::list))
+        .route("/v1.0/calls/{id}", get(calls::show))
+        .route("/v1.0/conversations", get(conversations::list))
+        .route("/v1.0/conversations/{id}", get(conversations::show))
+        .route("/v1.0/conversations/{id}/messages", get(conversations::messages))
+        .route("/v1.0/numbers", get(numbers::list))
+        .route("/v1.0/flows/validate", post(flows::validate))
+        .route("/v1.0/ws", get(events::stream))
+        .route("/ws/activity", get(events::stream))
+        .with_state(api);
+    open.merge(access.guard(guarded))
+        .merge(access.guard_pages(console::pages()))
+        .layer(from_fn(error::answers))
 }

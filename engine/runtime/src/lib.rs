@@ -64,6 +64,15 @@ impl Runtime {
         Arc::new(Self { parts, watch: Watch::default() })
     }
 
+    /// Ends a run from outside. False when there is no such run, or it is over.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn stop_run(&self, run: &str, why: &str) -> Result<bool, store::Error> {
+        let _ = (run, why);
+        unimplemented!("seam")
+    }
+
     /// Works until `stop`: jobs, outbox, timers, sweep. Returns when all of it has ended; calls
     /// that are live then are hung up.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {

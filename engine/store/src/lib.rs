@@ -80,6 +80,13 @@ pub trait Store: Send + Sync {
 
     /// A thread by id.
     async fn thread(&self, id: &str) -> Result<Option<ThreadRow>, Error>;
+    /// Threads, newest `updated` first.
+    async fn threads(
+        &self,
+        peer: Option<&str>,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<ThreadRow>, Error>;
     /// Texts of a thread with `n` above this, oldest first, both directions.
     async fn messages(
         &self,
@@ -116,8 +123,8 @@ pub trait Store: Send + Sync {
 
     /// A call by id.
     async fn call(&self, id: &str) -> Result<Option<CallRow>, Error>;
-    /// The newest calls, at most `limit`.
-    async fn calls(&self, limit: u32) -> Result<Vec<CallRow>, Error>;
+    /// The newest calls, at most `limit`, older than `before`.
+    async fn calls(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<CallRow>, Error>;
 
     /// Whether the database answers, for `/readyz`.
     async fn ready(&self) -> Result<(), Error>;
