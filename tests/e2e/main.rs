@@ -3,4 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bad_input;
+mod calls;
 mod conformance;
+mod faults;
+mod shared;
+mod texts;

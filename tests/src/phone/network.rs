@@ -41,7 +41,7 @@ impl Network {
     ) -> (u16, String) {
         let path = url.strip_prefix(&self.public).unwrap_or(url);
         let mut request =
-            reqwest::Client::new().post(format!("http://{}{path}", self.server)).form(form);
+            crate::rig::http().post(format!("http://{}{path}", self.server)).form(form);
         if let Some(signature) = signature {
             request = request.header("X-Twilio-Signature", signature);
         }

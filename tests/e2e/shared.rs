@@ -1,0 +1,83 @@
+//! Two processes share the work over RabbitMQ and PostgreSQL.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tests::double::openai::{Reply, last_user};
+use tests::rig::{PUBLIC, Setup, World, text_form};
+
+fn variable(name: &str) -> String {
+    std::env::var(name).expect("these tests are started by tests/run.sh")
+}
+
+fn setup(message_flow: Value) -> Setup {
+    Setup {
+        message_flow: Some(message_flow),
+        database: Some(variable("VOXFLOW_TEST_POSTGRES_E2E")),
+        queue: Some(variable("VOXFLOW_TEST_AMQP_E2E")),
+        ..Setup::default()
+    }
+}
+
+fn peer(n: usize) -> String {
+    format!("+1555800{n:04}")
+}
+
+/// One test for both kinds of flow: the processes share one database and one queue, and so would
+/// two tests.
+#[tokio::test]
+async fn forty_texts_are_each_answered_once_and_in_order() {
+    let world =
+        World::open(|request| Reply::say(&format!("You said: {}", last_user(request))), &[]).await;
+    let echo = json!({ "name": "echo", "actions": [
+        { "type": "send_message", "option": { "text": "re: ${message.text}" } } ] });
+    let one = world.start(setup(echo.clone())).await;
+    let two = world.start(setup(echo)).await;
+
+    // Four texts of each of ten people, all at once, each to the other process than the one before.
+    let url = format!("{PUBLIC}/twilio/messages");
+    for round in 0..4 {
+        for person in 0..10 {
+            let form = text_form(&peer(person), &format!("text {round}"));
+            let to = if (round + person) % 2 == 0 { &one } else { &two };
+            assert_eq!(world.network(to).webhook(&url, &form).await.0, 200);
+        }
+    }
+    let sent = world.twilio.sent().reach(40, "replies").await;
+    let mut replies: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for text in &sent {
+        replies.entry(text.to().to_owned()).or_default().push(text.body().to_owned());
+    }
+    assert_eq!(replies.len(), 10);
+    for (to, bodies) in &replies {
+        assert_eq!(*bodies, ["re: text 0", "re: text 1", "re: text 2", "re: text 3"], "{to}");
+    }
+
+    // Both worked, and together no more than there was.
+    let worked = [
+        one.metric("voxflow_jobs_worked_total").await,
+        two.metric("voxflow_jobs_worked_total").await,
+    ];
+    assert!(worked.iter().all(|n| *n > 0.0), "{worked:?}");
+    let left = [
+        one.metric("voxflow_outbox_sent_total").await,
+        two.metric("voxflow_outbox_sent_total").await,
+    ];
+    assert!((left[0] + left[1] - 40.0).abs() < 0.1, "{left:?}");
+    assert_eq!(world.twilio.sent().len(), 40);
+    assert_eq!(one.stop().await, Some(0));
+    assert_eq!(two.stop().await, Some(0));
+
+    // An agent's session goes from one process to the other with its history.
+    let one = world.start(setup(super::texts::desk())).await;
+    let two = world.start(setup(super::texts::desk())).await;
+    for (round, to) in [&one, &two, &one].into_iter().enumerate() {
+        assert_eq!(world.text(to, &peer(90), &format!("turn {round}")).await, 200);
+        let sent = world.twilio.sent().reach(41 + round, "replies").await;
+        assert_eq!(sent[40 + round].body(), format!("You said: turn {round}"));
+    }
+    let last = world.openai.requests().all().pop().unwrap();
+    let users =
+        last["messages"].as_array().unwrap().iter().filter(|message| message["role"] == "user");
+    assert_eq!(users.count(), 3, "{last:#}");
+}
