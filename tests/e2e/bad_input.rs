@@ -62,19 +62,25 @@ async fn http_doors_answer_clearly() {
     );
 
     // The API: no key, no JSON, too large.
-    let bare = http().get(at(&voxflow, "/v1.0/runs")).send().await.unwrap();
+    let bare = http().get(at(&voxflow, "/v1.0/activeflows")).send().await.unwrap();
     assert_eq!(bare.status().as_u16(), 401);
     let post = |body: String| {
-        let request = http().post(at(&voxflow, "/v1.0/flows")).bearer_auth(ACCESS_KEY);
+        let url = at(&voxflow, "/v1.0/flows/validate");
+        let request = http().post(url).bearer_auth(ACCESS_KEY);
         request.header("content-type", "application/json").body(body).send()
     };
     let answer = post("{\"actions\": [".into()).await.unwrap();
-    assert_eq!(answer.status().as_u16(), 400);
-    let error: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-    assert!(error["error"]["message"].is_string(), "{error}");
+    assert_eq!(answer.status().as_u16(), 200);
+    let checked: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert!(checked["links"] == false && checked["diagnostics"][0]["line"] == 1, "{checked}");
     let flow =
         json!({ "actions": [{ "type": "talk", "option": { "text": "x".repeat(1 << 20) } }] });
     assert_eq!(post(flow.to_string()).await.unwrap().status().as_u16(), 413);
+    let path = "/v1.0/activeflows?page_token=yesterday";
+    let answer = http().get(at(&voxflow, path)).bearer_auth(ACCESS_KEY).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 400);
+    let error: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert!(error["error"]["message"].is_string(), "{error}");
 
     assert!(voxflow.alive());
     assert!(world.twilio.sent().is_empty() && world.openai.requests().is_empty());

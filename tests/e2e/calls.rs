@@ -33,10 +33,10 @@ pub(crate) fn line(ai: &Value) -> Value {
 /// The run of the only call, once it is over.
 pub(crate) async fn finished_run(voxflow: &Voxflow) -> Value {
     until("the end of the run", || async {
-        let runs = voxflow.get("/v1.0/runs").await;
+        let runs = voxflow.get("/v1.0/activeflows").await;
         let run = runs["result"].as_array().unwrap().first().cloned()?;
         (!run["outcome"].is_null()).then_some(())?;
-        Some(voxflow.get(&format!("/v1.0/runs/{}", run["id"].as_str().unwrap())).await)
+        Some(voxflow.get(&format!("/v1.0/activeflows/{}", run["id"].as_str().unwrap())).await)
     })
     .await
 }
@@ -53,7 +53,7 @@ pub(crate) fn transcript(run: &Value) -> Vec<(String, String)> {
 
 /// `(action, exit)` of a run's history.
 pub(crate) fn exits(run: &Value) -> Vec<(String, String)> {
-    let taken = run["taken"].as_array().unwrap().iter();
+    let taken = run["executed_actions"].as_array().unwrap().iter();
     taken
         .map(|step| {
             (step["action"].as_str().unwrap().to_owned(), step["exit"].as_str().unwrap().to_owned())

@@ -87,7 +87,7 @@ async fn a_text_is_answered_and_the_next_knows_what_was_said() {
     );
 
     // Each text was a run of its own, which went on past the agent and ended.
-    let runs = voxflow.get("/v1.0/runs").await;
+    let runs = voxflow.get("/v1.0/activeflows").await;
     let runs = runs["result"].as_array().unwrap();
     assert_eq!(runs.len(), 2, "{runs:#?}");
     assert!(runs.iter().all(|run| run["outcome"] == "finished"), "{runs:#?}");
@@ -152,7 +152,7 @@ async fn a_wrong_signature_changes_nothing() {
     assert_eq!(replied(&world, 1).await, "You said: Hello");
     assert_eq!(world.openai.requests().len(), 1);
     assert_eq!(conversation(&world.openai.requests().all()[0]), ["Hello"]);
-    assert_eq!(voxflow.get("/v1.0/runs").await["result"].as_array().unwrap().len(), 1);
+    assert_eq!(voxflow.get("/v1.0/activeflows").await["result"].as_array().unwrap().len(), 1);
 }
 
 /// A hundred forms of odd letters, empty and doubled fields, signed by Twilio's own library.
