@@ -1,5 +1,15 @@
 # Two doors for a newcomer.
-.PHONY: test
+.PHONY: help demo test
+
+help:
+	@echo "make demo   install what is missing, build, and serve the example flows on this machine"
+	@echo "make test   everything that is checked; installs what it needs"
+
+# Without a key and without an account: text it by the printed curl, talk to it in the browser.
+demo:
+	@engine/cli/install.sh
+	@cargo build -p cli
+	@target/debug/voxflow demo
 
 # Everything that is checked; installs what is missing. `cargo test` alone is the fast part of it.
 test:

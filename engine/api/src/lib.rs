@@ -17,7 +17,7 @@ mod flows;
 mod health;
 mod numbers;
 mod params;
-mod runs;
+pub mod runs;
 
 use std::sync::Arc;
 

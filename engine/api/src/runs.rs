@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use flow::Medium;
+use flow::{Medium, Taken};
 use serde_json::{Value, json};
-use store::RunRow;
+use store::{Line, RunRow};
 
 use crate::Api;
 use crate::error::Error;
@@ -30,15 +30,7 @@ pub(crate) async fn show(
     let run = store.run(&id).await?.ok_or_else(|| unknown(&id))?;
     let taken = store.taken(&id).await?;
     let transcript = store.transcript(&id).await?;
-    let mut shown = summary(&run);
-    if let Some(shown) = shown.as_object_mut() {
-        shown.insert("variables".into(), json!(run.state.vars));
-        shown.insert("executed_actions".into(), json!(taken));
-        let lines = transcript.iter();
-        let lines = lines.map(|line| json!({ "at": line.at, "who": line.who, "text": line.text }));
-        shown.insert("transcript".into(), lines.collect());
-    }
-    Ok(Json(shown))
+    Ok(Json(full(&run, &taken, &transcript)))
 }
 
 /// Ends a run.
@@ -60,7 +52,21 @@ fn unknown(id: &str) -> Error {
     Error::not_found("ACTIVEFLOW_NOT_FOUND", format!("no activeflow has the id {id}"))
 }
 
-fn summary(run: &RunRow) -> Value {
+/// A run with its steps and what was said, as the API shows it.
+pub fn full(run: &RunRow, taken: &[Taken], transcript: &[Line]) -> Value {
+    let mut shown = summary(run);
+    if let Some(shown) = shown.as_object_mut() {
+        shown.insert("variables".into(), json!(run.state.vars));
+        shown.insert("executed_actions".into(), json!(taken));
+        let lines = transcript.iter();
+        let lines = lines.map(|line| json!({ "at": line.at, "who": line.who, "text": line.text }));
+        shown.insert("transcript".into(), lines.collect());
+    }
+    shown
+}
+
+/// A run as a row of a list.
+pub fn summary(run: &RunRow) -> Value {
     let status = match (run.outcome, run.state.waiting()) {
         (Some(_), _) => "ended",
         (None, Some(_)) => "waiting",
