@@ -1,4 +1,46 @@
 //! Every action, one file each. The list below is generated: `UPDATE=1 cargo test -p actions`.
-use flow::Catalog;
+
+mod aliases;
+#[cfg(test)]
+mod golden;
+
+use flow::{Catalog, Spec};
+
+pub use aliases::ALIASES;
+
+pub mod ai_talk;
+pub mod answer;
+pub mod branch;
+pub mod connect_call;
+pub mod goto;
+pub mod hangup;
+pub mod play;
+pub mod receive_digits;
+pub mod send_message;
+pub mod set_variables;
+pub mod sleep;
+pub mod stop;
+pub mod stop_service;
+pub mod talk;
+pub mod wait_message;
+
+const TYPES: &[(&str, Spec)] = &[
+    ("ai_talk", ai_talk::SPEC),
+    ("answer", answer::SPEC),
+    ("branch", branch::SPEC),
+    ("connect_call", connect_call::SPEC),
+    ("goto", goto::SPEC),
+    ("hangup", hangup::SPEC),
+    ("play", play::SPEC),
+    ("receive_digits", receive_digits::SPEC),
+    ("send_message", send_message::SPEC),
+    ("set_variables", set_variables::SPEC),
+    ("sleep", sleep::SPEC),
+    ("stop", stop::SPEC),
+    ("stop_service", stop_service::SPEC),
+    ("talk", talk::SPEC),
+    ("wait_message", wait_message::SPEC),
+];
+
 /// Every action there is.
-pub const ALL: Catalog = &[];
+pub const ALL: Catalog = Catalog { types: TYPES, aliases: ALIASES };

@@ -1,5 +1,7 @@
 //! A finding for the author of a flow: code, place, message, help.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// How bad it is.
@@ -32,4 +34,99 @@ pub struct Diagnostic {
     pub message: String,
     /// The way out, when there is one to name.
     pub help: Option<String>,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        let Self { code, line, column, message, .. } = self;
+        write!(f, "{line}:{column}: {severity} {code}: {message}")?;
+        match &self.help {
+            Some(help) => write!(f, " ({help})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A rule of the language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Such as `F003`.
+    pub code: &'static str,
+    /// How bad it is to break it.
+    pub severity: Severity,
+    /// In a few words.
+    pub title: &'static str,
+}
+
+impl Rule {
+    const fn error(code: &'static str, title: &'static str) -> Self {
+        Self { code, severity: Severity::Error, title }
+    }
+
+    const fn warning(code: &'static str, title: &'static str) -> Self {
+        Self { code, severity: Severity::Warning, title }
+    }
+}
+
+pub(crate) const UNKNOWN_TYPE: Rule = Rule::error("F001", "unknown action type");
+pub(crate) const OPTION: Rule =
+    Rule::error("F002", "an option is unknown, missing or of the wrong kind");
+pub(crate) const TARGET: Rule = Rule::error("F003", "a target that does not exist");
+pub(crate) const EXIT: Rule = Rule::error("F004", "an exit that the action does not have");
+pub(crate) const DUPLICATE_ID: Rule = Rule::error("F005", "two actions with one id");
+pub(crate) const EXPRESSION: Rule = Rule::error("F006", "an expression that cannot be read");
+pub(crate) const MEDIUM: Rule =
+    Rule::error("F007", "an action that does not fit what the flow is for");
+pub(crate) const VERSION: Rule = Rule::error("F008", "a version of the language that is too new");
+pub(crate) const SYNTAX: Rule = Rule::error("F009", "not JSON");
+pub(crate) const DUPLICATE_KEY: Rule = Rule::error("F010", "a key that stands twice");
+pub(crate) const DOCUMENT: Rule = Rule::error("F011", "the document is not built as a flow is");
+pub(crate) const ID: Rule = Rule::error("F012", "an id that cannot be one");
+pub(crate) const ZONE: Rule = Rule::error("F013", "an unknown time zone");
+pub(crate) const TEMPLATE_PLACE: Rule = Rule::error("F014", "a variable where none can be");
+pub(crate) const ENDLESS_WAIT: Rule = Rule::error("F015", "a wait without a deadline");
+pub(crate) const SPIN: Rule = Rule::error("F016", "a loop that never waits");
+pub(crate) const UNREACHABLE: Rule = Rule::warning("F017", "an action that is never reached");
+pub(crate) const UNWIRED: Rule = Rule::warning("F018", "a failure that goes nowhere");
+pub(crate) const UNSET: Rule = Rule::warning("F019", "a variable that nobody sets");
+pub(crate) const OPEN_TEMPLATE: Rule = Rule::warning("F020", "a variable that is not closed");
+pub(crate) const RETRY: Rule = Rule::warning("F021", "nothing to try again");
+
+/// Every rule, in the order of codes.
+pub const RULES: &[Rule] = &[
+    UNKNOWN_TYPE,
+    OPTION,
+    TARGET,
+    EXIT,
+    DUPLICATE_ID,
+    EXPRESSION,
+    MEDIUM,
+    VERSION,
+    SYNTAX,
+    DUPLICATE_KEY,
+    DOCUMENT,
+    ID,
+    ZONE,
+    TEMPLATE_PLACE,
+    ENDLESS_WAIT,
+    SPIN,
+    UNREACHABLE,
+    UNWIRED,
+    UNSET,
+    OPEN_TEMPLATE,
+    RETRY,
+];
+
+/// The page of a rule, in Markdown.
+pub fn explain(code: &str) -> Option<&'static str> {
+    static PAGES: &str = include_str!("rules.md");
+    let rule = RULES.iter().find(|rule| rule.code.eq_ignore_ascii_case(code))?;
+    let start = PAGES.find(&format!("# {}:", rule.code))?;
+    let page = &PAGES[start..];
+    let end = page[1..].find("\n# F").map_or(page.len(), |end| end + 1);
+    Some(page[..end].trim_end())
 }

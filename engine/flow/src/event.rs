@@ -202,6 +202,21 @@ pub enum HangupCause {
     Failed,
 }
 
+impl HangupCause {
+    /// As in JSON: `no_answer`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Busy => "busy",
+            Self::NoAnswer => "no_answer",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+            Self::Timeout => "timeout",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -212,7 +227,7 @@ pub enum Outcome {
     Stopped,
     /// A failure exit that nothing caught.
     Failed,
-    /// The caller or the flow hung up.
+    /// The call ended before the flow did.
     HungUp,
     /// A wait ended the run.
     Expired,

@@ -1,0 +1,67 @@
+//! `connect_call`: dial somebody and bridge the caller to them.
+
+use flow::{Action, Cx, Deed, Destination, Event, Needs, Pace, Spec, Step, Tool};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What this action is.
+pub const SPEC: Spec = Spec::of::<ConnectCall>(Needs::Call)
+    .exits(&["busy", "no_answer", "rejected", "failed"])
+    .tool(Tool::Ends);
+
+/// The longest conversation of two people, seconds.
+const TALK_S: u64 = 4 * 3600;
+
+/// Dials other parties, all at once, and connects the caller to the first that answers. The
+/// exit `done` is taken when they have talked and the other side has hung up.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ConnectCall {
+    /// Whom to dial.
+    #[schemars(length(min = 1, max = 16))]
+    destinations: Vec<Destination>,
+    /// Whom the far side sees calling; without it, our number.
+    source: Option<Destination>,
+    /// How long it may ring, seconds.
+    #[serde(default = "half_a_minute")]
+    #[schemars(range(min = 1, max = 600))]
+    ring_s: u64,
+}
+
+fn half_a_minute() -> u64 {
+    30
+}
+
+impl Action for ConnectCall {
+    fn enter(&self, cx: &mut Cx<'_>) -> Step {
+        cx.ask(Deed::Connect {
+            destinations: self.destinations.clone(),
+            source: self.source.clone(),
+            ring_s: self.ring_s,
+        });
+        Step::wait("connect_call", self.ring_s + TALK_S)
+    }
+
+    fn resume(&self, event: &Event, cx: &mut Cx<'_>) -> Step {
+        match event {
+            Event::Done { exit, values, why, .. } => {
+                // A carrier may tell that somebody answered; here that is what `done` means.
+                let exit = if exit == "answered_and_done" { "done" } else { exit };
+                for (name, value) in values {
+                    cx.set(&format!("connect.{name}"), value.clone());
+                }
+                cx.set("connect.exit", exit);
+                Step::exit(exit, why)
+            }
+            Event::TimedOut { .. } => {
+                cx.set("connect.exit", "failed");
+                Step::exit("failed", "nobody told how the connection ended")
+            }
+            _ => Step::Stay,
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::Effect
+    }
+}

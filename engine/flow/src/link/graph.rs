@@ -1,0 +1,92 @@
+//! How actions hang together: what is never reached, and loops that never wait.
+
+use super::Findings;
+use super::build::Learned;
+use crate::action::Pace;
+use crate::diagnostic::{SPIN, UNREACHABLE};
+use crate::place::At;
+
+/// Checks the whole.
+pub(super) fn check(
+    actions: &[Learned],
+    on_error: Option<u32>,
+    pointer: &dyn Fn(usize) -> String,
+    findings: &mut Findings,
+) {
+    let reached = reached(actions, on_error);
+    for (n, reached) in reached.iter().enumerate() {
+        if !reached {
+            let help =
+                "nothing leads here: not the action before it, no `next`, no `on`, no target";
+            findings.add_with(
+                UNREACHABLE,
+                pointer(n),
+                At::Value,
+                "this action is never reached",
+                Some(help),
+            );
+        }
+    }
+    for edge in spinning(actions, &reached) {
+        let help = "let the loop pass a wait, such as `wait_message` or `sleep`, or a `goto` with \
+                    `times`";
+        let message = "from here the flow goes in a circle without ever waiting";
+        findings.add_with(SPIN, edge, At::Value, message, Some(help));
+    }
+}
+
+fn reached(actions: &[Learned], on_error: Option<u32>) -> Vec<bool> {
+    let mut reached = vec![false; actions.len()];
+    // Every action can fail, so whatever is reached reaches `on_error`.
+    let mut todo: Vec<u32> = std::iter::once(0).chain(on_error).collect();
+    while let Some(n) = todo.pop() {
+        let Some(seen) = reached.get_mut(n as usize) else { continue };
+        if !std::mem::replace(seen, true) {
+            todo.extend(actions[n as usize].edges.iter().filter_map(|edge| edge.to));
+        }
+    }
+    reached
+}
+
+/// Where the edges are written that close a circle of actions none of which waits or counts.
+fn spinning(actions: &[Learned], reached: &[bool]) -> Vec<String> {
+    let goes_on = |n: usize| {
+        reached[n] && matches!(actions[n].pace, Pace::Instant | Pace::Jumps | Pace::Effect)
+    };
+    #[derive(Clone, Copy, PartialEq)]
+    enum State {
+        New,
+        Open,
+        Closed,
+    }
+    let mut states = vec![State::New; actions.len()];
+    let mut found = Vec::new();
+    for start in 0..actions.len() {
+        if states[start] != State::New || !goes_on(start) {
+            continue;
+        }
+        // Depth first, with a stack of our own: a document may be long.
+        let mut stack = vec![(start, 0)];
+        states[start] = State::Open;
+        while let Some((n, at)) = stack.last_mut() {
+            let Some(edge) = actions[*n].edges.get(*at) else {
+                states[*n] = State::Closed;
+                stack.pop();
+                continue;
+            };
+            *at += 1;
+            let Some(to) = edge.to.map(|to| to as usize).filter(|to| goes_on(*to)) else {
+                continue;
+            };
+            match states[to] {
+                State::Open => found.push(edge.pointer.clone()),
+                State::New => {
+                    states[to] = State::Open;
+                    stack.push((to, 0));
+                }
+                State::Closed => {}
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,84 @@
+//! Actions that a model takes.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Activeflow;
+use crate::action::{Cx, Step, Tool};
+use crate::event::{Command, Key, Medium, Vars};
+use crate::link::{Flow, from_model};
+
+/// Takes an action as a model's tool, beside the run: its options are `args`, it is entered once,
+/// and what it asks for is returned under `key`. Variables that it sets are set in `vars`.
+///
+/// # Errors
+/// A sentence for the model: the tool does not exist, or its arguments are wrong.
+pub fn take_tool(
+    flow: &Flow,
+    kind: &str,
+    args: &Value,
+    key: Key,
+    medium: Medium,
+    now: Timestamp,
+    vars: &mut Vars,
+) -> Result<Vec<Command>, String> {
+    let (kind, spec, action) = from_model(flow.catalog, kind, args)?;
+    if spec.tool != Tool::Instant {
+        return Err(format!("`{kind}` cannot be taken while the conversation goes on"));
+    }
+    if !spec.needs.met_by(medium) {
+        return Err(format!("`{kind}` needs {}", spec.needs.words()));
+    }
+    let mut cx = Cx {
+        now,
+        medium,
+        vars,
+        zone: &flow.zone,
+        key,
+        asked: 0,
+        count: 0,
+        commands: Vec::new(),
+        changed: Vec::new(),
+        fault: None,
+    };
+    let step = action.enter(&mut cx);
+    match (cx.fault, step) {
+        (Some(why), _) => Err(why),
+        (None, Step::Exit { exit, why }) if exit != "done" => Err(why),
+        (None, _) => Ok(cx.commands),
+    }
+}
+
+impl Activeflow {
+    /// What [`crate::Event::Done`] should carry as `then` when a model ends the conversation by
+    /// taking this action: the action to run before the flow goes on, or nothing when the flow
+    /// goes on with an action of this type anyway, whose options its author has chosen.
+    ///
+    /// # Errors
+    /// A sentence for the model: the tool does not exist, or its arguments are wrong.
+    pub fn ends_with(
+        &self,
+        flow: &Flow,
+        kind: &str,
+        args: &Value,
+    ) -> Result<Option<Value>, String> {
+        let next = self
+            .frames
+            .last()
+            .and_then(|frame| flow.places.get(frame.at as usize)?.next)
+            .and_then(|next| flow.places.get(next as usize));
+        if let (Some(next), Some((kind, _))) = (next, flow.catalog.get(kind))
+            && next.kind == kind
+        {
+            return Ok(None);
+        }
+        let (kind, spec, _) = from_model(flow.catalog, kind, args)?;
+        if spec.tool != Tool::Ends {
+            return Err(format!("`{kind}` does not end a conversation"));
+        }
+        if !spec.needs.met_by(self.medium) {
+            return Err(format!("`{kind}` needs {}", spec.needs.words()));
+        }
+        Ok(Some(serde_json::json!({ "type": kind, "option": args })))
+    }
+}
