@@ -40,6 +40,8 @@ pub struct Config {
     pub vad_config: VadConfig,
     /// What interrupts the agent while it speaks.
     pub interruption: Interruption,
+    /// Spoken when an answer or a tool lets the caller wait for 3 seconds; empty = nothing.
+    pub filler: String,
     /// Silence of the caller after which the agent asks whether somebody is there, seconds.
     pub idle_timeout_s: u64,
     /// What it says then.
@@ -72,6 +74,7 @@ impl Default for Config {
             tts_voice_id: String::new(),
             vad_config: VadConfig::default(),
             interruption: Interruption::default(),
+            filler: "One moment, please.".into(),
             idle_timeout_s: 30,
             idle_prompt: "Are you still there?".into(),
             goodbye: "I have to end our call here. Goodbye.".into(),

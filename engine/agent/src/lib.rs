@@ -11,6 +11,7 @@ pub mod prompt;
 pub mod tools;
 
 pub use config::Config;
-pub use history::{Item, ToolCall};
+pub use history::{Item, ToolCall, trim};
 pub use llm::{Answer, Ask, Error, Llm, Models, Piece, Usage};
+pub use prompt::Medium;
 pub use tools::{Took, Tool, Tools};
