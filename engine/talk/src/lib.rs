@@ -7,7 +7,9 @@
 //! Invariant: what a vendor returns carries the id of its turn, and what belongs to an older turn
 //! is dropped in one place.
 
+mod ear;
 pub mod heard;
+mod said;
 pub mod sentence;
 pub mod session;
 pub mod sound;
