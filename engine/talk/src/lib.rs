@@ -2,13 +2,20 @@
 //!
 //! Read in this order: [`turn`] (whose turn it is, pure) → [`sentence`] (what can be spoken
 //! already, pure) → [`heard`] (what the caller heard of it, pure) → [`stt`] and [`tts`] (the seams
-//! to the vendors) → [`sound`] (what a leg gives and takes) → [`session`] (the one task that owns the conversation).
+//! to the vendors) → [`sound`] (what a leg gives and takes) → [`session`] (the one task that owns
+//! the conversation) → its parts: `ears`, `mind` and `mouth` (the vendors in use, and who replaces
+//! them), `memory` (what was said).
 //!
 //! Invariant: what a vendor returns carries the id of its turn, and what belongs to an older turn
 //! is dropped in one place.
 
 mod ear;
+mod ears;
 pub mod heard;
+mod memory;
+mod mind;
+mod mouth;
+mod opening;
 mod said;
 pub mod sentence;
 pub mod session;

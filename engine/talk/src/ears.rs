@@ -1,0 +1,174 @@
+//! The caller's words, from whichever recognizer still works.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::Error;
+use tokio::sync::mpsc::error::TrySendError;
+
+use crate::opening::Opening;
+use crate::stt::{Hear, Listening, Stt, Want, Words};
+
+/// A recognizer that does not open within this is replaced.
+const OPEN: Duration = Duration::from_secs(3);
+/// What is kept for a recognizer that is slow, or is being opened: 3 s of frames.
+const BACKLOG: usize = 150;
+/// What is kept of the caller's turn for a recognizer that must be replaced in the middle of it: 8 s.
+const RECENT: usize = 400;
+
+/// What comes of listening.
+#[derive(Debug)]
+pub(crate) enum Sign {
+    /// The recognizer says something.
+    Words(Words),
+    /// A recognizer failed and is being replaced.
+    Trouble(Error),
+    /// So did the last one.
+    Deaf(Error),
+}
+
+/// The recognizers of a call.
+pub(crate) struct Ears {
+    vendors: Vec<Arc<dyn Stt>>,
+    want: Want,
+    /// Which one, and whether it worked and was opened a second time since.
+    at: usize,
+    worked: bool,
+    again: bool,
+    link: Link,
+    backlog: VecDeque<Hear>,
+    /// What the recognizer was given of words that are not sure yet.
+    recent: VecDeque<Hear>,
+    expected: Option<Option<Vec<String>>>,
+}
+
+enum Link {
+    Opening(Opening<Listening>),
+    Open(Listening),
+    None,
+}
+
+impl Ears {
+    /// Begins to open the first recognizer.
+    pub(crate) fn new(vendors: Vec<Arc<dyn Stt>>, want: Want) -> Self {
+        let mut ears = Self {
+            vendors,
+            want,
+            at: 0,
+            worked: false,
+            again: false,
+            link: Link::None,
+            backlog: VecDeque::new(),
+            recent: VecDeque::new(),
+            expected: None,
+        };
+        ears.open();
+        ears
+    }
+
+    fn open(&mut self) {
+        let Some(vendor) = self.vendors.get(self.at) else {
+            self.link = Link::None;
+            return;
+        };
+        let (vendor, want) = (Arc::clone(vendor), self.want.clone());
+        self.link =
+            Link::Opening(Opening::new("stt", OPEN, async move { vendor.open(want).await }));
+    }
+
+    /// Gives the recognizer sound or a hint. Never waits: of what does not fit, the oldest sound goes.
+    pub(crate) fn hear(&mut self, hear: Hear) {
+        if matches!(self.link, Link::None) {
+            return;
+        }
+        if hear == Hear::Voice {
+            self.recent.clear();
+        }
+        if self.recent.front() == Some(&Hear::Voice) || hear == Hear::Voice {
+            if self.recent.len() >= RECENT {
+                self.recent.remove(1);
+            }
+            self.recent.push_back(hear.clone());
+        }
+        self.backlog.push_back(hear);
+        if self.backlog.len() > BACKLOG
+            && let Some(oldest) =
+                self.backlog.iter().position(|hear| matches!(hear, Hear::Frame(_)))
+        {
+            self.backlog.remove(oldest);
+            metrics::counter!("voxflow_stt_frames_dropped_total").increment(1);
+        }
+        self.feed();
+    }
+
+    /// Tells the recognizer which phrases make sense now, if that has changed.
+    pub(crate) fn expect(&mut self, phrases: Option<Vec<String>>) {
+        if self.expected.as_ref() != Some(&phrases) {
+            self.expected = Some(phrases.clone());
+            self.hear(Hear::Expect(phrases));
+        }
+    }
+
+    fn feed(&mut self) {
+        let Link::Open(listening) = &self.link else { return };
+        while let Some(hear) = self.backlog.pop_front() {
+            match listening.sound.try_send(hear) {
+                Ok(()) => {}
+                Err(TrySendError::Full(hear)) => return self.backlog.push_front(hear),
+                // Its words say why.
+                Err(TrySendError::Closed(_)) => return,
+            }
+        }
+    }
+
+    /// What comes next. May be dropped and called again.
+    pub(crate) async fn next(&mut self) -> Sign {
+        loop {
+            let lost = match &mut self.link {
+                Link::None => return pending().await,
+                Link::Opening(opening) => match opening.done().await {
+                    Ok(listening) => {
+                        self.link = Link::Open(listening);
+                        self.feed();
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                Link::Open(listening) => match listening.words.recv().await {
+                    Some(Ok(words)) => {
+                        self.worked = true;
+                        if matches!(words, Words::Final(_)) {
+                            self.recent.clear();
+                        }
+                        return Sign::Words(words);
+                    }
+                    Some(Err(error)) => error,
+                    None => Error::Unreachable {
+                        vendor: "stt",
+                        why: "the recognizer closed its stream".into(),
+                    },
+                },
+            };
+            return self.lost(lost);
+        }
+    }
+
+    /// Goes on with the same recognizer once, if it worked; else with the next one.
+    fn lost(&mut self, why: Error) -> Sign {
+        metrics::counter!("voxflow_vendor_errors_total", "part" => "stt", "kind" => why.kind())
+            .increment(1);
+        if self.worked && !self.again && !matches!(why, Error::Refused { .. }) {
+            self.again = true;
+        } else {
+            (self.at, self.again) = (self.at + 1, false);
+        }
+        self.worked = false;
+        self.open();
+        // The words of the turn that was under way are recognized anew.
+        let hint = self.expected.clone().map(Hear::Expect);
+        self.backlog = hint.into_iter().chain(self.recent.iter().cloned()).collect();
+        if matches!(self.link, Link::None) { Sign::Deaf(why) } else { Sign::Trouble(why) }
+    }
+}

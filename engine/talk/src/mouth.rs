@@ -1,0 +1,456 @@
+//! The agent's voice, from whichever vendor still works, and its way to the caller's ear.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::Error;
+use audio::playout::{Next, Playout};
+use audio::resample::Resampler;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::{Instant, timeout_at};
+
+use crate::heard::{Heard, Piece};
+use crate::opening::Opening;
+use crate::sound::Outbound;
+use crate::tts::{Say, Speaking, Spoken, Tts, Voice};
+use crate::turn::{Moment, TurnId};
+
+/// A voice that is not opened, or gives no sound for what it was told to say, within this is replaced.
+const SOUND: Duration = Duration::from_secs(4);
+
+/// What comes of speaking.
+#[derive(Debug)]
+pub(crate) enum Sign {
+    /// Sound came, or its end.
+    Sound,
+    /// A voice failed and is being replaced.
+    Trouble(Error),
+    /// So did the last one.
+    Mute(Error),
+}
+
+/// How far the sound of a turn is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing new.
+    None,
+    /// It is heard.
+    Sounding,
+    /// All that came was heard, and more may come.
+    Dry,
+    /// All was heard.
+    Over,
+}
+
+/// The voices of a call.
+pub(crate) struct Mouth {
+    vendors: Vec<Arc<dyn Tts>>,
+    voice: Voice,
+    link: Link,
+    /// Which one, and whether it gave sound and was opened a second time since.
+    at: usize,
+    worked: bool,
+    again: bool,
+    outbox: VecDeque<Say>,
+    start: Instant,
+    turn: Turn,
+    playout: Playout,
+    /// The far end must be cleared before it is given anything else.
+    clear: bool,
+}
+
+/// The turn that is being spoken.
+struct Turn {
+    id: TurnId,
+    heard: Heard,
+    /// One for the whole sound of the turn, so that the borders of its pieces are not heard.
+    resampler: Option<Resampler>,
+    /// Text was given.
+    said: bool,
+    /// All text was given.
+    complete: bool,
+    /// Its end was told of.
+    over: bool,
+    /// What was told last.
+    told: Progress,
+    /// Since when sound is owed; `None` = it is not.
+    owed: Option<Instant>,
+    /// For the measurement of the first sound.
+    asked: Option<Instant>,
+}
+
+impl Turn {
+    fn new(id: TurnId) -> Self {
+        Self {
+            id,
+            heard: Heard::new(),
+            resampler: None,
+            said: false,
+            complete: false,
+            over: false,
+            told: Progress::None,
+            owed: None,
+            asked: None,
+        }
+    }
+}
+
+enum Link {
+    Opening(Opening<Speaking>),
+    Open(Speaking),
+    /// Opened when there is something to say.
+    Closed,
+}
+
+impl Mouth {
+    /// Begins to open the first voice.
+    pub(crate) fn new(vendors: Vec<Arc<dyn Tts>>, voice: Voice, start: Instant) -> Self {
+        let playout = Playout::new(voice.rate);
+        let mut turn = Turn::new(TurnId::default());
+        turn.over = true;
+        let mut mouth = Self {
+            vendors,
+            voice,
+            link: Link::Closed,
+            at: 0,
+            worked: false,
+            again: false,
+            outbox: VecDeque::new(),
+            start,
+            turn,
+            playout,
+            clear: false,
+        };
+        mouth.open();
+        mouth
+    }
+
+    fn open(&mut self) {
+        let Some(vendor) = self.vendors.get(self.at) else {
+            self.link = Link::Closed;
+            return;
+        };
+        let (vendor, voice) = (Arc::clone(vendor), self.voice.clone());
+        self.link =
+            Link::Opening(Opening::new("tts", SOUND, async move { vendor.open(voice).await }));
+    }
+
+    fn now(&self) -> Moment {
+        self.start.elapsed()
+    }
+
+    /// A turn begins; what is left of the one before is forgotten.
+    pub(crate) fn begin(&mut self, turn: TurnId) {
+        self.turn = Turn::new(turn);
+        self.playout.begin(turn.0);
+        self.again = false;
+    }
+
+    /// Voices that failed may try once more: only an apology is left to be said.
+    pub(crate) fn try_again(&mut self) {
+        if self.at >= self.vendors.len() {
+            self.at = 0;
+            self.worked = false;
+        }
+    }
+
+    /// Speaks a clause. `tag` comes back with what was heard of it.
+    pub(crate) fn say(&mut self, turn: TurnId, tag: u32, text: &str) {
+        if turn != self.turn.id || self.turn.complete || text.trim().is_empty() {
+            return;
+        }
+        if !std::mem::replace(&mut self.turn.said, true) {
+            self.turn.asked = Some(Instant::now());
+        }
+        self.turn.owed.get_or_insert(Instant::now());
+        self.turn.heard.said(tag, text);
+        self.tell(Say::Text(turn, text.to_owned()));
+    }
+
+    /// The turn's text is complete.
+    pub(crate) fn end(&mut self, turn: TurnId) {
+        if turn != self.turn.id || self.turn.complete {
+            return;
+        }
+        self.turn.complete = true;
+        if self.turn.said {
+            self.turn.owed = Some(Instant::now());
+            self.tell(Say::End(turn));
+        } else {
+            self.finish();
+        }
+    }
+
+    /// Stops the sound for good, and gives what was heard of the turn.
+    pub(crate) fn cut(&mut self) -> Vec<Piece> {
+        let now = self.now();
+        let heard = self.heard();
+        if !self.turn.over {
+            self.clear = true;
+            self.playout.clear(now);
+            self.outbox.retain(|say| matches!(say, Say::Cut(_)));
+            if self.turn.said {
+                self.outbox.push_back(Say::Cut(self.turn.id));
+                self.feed();
+            }
+        }
+        self.turn = Turn::new(self.turn.id);
+        self.turn.complete = true;
+        self.turn.over = true;
+        heard
+    }
+
+    /// What was heard of the turn so far.
+    pub(crate) fn heard(&self) -> Vec<Piece> {
+        self.turn.heard.after(self.playout.heard(self.now()))
+    }
+
+    /// All that the turn has said, heard or not.
+    pub(crate) fn said(&self) -> Vec<Piece> {
+        self.turn.heard.all()
+    }
+
+    /// Stops the sound where it is.
+    pub(crate) fn hold(&mut self) {
+        self.clear = true;
+        self.playout.hold(self.now());
+    }
+
+    /// Goes on after [`Mouth::hold`].
+    pub(crate) fn go_on(&mut self) {
+        self.playout.go_on(self.now());
+    }
+
+    /// A mark came back from the leg.
+    pub(crate) fn marked(&mut self, mark: u64) {
+        self.playout.marked(self.now(), mark);
+    }
+
+    /// Whether [`Mouth::tick`] has anything to do.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.clear || !self.turn.over || !self.outbox.is_empty()
+    }
+
+    /// Sends what is due to the leg, and tells how far the turn is. Never waits: what does not fit
+    /// into the leg's channel stays here.
+    pub(crate) fn tick(&mut self, outbound: &mpsc::Sender<Outbound>) -> (TurnId, Progress) {
+        self.feed();
+        let now = self.now();
+        let mut sounding = false;
+        if !self.cleared(outbound) {
+            return (self.turn.id, Progress::None);
+        }
+        while let Some(next) = self.playout.next(now) {
+            let is_frame = matches!(next, Next::Frame(_));
+            let sent = outbound.try_send(match next {
+                Next::Frame(frame) => Outbound::Frame(frame),
+                Next::Mark(mark) => Outbound::Mark(mark),
+            });
+            match sent {
+                Err(TrySendError::Full(Outbound::Frame(frame))) => {
+                    self.playout.refused(Next::Frame(frame));
+                    break;
+                }
+                Err(TrySendError::Full(Outbound::Mark(mark))) => {
+                    self.playout.refused(Next::Mark(mark));
+                    break;
+                }
+                Ok(()) | Err(_) => sounding |= !is_frame || self.turn.told != Progress::Sounding,
+            }
+        }
+        (self.turn.id, self.progress(now, sounding))
+    }
+
+    /// Clears the far end if that is due; `false` = the leg's channel has no room for it yet.
+    pub(crate) fn cleared(&mut self, outbound: &mpsc::Sender<Outbound>) -> bool {
+        // A leg that is gone says so on its other side.
+        self.clear =
+            self.clear && matches!(outbound.try_send(Outbound::Clear), Err(TrySendError::Full(_)));
+        !self.clear
+    }
+
+    fn progress(&mut self, now: Moment, sounding: bool) -> Progress {
+        if self.turn.over {
+            return Progress::None;
+        }
+        if self.playout.is_over(now) {
+            self.turn.over = true;
+            return Progress::Over;
+        }
+        if sounding {
+            self.turn.told = Progress::Sounding;
+            return Progress::Sounding;
+        }
+        if self.turn.told == Progress::Sounding
+            && !self.turn.complete
+            && self.playout.is_silent(now)
+        {
+            self.turn.told = Progress::Dry;
+            return Progress::Dry;
+        }
+        Progress::None
+    }
+
+    fn tell(&mut self, say: Say) {
+        if self.at >= self.vendors.len() {
+            return self.finish();
+        }
+        self.outbox.push_back(say);
+        if matches!(self.link, Link::Closed) {
+            self.open();
+        }
+        self.feed();
+    }
+
+    fn feed(&mut self) {
+        let Link::Open(speaking) = &self.link else { return };
+        while let Some(say) = self.outbox.pop_front() {
+            match speaking.say.try_send(say) {
+                Ok(()) => {}
+                Err(TrySendError::Full(say) | TrySendError::Closed(say)) => {
+                    return self.outbox.push_front(say);
+                }
+            }
+        }
+    }
+
+    /// All sound of the turn has come.
+    fn finish(&mut self) {
+        if let Some(mut resampler) = self.turn.resampler.take() {
+            self.playout.push(self.turn.id.0, &resampler.finish());
+        }
+        self.playout.complete();
+        self.turn.heard.complete();
+        self.turn.complete = true;
+        self.turn.owed = None;
+    }
+
+    /// What comes next. May be dropped and called again.
+    pub(crate) async fn next(&mut self) -> Sign {
+        loop {
+            let until = self.turn.owed.map(|since| since + SOUND);
+            let lost = match &mut self.link {
+                Link::Closed => return pending().await,
+                Link::Opening(opening) => match opening.done().await {
+                    Ok(speaking) => {
+                        self.link = Link::Open(speaking);
+                        self.feed();
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                Link::Open(speaking) => match spoken(speaking, until).await {
+                    Ok(spoken) => {
+                        if self.take(spoken) {
+                            return Sign::Sound;
+                        }
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+            };
+            if let Some(sign) = self.lost(lost) {
+                return sign;
+            }
+        }
+    }
+
+    /// Takes what the voice gives; `false` = it is of no turn that counts, or only words about it.
+    fn take(&mut self, spoken: Spoken) -> bool {
+        match spoken {
+            Spoken::Sound(turn, frame) if turn == self.turn.id && !self.turn.over => {
+                self.worked = true;
+                if let Some(asked) = self.turn.asked.take() {
+                    let seconds = asked.elapsed().as_secs_f64();
+                    metrics::histogram!("voxflow_turn_seconds", "stage" => "first_sound")
+                        .record(seconds);
+                }
+                self.turn.owed = self.turn.complete.then(Instant::now);
+                self.turn.heard.sound(frame.millis());
+                if frame.rate == self.voice.rate {
+                    self.playout.push(turn.0, &frame.samples);
+                } else {
+                    let fits =
+                        self.turn.resampler.as_ref().is_some_and(|own| own.from() == frame.rate);
+                    if !fits {
+                        self.turn.resampler = Some(Resampler::new(frame.rate, self.voice.rate));
+                    }
+                    if let Some(resampler) = &mut self.turn.resampler {
+                        self.playout.push(turn.0, &resampler.process(&frame.samples));
+                    }
+                }
+                true
+            }
+            Spoken::Words(turn, words) if turn == self.turn.id => {
+                self.turn.heard.words(words);
+                false
+            }
+            Spoken::End(turn) if turn == self.turn.id && self.turn.complete && !self.turn.over => {
+                self.finish();
+                true
+            }
+            Spoken::Sound(..) | Spoken::Words(..) | Spoken::End(_) => false,
+        }
+    }
+
+    /// Says what is not said yet with the same voice once more, if it worked; else with the next.
+    fn lost(&mut self, why: Error) -> Option<Sign> {
+        let idle = self.turn.over || self.turn.owed.is_none() && self.turn.complete;
+        self.outbox.clear();
+        if idle && self.worked {
+            // Vendors close what is not used for a while; it is opened when it is needed.
+            self.link = Link::Closed;
+            return None;
+        }
+        metrics::counter!("voxflow_vendor_errors_total", "part" => "tts", "kind" => why.kind())
+            .increment(1);
+        if self.worked && !self.again && !matches!(why, Error::Refused { .. }) {
+            self.again = true;
+        } else {
+            (self.at, self.again) = (self.at + 1, false);
+        }
+        self.worked = false;
+        self.open();
+        let rest = if self.turn.over { Vec::new() } else { self.turn.heard.failed() };
+        self.turn.resampler = None;
+        self.playout.flush();
+        if self.at >= self.vendors.len() {
+            self.finish();
+            return Some(Sign::Mute(why));
+        }
+        self.turn.owed = (!rest.is_empty()).then(Instant::now);
+        for piece in &rest {
+            self.turn.heard.said(piece.tag, &piece.text);
+            self.outbox.push_back(Say::Text(self.turn.id, piece.text.clone()));
+        }
+        if self.turn.complete && !self.turn.over {
+            if rest.is_empty() {
+                self.finish();
+            } else {
+                self.outbox.push_back(Say::End(self.turn.id));
+            }
+        }
+        Some(Sign::Trouble(why))
+    }
+}
+
+async fn spoken(speaking: &mut Speaking, until: Option<Instant>) -> Result<Spoken, Error> {
+    let came = match until {
+        Some(until) => match timeout_at(until, speaking.sound.recv()).await {
+            Ok(came) => came,
+            Err(_) => {
+                return Err(Error::Unreachable {
+                    vendor: "tts",
+                    why: format!("it gave no sound for {SOUND:?}"),
+                });
+            }
+        },
+        None => speaking.sound.recv().await,
+    };
+    came.unwrap_or_else(|| {
+        Err(Error::Unreachable { vendor: "tts", why: "the voice closed its stream".into() })
+    })
+}
