@@ -20,6 +20,8 @@ logs=$PWD/target/test-logs
 mkdir -p "$logs"
 passed=0
 failed=0
+# A failed test tells its place; the frames below it are noise here.
+export RUST_BACKTRACE=0
 started=$SECONDS
 
 say() { printf '%4ds  %s\n' $((SECONDS - started)) "$*"; }
@@ -111,7 +113,8 @@ count() {
     say "$name: $p passed, $f failed ($((SECONDS - began)) s)"
     if [ "$f" != 0 ]; then
         grep -E '^(error|warning: unused|test .* FAILED)|panicked at|signal:' "$logs/$name.log" | head -n 40 || true
-        awk '/^---- .* ----$/ { on = 1 } /^failures:$/ { if (seen++ % 2) on = 0 } on' "$logs/$name.log" | head -n 400
+        awk '/^---- .* ----$/ { on = 1 } /^failures:$/ { if (seen++ % 2) on = 0 } on' "$logs/$name.log" |
+            head -n 400 || true
         echo "all of it: $logs/$name.log"
     fi
 }
