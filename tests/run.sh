@@ -132,6 +132,7 @@ fi
 wait "$venv_making" || { cat "$logs/venv.log" >&2; exit 1; }
 await_services
 export VOXFLOW_TEST_VENV=$venv
+export VOXFLOW_TEST_SCREENSHOT=$logs/console.png
 # Most tests wait for sound that lasts as long as it lasts: more of them at once than cores.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 

@@ -6,6 +6,7 @@
 mod bad_input;
 mod calls;
 mod conformance;
+mod demo;
 mod faults;
 mod shared;
 mod texts;
