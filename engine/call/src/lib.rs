@@ -13,7 +13,8 @@ mod player;
 pub mod session;
 pub mod switchboard;
 
+pub use flow::{Destination, HangupCause};
 pub use leg::{Arrival, Control, Dial, Dialled, Leg};
 pub use session::{Library, Order, Report};
 pub use switchboard::Switchboard;
-pub use talk::{Note, Vendors};
+pub use talk::{Inbound, Note, Outbound, Vendors};

@@ -1,1 +1,201 @@
 //! Twilio: calls by webhook, TwiML and media stream; texts by webhook and REST.
+//!
+//! Read in this order: `signature` (who may speak to us) → `form` (a webhook, checked and read) →
+//! `messages` (texts) → `twiml` (what we answer) → `calls` (which call waits for what) → `voice`
+//! (a call rings, is connected, ends) → `media` (its socket) → `line` (the task that owns its end
+//! of the leg) → `rest` (what we ask of Twilio).
+
+mod calls;
+mod form;
+mod line;
+mod media;
+mod messages;
+mod rest;
+mod signature;
+mod twiml;
+mod voice;
+mod wire;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::routing::{any, post};
+use call::Switchboard;
+use conversation::{Inbox, Messenger, Outgoing, Refusal, Sent};
+use secrecy::SecretString;
+
+use calls::Calls;
+use rest::Rest;
+
+/// The channel's file name.
+pub const CHANNEL: &str = "twilio";
+
+/// What an operator tells about an account at Twilio.
+#[derive(Clone)]
+pub struct Settings {
+    /// `AC...`; empty = nothing can be sent, dialed or redirected.
+    pub account_sid: String,
+    /// Proves webhooks and opens the REST API.
+    pub auth_token: Option<SecretString>,
+    /// Keys by id, for webhooks signed by a shared key (`X-Twilio-Webhooks-Signature-Settings`).
+    pub shared_keys: HashMap<String, SecretString>,
+    /// Where the REST API is; [`BASE_URL`] unless a proxy or a double stands in.
+    pub base_url: String,
+    /// Where Twilio finds us, exactly as it was told: signatures are made over it.
+    pub public_url: String,
+    /// What becomes of webhooks when there is no `auth_token`.
+    pub unsigned: Unsigned,
+    /// How long things may take.
+    pub limits: Limits,
+}
+
+/// Where the REST API is.
+pub const BASE_URL: &str = "https://api.twilio.com";
+
+/// What becomes of webhooks when there is no secret to check them with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unsigned {
+    /// They get 403.
+    #[default]
+    Refuse,
+    /// They are taken from this machine, not forwarded and not from a page: for demos.
+    FromLoopback,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From a webhook's answer to its media stream.
+    pub claim: Duration,
+    /// From a socket's opening to its `start`.
+    pub start: Duration,
+    /// Between pings.
+    pub ping: Duration,
+    /// Without any media, until the caller counts as gone.
+    pub silence: Duration,
+    /// From the end of a dial to the caller's new media stream.
+    pub back: Duration,
+    /// For a request to Twilio.
+    pub request: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            claim: Duration::from_secs(60),
+            start: Duration::from_secs(5),
+            ping: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+            back: Duration::from_secs(15),
+            request: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Settings {
+    /// Settings without an account: webhooks are refused, nothing can be sent.
+    pub fn new(public_url: impl Into<String>) -> Self {
+        Self {
+            account_sid: String::new(),
+            auth_token: None,
+            shared_keys: HashMap::new(),
+            base_url: BASE_URL.into(),
+            public_url: public_url.into(),
+            unsigned: Unsigned::Refuse,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// An account at Twilio: gives texts ([`Messenger`]), brings texts and calls ([`Twilio::router`]).
+pub struct Twilio {
+    settings: Settings,
+    /// The public URL without a slash at its end and without a fragment.
+    public: String,
+    /// `None` = no credentials.
+    rest: Option<Rest>,
+    calls: Calls,
+}
+
+impl Twilio {
+    /// Checks the settings. A process-wide TLS provider must be installed before.
+    ///
+    /// # Errors
+    /// Names the setting and what is wrong with it.
+    pub fn new(settings: Settings) -> Result<Arc<Self>, String> {
+        for (name, value) in
+            [("public_url", &settings.public_url), ("TWILIO_BASE_URL", &settings.base_url)]
+        {
+            let fine = url::Url::parse(value)
+                .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            if !fine {
+                return Err(format!("{name}: `{value}` is no http or https address"));
+            }
+        }
+        let (public, _) = settings.public_url.split_once('#').unwrap_or((&settings.public_url, ""));
+        let public = public.trim_end_matches('/').to_owned();
+        let rest = match &settings.auth_token {
+            Some(token) if !settings.account_sid.is_empty() => Some(Rest::new(&settings, token)?),
+            _ => None,
+        };
+        let calls = Calls::new(settings.limits.claim);
+        Ok(Arc::new(Self { settings, public, rest, calls }))
+    }
+
+    /// The doors: `POST /twilio/voice`, `/twilio/dialed`, `/twilio/status`, `/twilio/messages`,
+    /// `/twilio/message-status` and `WS /twilio/media`. The server must give peers' addresses
+    /// (`into_make_service_with_connect_info::<SocketAddr>`) for [`Unsigned::FromLoopback`].
+    pub fn router(
+        self: &Arc<Self>,
+        inbox: Arc<dyn Inbox>,
+        switchboard: Arc<dyn Switchboard>,
+    ) -> Router {
+        let doors = Arc::new(Doors { twilio: Arc::clone(self), inbox, switchboard });
+        Router::new()
+            .route("/twilio/voice", post(voice::ring))
+            .route("/twilio/dialed", post(voice::dialed))
+            .route("/twilio/status", post(voice::status))
+            .route("/twilio/messages", post(messages::receive))
+            .route("/twilio/message-status", post(messages::receipt))
+            .route("/twilio/media", any(media::connect))
+            .with_state(doors)
+    }
+
+    /// An address of ours as Twilio is told it.
+    fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.public)
+    }
+
+    /// An address of ours for a WebSocket: `http` becomes `ws`, `https` becomes `wss`.
+    fn socket_address(&self, path: &str) -> String {
+        let rest = self.public.strip_prefix("http").unwrap_or(&self.public);
+        format!("ws{rest}{path}")
+    }
+}
+
+#[async_trait]
+impl Messenger for Twilio {
+    fn channel(&self) -> &'static str {
+        CHANNEL
+    }
+
+    async fn send(&self, text: &Outgoing) -> Result<Sent, Refusal> {
+        let Some(rest) = &self.rest else {
+            return Err(Refusal::Never {
+                code: "no_credentials".into(),
+                why: "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set".into(),
+            });
+        };
+        rest.send(text, &self.address("/twilio/message-status")).await
+    }
+}
+
+/// What the doors share.
+struct Doors {
+    twilio: Arc<Twilio>,
+    inbox: Arc<dyn Inbox>,
+    switchboard: Arc<dyn Switchboard>,
+}

@@ -1,0 +1,159 @@
+//! A socket's end of a leg: what every carrier of sound does between its wire and a call.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use audio::{Frame, Rate};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use call::{Arrival, Control, Inbound, Leg, Outbound};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Frames that a call may leave unheard, 1.3 s; what comes then is dropped and counted.
+const UNHEARD: usize = 64;
+
+/// Frames on their way to the wire, 1.3 s; then the call waits.
+const UNSENT: usize = 64;
+
+/// Keys and marks that are kept for a call that does not listen.
+const LATE: usize = 256;
+
+/// How long one write to a socket may take before the far side counts as gone.
+const WRITE: Duration = Duration::from_secs(5);
+
+/// How long a close waits for the far side's.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// A socket's end of a leg.
+pub(crate) struct Rim {
+    inbound: mpsc::Sender<Inbound>,
+    /// What the call gives.
+    pub(crate) outbound: mpsc::Receiver<Outbound>,
+    rate: Rate,
+    carrier: &'static str,
+    /// Samples that do not fill a frame yet.
+    rest: Vec<i16>,
+    /// Keys and marks that did not fit, in order. They are never dropped for sound.
+    late: VecDeque<Inbound>,
+}
+
+impl Rim {
+    /// Both ends of a new leg.
+    pub(crate) fn pair(
+        carrier: &'static str,
+        arrival: Arrival,
+        rate: Rate,
+        control: Arc<dyn Control>,
+    ) -> (Self, Leg) {
+        let (inbound, heard) = mpsc::channel(UNHEARD);
+        let (given, outbound) = mpsc::channel(UNSENT);
+        let rest = Vec::with_capacity(Frame::samples_per_frame(rate));
+        let rim = Self { inbound, outbound, rate, carrier, rest, late: VecDeque::new() };
+        (rim, Leg { arrival, rate, inbound: heard, outbound: given, control })
+    }
+
+    /// Takes in sound of any length; the call gets it in frames of 20 ms.
+    pub(crate) fn sound(&mut self, samples: &[i16]) {
+        self.rest.extend_from_slice(samples);
+        let size = Frame::samples_per_frame(self.rate);
+        let whole = self.rest.len() / size * size;
+        if whole == 0 {
+            return;
+        }
+        self.catch_up();
+        for samples in self.rest[..whole].chunks_exact(size) {
+            let frame = Inbound::Frame(Frame { rate: self.rate, samples: samples.to_vec() });
+            // A call that does not keep up loses the newest sound: what waits is in order already.
+            if !self.late.is_empty() || self.inbound.try_send(frame).is_err() {
+                metrics::counter!("voxflow_frames_dropped_total", "at" => self.carrier)
+                    .increment(1);
+            }
+        }
+        self.rest.drain(..whole);
+    }
+
+    /// Takes in a key or a mark.
+    pub(crate) fn tell(&mut self, what: Inbound) {
+        self.catch_up();
+        if !self.late.is_empty() {
+            self.keep(what);
+        } else if let Err(mpsc::error::TrySendError::Full(what)) = self.inbound.try_send(what) {
+            self.keep(what);
+        }
+    }
+
+    fn keep(&mut self, what: Inbound) {
+        if self.late.len() < LATE {
+            self.late.push_back(what);
+        } else {
+            tracing::warn!(carrier = self.carrier, ?what, "a call does not listen");
+        }
+    }
+
+    fn catch_up(&mut self) {
+        while let Some(what) = self.late.pop_front() {
+            if let Err(mpsc::error::TrySendError::Full(what)) = self.inbound.try_send(what) {
+                self.late.push_front(what);
+                return;
+            }
+        }
+    }
+
+    /// Tells the call that the caller is gone. A call that does not listen learns it by the
+    /// channel's end.
+    pub(crate) async fn gone(mut self) {
+        self.outbound.close();
+        let last = async {
+            for what in self.late {
+                self.inbound.send(what).await?;
+            }
+            self.inbound.send(Inbound::Gone).await
+        };
+        let _ = timeout(WRITE, last).await;
+    }
+}
+
+/// Writes to a socket. An error means that the far side is gone.
+pub(crate) async fn write(socket: &mut WebSocket, message: Message) -> Result<(), String> {
+    match timeout(WRITE, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the far side does not read".into()),
+    }
+}
+
+/// Why a socket is closed from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closing {
+    /// By RFC 6455, section 7.4.
+    pub(crate) code: u16,
+    /// In words, for the far side's log; at most 123 bytes.
+    pub(crate) reason: &'static str,
+}
+
+impl Closing {
+    /// All is said.
+    pub(crate) const fn normal() -> Self {
+        Self { code: close_code::NORMAL, reason: "the call is over" }
+    }
+
+    /// The far side did what it must not.
+    pub(crate) const fn policy(reason: &'static str) -> Self {
+        Self { code: close_code::POLICY, reason }
+    }
+
+    /// The far side sent a kind of data that we do not take.
+    pub(crate) const fn unsupported(reason: &'static str) -> Self {
+        Self { code: close_code::UNSUPPORTED, reason }
+    }
+}
+
+/// Closes a socket and waits a moment for the far side to do so too: dropping it with unread data
+/// would reset the connection, and the reason would be lost.
+pub(crate) async fn close(mut socket: WebSocket, closing: Closing) {
+    let frame = CloseFrame { code: closing.code, reason: closing.reason.into() };
+    if write(&mut socket, Message::Close(Some(frame))).await.is_ok() {
+        let _ = timeout(CLOSE, async { while let Some(Ok(_)) = socket.recv().await {} }).await;
+    }
+}

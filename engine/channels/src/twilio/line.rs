@@ -1,0 +1,365 @@
+//! The task that owns Twilio's end of a leg: it outlives its sockets, for a dial ends the one and
+//! brings the caller back on another.
+//!
+//! ```text
+//! streaming --the stream ends while a dial is on--> away --the caller's new stream--> streaming
+//!     `--the stream ends, the far side is silent, a hangup--> gone <--no stream in time--'
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::body::Bytes;
+use axum::extract::ws::Message;
+use call::{Arrival, Control, Dial, Dialled, HangupCause, Inbound, Outbound};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+use super::calls::{Claim, Place};
+use super::media::{Stream, binary, malformed};
+use super::wire::{self, Heard};
+use super::{CHANNEL, Doors, Twilio, twiml};
+use crate::rim::{Closing, Rim, close, write};
+
+/// The longest that a dial may last: Twilio's own limit for a bridged call is 4 hours, and 10
+/// minutes for ringing.
+const LONGEST_DIAL: Duration = Duration::from_secs(4 * 3600 + 600 + 60);
+
+/// Marks that may be on their way at once.
+const MOST_MARKS: usize = 1024;
+
+/// What happens to a line besides sound.
+pub(super) enum Happening {
+    /// The call hangs up.
+    Hangup,
+    /// The call dials; it waits for the end here.
+    Dialing(oneshot::Sender<Dialled>),
+    /// Twilio did not take the dial.
+    NotDialing,
+    /// The dial is over, says Twilio; the caller comes back.
+    Dialled(Dialled),
+    /// The call is over, says Twilio.
+    Gone,
+    /// The caller's new stream.
+    Back(Box<Stream>),
+}
+
+/// A dial that is on.
+struct Dialing {
+    /// Who waits for its end; `None` = nobody any more, the caller is taken back.
+    reply: Option<oneshot::Sender<Dialled>>,
+    end: Option<Dialled>,
+    /// When the caller counts as gone.
+    until: Instant,
+}
+
+/// What follows a state.
+enum Next {
+    Stream(Box<Stream>),
+    Away,
+    /// The end, and the socket that is left to close.
+    Gone(Option<(Box<Stream>, Closing)>),
+}
+
+struct Line {
+    twilio: Arc<Twilio>,
+    call: String,
+    rim: Rim,
+    happenings: mpsc::Receiver<Happening>,
+    dial: Option<Dialing>,
+}
+
+/// Lives a call from its first stream until it is gone.
+pub(super) async fn live(doors: &Doors, arrival: Arrival, stream: Stream) {
+    let twilio = Arc::clone(&doors.twilio);
+    let call = arrival.carrier_id.clone();
+    let (tell, happenings) = mpsc::channel(8);
+    let Some(_place) = Place::take(&twilio, &call, tell.clone()) else {
+        return close(stream.socket, Closing::policy("the call has a stream already")).await;
+    };
+    let control = Remote {
+        twilio: Arc::clone(&twilio),
+        call: call.clone(),
+        number: arrival.to.clone(),
+        tell,
+    };
+    let (rim, leg) = Rim::pair(CHANNEL, arrival, 8000, Arc::new(control));
+    let switchboard = Arc::clone(&doors.switchboard);
+    // It ends by itself once its leg tells that the caller is gone.
+    tokio::spawn(async move { switchboard.arrive(leg).await });
+    let mut line = Line { twilio, call, rim, happenings, dial: None };
+    let mut next = Next::Stream(Box::new(stream));
+    let left = loop {
+        next = match next {
+            Next::Stream(stream) => line.streaming(stream).await,
+            Next::Away => line.away().await,
+            Next::Gone(left) => break left,
+        };
+    };
+    // The call learns of it at once, while the socket's farewell takes its time.
+    tokio::join!(line.rim.gone(), async {
+        if let Some((stream, closing)) = left {
+            close(stream.socket, closing).await;
+        }
+    });
+}
+
+impl Line {
+    /// While the caller's sound comes and goes.
+    async fn streaming(&mut self, mut stream: Box<Stream>) -> Next {
+        let limits = self.twilio.settings.limits;
+        let mut ping = interval_at(Instant::now() + limits.ping, limits.ping);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut media, mut alive) = (Instant::now(), Instant::now());
+        let mut marks = VecDeque::new();
+        let closing = loop {
+            // Two pings without an answer, or a stream without sound: half of it is gone.
+            let dead = (media + limits.silence).min(alive + 2 * limits.ping + limits.ping / 2);
+            tokio::select! {
+                biased;
+                happening = self.happenings.recv() => match happening {
+                    None | Some(Happening::Hangup | Happening::Gone) => {
+                        self.dial = None;
+                        break Closing::normal();
+                    }
+                    Some(Happening::Back(new)) => {
+                        self.return_marks(&mut marks);
+                        self.dialled();
+                        // The old one is of no use, and its end must not hold up the new one.
+                        drop(stream);
+                        return Next::Stream(new);
+                    }
+                    Some(Happening::NotDialing) => self.dial = None,
+                    Some(Happening::Dialing(reply)) => self.dialing(reply),
+                    Some(Happening::Dialled(end)) => self.ended(end),
+                },
+                given = self.rim.outbound.recv() => {
+                    let Some(given) = given else {
+                        // Whoever had the call has dropped it.
+                        self.complete().await;
+                        self.dial = None;
+                        break Closing::normal();
+                    };
+                    let text = match given {
+                        Outbound::Frame(frame) => stream.writer.media(&frame.samples),
+                        Outbound::Mark(id) => {
+                            if marks.len() >= MOST_MARKS {
+                                marks.pop_front();
+                            }
+                            marks.push_back(id);
+                            stream.writer.mark(id)
+                        }
+                        Outbound::Clear => stream.writer.clear(),
+                    };
+                    if let Err(why) = write(&mut stream.socket, Message::Text(text.into())).await {
+                        tracing::debug!(call = self.call, why, "a media stream broke");
+                        return self.ended_stream(&mut marks);
+                    }
+                }
+                message = stream.socket.recv() => {
+                    alive = Instant::now();
+                    match message {
+                        Some(Ok(Message::Text(text))) => {
+                            media = alive;
+                            match wire::read(&text) {
+                                Ok(Heard::Sound(samples)) => self.rim.sound(&samples),
+                                Ok(Heard::Digit(key)) => self.rim.tell(Inbound::Digit(key)),
+                                Ok(Heard::Mark(name)) => self.marked(&mut marks, &name),
+                                Ok(Heard::Stop) => break Closing::normal(),
+                                Ok(Heard::Other) => {}
+                                Ok(Heard::Start(_)) => break Closing::policy("a second start"),
+                                Err(why) => break malformed(why),
+                            }
+                        }
+                        Some(Ok(Message::Binary(_))) => break binary(),
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                        Some(Ok(Message::Close(_))) | None => break Closing::normal(),
+                        Some(Err(error)) => {
+                            tracing::debug!(call = self.call, %error, "a media stream broke");
+                            break Closing::policy("the stream cannot be read");
+                        }
+                    }
+                }
+                () = given_up(&mut self.dial) => self.take_back().await,
+                _ = ping.tick() => {
+                    let ping = Message::Ping(Bytes::new());
+                    if write(&mut stream.socket, ping).await.is_err() {
+                        return self.ended_stream(&mut marks);
+                    }
+                }
+                () = sleep_until(dead) => {
+                    tracing::warn!(call = self.call, "a media stream fell silent");
+                    break Closing::policy("the stream fell silent");
+                }
+            }
+        };
+        match self.ended_stream(&mut marks) {
+            Next::Gone(_) => Next::Gone(Some((stream, closing))),
+            next => next,
+        }
+    }
+
+    /// While a dial is on and the caller hears others.
+    async fn away(&mut self) -> Next {
+        loop {
+            let Some(dial) = &self.dial else { return Next::Gone(None) };
+            let until = dial.until;
+            tokio::select! {
+                biased;
+                happening = self.happenings.recv() => match happening {
+                    None | Some(Happening::Hangup | Happening::Gone | Happening::NotDialing) => {
+                        return Next::Gone(None);
+                    }
+                    Some(Happening::Dialing(reply)) => self.dialing(reply),
+                    Some(Happening::Dialled(end)) => self.ended(end),
+                    Some(Happening::Back(stream)) => {
+                        self.dialled();
+                        return Next::Stream(stream);
+                    }
+                },
+                given = self.rim.outbound.recv() => match given {
+                    // Nobody hears it, and nobody shall wait for that.
+                    Some(Outbound::Mark(id)) => self.rim.tell(Inbound::Mark(id)),
+                    Some(Outbound::Frame(_) | Outbound::Clear) => {}
+                    None => {
+                        self.complete().await;
+                        return Next::Gone(None);
+                    }
+                },
+                () = given_up(&mut self.dial) => self.take_back().await,
+                () = sleep_until(until) => {
+                    tracing::warn!(call = self.call, "a caller did not come back from a dial");
+                    return Next::Gone(None);
+                }
+            }
+        }
+    }
+
+    /// A stream is over: what comes next depends on whether a dial is on.
+    fn ended_stream(&mut self, marks: &mut VecDeque<u64>) -> Next {
+        if self.dial.is_none() {
+            return Next::Gone(None);
+        }
+        self.return_marks(marks);
+        Next::Away
+    }
+
+    /// What was not played will not be: as after a clear, its marks come back.
+    fn return_marks(&mut self, marks: &mut VecDeque<u64>) {
+        for id in marks.drain(..) {
+            self.rim.tell(Inbound::Mark(id));
+        }
+    }
+
+    /// A mark comes back. Names that we did not give, or not any more, mean nothing.
+    fn marked(&mut self, marks: &mut VecDeque<u64>, name: &str) {
+        let id = wire::mark_id(name);
+        if let Some(at) = marks.iter().position(|mark| Some(*mark) == id)
+            && let Some(id) = marks.remove(at)
+        {
+            self.rim.tell(Inbound::Mark(id));
+        }
+    }
+
+    fn dialing(&mut self, reply: oneshot::Sender<Dialled>) {
+        let until = Instant::now() + LONGEST_DIAL;
+        self.dial = Some(Dialing { reply: Some(reply), end: None, until });
+    }
+
+    /// Twilio says how the dial ended; the caller's stream follows.
+    fn ended(&mut self, end: Dialled) {
+        if let Some(dial) = &mut self.dial {
+            dial.end = Some(end);
+            dial.until = Instant::now() + self.twilio.settings.limits.back;
+        }
+    }
+
+    /// The caller is back: whoever dialed may go on.
+    fn dialled(&mut self) {
+        if let Some(Dialing { reply: Some(reply), end, .. }) = self.dial.take() {
+            let _ = reply.send(end.unwrap_or(Dialled::Failed));
+        }
+    }
+
+    /// Whoever dialed does not wait any more: asks Twilio for the caller.
+    async fn take_back(&mut self) {
+        if let Some(dial) = &mut self.dial {
+            dial.reply = None;
+            dial.until = Instant::now() + self.twilio.settings.limits.back;
+        }
+        let answer = self.twilio.stream(Claim::Back(self.call.clone()));
+        if let Some(rest) = &self.twilio.rest
+            && let Err(why) = rest.redirect(&self.call, &answer).await
+        {
+            tracing::warn!(call = self.call, why, "a dial could not be taken back");
+        }
+    }
+
+    async fn complete(&self) {
+        self.twilio.complete(&self.call).await;
+    }
+}
+
+/// Until whoever dialed stops waiting; forever without a dial.
+async fn given_up(dial: &mut Option<Dialing>) {
+    match dial {
+        Some(Dialing { reply: Some(reply), .. }) => reply.closed().await,
+        _ => std::future::pending().await,
+    }
+}
+
+impl Twilio {
+    /// Ends a call at Twilio. Without credentials closing its stream must do: nothing follows the
+    /// `<Connect>`.
+    async fn complete(&self, call: &str) {
+        if let Some(rest) = &self.rest
+            && let Err(why) = rest.complete(call).await
+        {
+            tracing::warn!(call, why, "a call could not be ended by REST; its stream is closed");
+        }
+    }
+}
+
+/// What a call can do with its leg besides sound.
+struct Remote {
+    twilio: Arc<Twilio>,
+    call: String,
+    /// The number that was dialed: whom others see calling.
+    number: String,
+    tell: mpsc::Sender<Happening>,
+}
+
+#[async_trait]
+impl Control for Remote {
+    async fn answer(&self) -> Result<(), String> {
+        // The stream has answered it.
+        Ok(())
+    }
+
+    async fn hangup(&self, _: HangupCause) -> Result<(), String> {
+        self.twilio.complete(&self.call).await;
+        // A line that is gone is hung up already.
+        let _ = self.tell.send(Happening::Hangup).await;
+        Ok(())
+    }
+
+    async fn connect(&self, dial: Dial) -> Result<Dialled, String> {
+        let Some(rest) = &self.twilio.rest else {
+            return Err(
+                "without TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN nobody can be dialed".into()
+            );
+        };
+        let caller = dial.source.as_ref().map_or(self.number.as_str(), |source| &source.target);
+        let twiml = twiml::dial(&dial, caller, &self.twilio.address("/twilio/dialed"))?;
+        let (reply, end) = oneshot::channel();
+        let gone = "the caller is gone";
+        self.tell.send(Happening::Dialing(reply)).await.map_err(|_| gone)?;
+        if let Err(why) = rest.redirect(&self.call, &twiml).await {
+            let _ = self.tell.send(Happening::NotDialing).await;
+            return Err(why);
+        }
+        end.await.map_err(|_| gone.into())
+    }
+}

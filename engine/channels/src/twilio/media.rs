@@ -1,0 +1,96 @@
+//! The socket of a media stream, from its upgrade to the claim of its call.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::request::Parts;
+use axum::response::Response;
+use tokio::time::timeout;
+
+use super::Doors;
+use super::calls::Claim;
+use super::line::{self, Happening};
+use super::wire::{self, Heard, Start, Writer};
+use crate::refusal::Refused;
+use crate::rim::{Closing, close};
+
+/// The largest message that is read. Twilio's have 300 bytes.
+const LARGEST: usize = 1024 * 1024;
+
+/// A media stream that has begun.
+pub(super) struct Stream {
+    pub(super) socket: WebSocket,
+    pub(super) writer: Writer,
+}
+
+/// `WS /twilio/media`.
+pub(super) async fn connect(
+    State(doors): State<Arc<Doors>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    parts: Parts,
+) -> Result<Response, Refused> {
+    let upgrade = upgrade.map_err(|rejection| Refused::bad("no_upgrade", rejection.body_text()))?;
+    doors.twilio.check_upgrade(&parts)?;
+    Ok(upgrade.max_message_size(LARGEST).on_upgrade(move |socket| begin(doors, socket)))
+}
+
+/// Waits for the stream's beginning and gives it to the call that its token stands for.
+async fn begin(doors: Arc<Doors>, mut socket: WebSocket) {
+    let limits = doors.twilio.settings.limits;
+    let start = match timeout(limits.start, started(&mut socket)).await {
+        Ok(Ok(start)) => start,
+        Ok(Err(closing)) => return close(socket, closing).await,
+        Err(_) => return close(socket, Closing::policy("no start came in time")).await,
+    };
+    if !start.plain {
+        return close(socket, Closing::unsupported("only mu-law at 8 kHz is taken")).await;
+    }
+    let Some(claim) = doors.twilio.calls.claim(&start.token) else {
+        tracing::warn!(call = start.call, "a media stream without a valid token");
+        return close(socket, Closing::policy("the token is not valid")).await;
+    };
+    let stream = Stream { socket, writer: Writer::new(&start.stream) };
+    match claim {
+        Claim::New(arrival) => line::live(&doors, arrival, stream).await,
+        Claim::Back(call) => {
+            let back = Happening::Back(Box::new(stream));
+            if let Some(line) = doors.twilio.calls.line(&call) {
+                // A line that ends right now drops the stream, and so closes it.
+                let _ = line.send(back).await;
+            } else if let Happening::Back(stream) = back {
+                close(stream.socket, Closing::policy("the call is over")).await;
+            }
+        }
+    }
+}
+
+async fn started(socket: &mut WebSocket) -> Result<Start, Closing> {
+    while let Some(Ok(message)) = socket.recv().await {
+        match message {
+            Message::Text(text) => match wire::read(&text) {
+                Ok(Heard::Start(start)) => return Ok(start),
+                Ok(Heard::Other) => {}
+                Ok(_) => return Err(Closing::policy("no start came first")),
+                Err(why) => return Err(malformed(why)),
+            },
+            Message::Binary(_) => return Err(binary()),
+            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Close(_) => break,
+        }
+    }
+    Err(Closing::normal())
+}
+
+/// What is done about a message that cannot be read.
+pub(super) fn malformed(why: &'static str) -> Closing {
+    metrics::counter!("voxflow_malformed_messages_total", "channel" => super::CHANNEL).increment(1);
+    Closing::policy(why)
+}
+
+/// What is done about a binary message.
+pub(super) fn binary() -> Closing {
+    metrics::counter!("voxflow_malformed_messages_total", "channel" => super::CHANNEL).increment(1);
+    Closing::unsupported("only JSON texts are taken")
+}
