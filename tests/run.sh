@@ -40,6 +40,8 @@ trap 'exit 130' INT TERM
 # ---------------------------------------------------------------- what must be installed
 missing() {
     command -v gcc >/dev/null || echo gcc libc6-dev
+    command -v git >/dev/null || echo git
+    command -v curl >/dev/null || echo curl
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
     for package in chromium espeak-ng pocketsphinx pocketsphinx-en-us postgresql rabbitmq-server; do
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"

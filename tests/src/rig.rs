@@ -314,7 +314,8 @@ impl Voxflow {
     /// When it does not end.
     pub async fn stop(mut self) -> Option<i32> {
         let id = self.child.id().unwrap().to_string();
-        Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
+        // The shell's own `kill`: a machine may lack the program.
+        Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().await.unwrap();
         let patience = Duration::from_secs(crate::PATIENCE_S);
         let status = tokio::time::timeout(patience, self.child.wait()).await;
         status.unwrap_or_else(|_| panic!("it does not end:\n{}", self.log())).unwrap().code()
