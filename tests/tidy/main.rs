@@ -66,9 +66,9 @@ const TOP: &[&str] = &[
     "tests",
 ];
 
-/// Most lines of code of a file, before its tests.
+/// Most lines of code of a file before its tests, without comments and empty lines.
 const CODE_LINES: usize = 400;
-/// Most lines of a file with its tests.
+/// Most lines of a file with all that is in it.
 const LINES: usize = 600;
 
 fn root() -> PathBuf {
@@ -171,14 +171,19 @@ fn no_file_is_too_long() {
     let mut findings = Vec::new();
     for (file, text) in rust_files() {
         let all = text.lines().count();
-        let code = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").count();
-        if code > CODE_LINES {
+        let before_tests = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+        let code = before_tests
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with("//"))
+            .count();
+        let is_tests = file.ends_with("tests.rs") || file.contains("/tests/");
+        if code > CODE_LINES && !is_tests {
             findings.push(format!(
-                "{file} has {code} lines before its tests, {CODE_LINES} is the most: make a folder"
+                "{file} has {code} lines of code, {CODE_LINES} is the most: make a folder"
             ));
         }
         if all > LINES {
-            findings.push(format!("{file} has {all} lines, {LINES} is the most: move tests out"));
+            findings.push(format!("{file} has {all} lines, {LINES} is the most: divide it"));
         }
     }
     is_clean(&findings);
@@ -209,7 +214,9 @@ fn names_are_words_of_the_field() {
                 .chars()
                 .take_while(|c| c.is_alphanumeric())
                 .collect();
-            if refused_ends.iter().any(|end| name.ends_with(end)) {
+            // An action's options are called as the action, whatever that is.
+            let stem = file.rsplit('/').next().unwrap().trim_end_matches(".rs").replace('_', "");
+            if refused_ends.iter().any(|end| name.ends_with(end)) && name.to_lowercase() != stem {
                 findings.push(format!("{file}: {name}: name it after what it is"));
             }
         }
