@@ -253,6 +253,15 @@ impl Catalog {
     }
 }
 
+impl IntoIterator for Catalog {
+    type Item = &'static (&'static str, Spec);
+    type IntoIter = std::slice::Iter<'static, (&'static str, Spec)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.types.iter()
+    }
+}
+
 /// The whole world of an action: variables to get and set, deeds to ask for.
 pub struct Cx<'a> {
     /// The run's clock.
