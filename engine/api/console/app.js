@@ -124,12 +124,16 @@ function openChat() {
   });
 }
 
+// Our thread, once there is one.
+async function findThread() {
+  const { result } = await ask(`/v1.0/conversations?page_size=1&peer=${encodeURIComponent(chat.visitor)}`);
+  chat.thread = result[0]?.id ?? null;
+}
+
 async function showEarlierTexts() {
-  const path = `/v1.0/conversations/${encodeURIComponent(chat.visitor)}`;
-  const thread = await ask(path).catch(() => null);
-  if (!thread) return;
-  chat.thread = thread.id;
-  const { result } = await ask(`${path}/messages`);
+  await findThread();
+  if (!chat.thread) return;
+  const { result } = await ask(`/v1.0/conversations/${chat.thread}/messages`);
   for (const text of result) bubble($("messages"), text.direction === "incoming" ? "me" : "them", text.text);
 }
 
@@ -211,10 +215,7 @@ async function learn() {
     const found = result.find((call) => call.carrier_id === live.id || call.id === live.id);
     if (found) live.run = found.activeflow_id;
   }
-  if (!chat.thread) {
-    const thread = await ask(`/v1.0/conversations/${encodeURIComponent(chat.visitor)}`).catch(() => null);
-    if (thread) chat.thread = thread.id;
-  }
+  if (!chat.thread) await findThread();
   for (const happening of early.splice(0)) happened(happening, true);
 }
 

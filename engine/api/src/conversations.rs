@@ -21,12 +21,21 @@ const LONGEST_WAIT: u64 = 60;
 /// How long to sleep before looking again when another process may have done the work.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// Whose threads.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Whose {
+    /// With this address at the other end.
+    peer: Option<String>,
+}
+
 /// The threads that moved last.
 pub(crate) async fn list(
     State(api): State<Api>,
+    Params(whose): Params<Whose>,
     Params(page): Params<Page>,
 ) -> Result<Json<Value>, Error> {
-    let threads = api.runtime.parts.store.threads(None, page.before()?, page.size()).await?;
+    let store = &api.runtime.parts.store;
+    let threads = store.threads(whose.peer.as_deref(), page.before()?, page.size()).await?;
     let rows = threads.iter().map(|thread| (thread.updated, shown(thread))).collect();
     Ok(Json(page_of(rows, &page)))
 }

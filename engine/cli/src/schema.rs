@@ -12,7 +12,7 @@ pub(crate) fn all() -> BTreeMap<String, Value> {
         ("flow".to_owned(), schemars::schema_for!(flow::Document).to_value()),
         ("ai".to_owned(), schemars::schema_for!(agent::Config).to_value()),
     ]);
-    for (name, spec) in actions::ALL {
+    for (name, spec) in actions::ALL.types {
         all.insert(format!("actions/{name}"), (spec.schema)().to_value());
     }
     all
