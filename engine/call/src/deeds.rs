@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::Config;
+use audio::playout::fresh_mark;
 use flow::{Deed, Destination};
 use talk::{Inbound, Outbound, Say, Speaking, Spoken, TurnId, Voice};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -242,7 +243,7 @@ async fn sound(
     let mut patience = Instant::now() + PATIENCE;
     loop {
         if voice.is_none() && player.due().is_none() && mark.is_none() {
-            let id = line.mark();
+            let id = fresh_mark();
             line.give(Outbound::Mark(id)).await?;
             mark = Some(id);
             patience = player.heard().max(Instant::now()) + MARK;

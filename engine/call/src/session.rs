@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use agent::{Item, Tools};
 use async_trait::async_trait;
+use audio::playout::fresh_mark;
 use flow::{Command, Deed, Event, HangupCause, Key, Vars};
 use serde_json::Value;
 use talk::{Inbound, Note, Outbound, Vendors};
@@ -58,10 +59,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long a deed may take to end after it was stopped.
 const STOPPING: Duration = Duration::from_secs(2);
-
-/// The first mark of a call's own; talks count theirs from below. Stays below 2^53, the largest
-/// whole number that a browser can hold.
-const FIRST_MARK: u64 = 1 << 40;
 
 /// The caller's side is gone.
 pub(crate) struct Gone;
@@ -114,7 +111,6 @@ pub(crate) struct Line {
     pub(crate) keys: VecDeque<char>,
     /// The key that interrupted a text: the first of the digits, if they are asked for next.
     pub(crate) interrupting: Option<char>,
-    marks: u64,
 }
 
 impl Line {
@@ -135,12 +131,6 @@ impl Line {
     /// Gives sound or a mark to the leg.
     pub(crate) async fn give(&self, sound: Outbound) -> Result<(), Gone> {
         self.outbound.send(sound).await.map_err(|_| Gone)
-    }
-
-    /// A mark that was not used before on this call.
-    pub(crate) fn mark(&mut self) -> u64 {
-        self.marks += 1;
-        FIRST_MARK + self.marks
     }
 
     /// Does something with the leg while listening to it.
@@ -184,7 +174,6 @@ pub async fn live(
         reports,
         keys: VecDeque::new(),
         interrupting: None,
-        marks: 0,
     };
     let cause = lived(&mut line, &mut orders).await;
     line.report(Report::Event(Event::HungUp { cause }));
@@ -280,7 +269,7 @@ async fn attend(
 
 /// Hangs up once what was said is heard, and waits until the leg is gone, both for a while only.
 async fn hang_up(line: &mut Line, cause: HangupCause) -> HangupCause {
-    let mark = line.mark();
+    let mark = fresh_mark();
     let _ = timeout(FAREWELL, async {
         line.give(Outbound::Mark(mark)).await?;
         while line.hear().await? != Inbound::Mark(mark) {}

@@ -1,1 +1,140 @@
 //! The console's phone and text box: WebSockets of 16-bit sound and JSON.
+//!
+//! Read in this order: `call` (one call, one socket) → `chat` (texts, and those
+//! that wait for a visitor) → `origin` (which pages may open a socket).
+//!
+//! `WS /browser/call?number=+1...`
+//!
+//! | from the page | |
+//! |---|---|
+//! | binary | sound: 16-bit little-endian samples at 16 kHz, 20 ms |
+//! | `{"type":"start","to":"+15550001000","from":"browser"}` | first of all; `to` may be the query's `number` |
+//! | `{"type":"digit","digit":"1"}` | a key |
+//! | `{"type":"mark","id":7}` | all sound before the mark 7 was played or cleared |
+//! | `{"type":"hangup"}` | the caller hangs up |
+//!
+//! | to the page | |
+//! |---|---|
+//! | binary | sound, the same |
+//! | `{"type":"call","id":"..."}` | the carrier's id of the call, as the API lists it |
+//! | `{"type":"answered"}` | the flow picked up |
+//! | `{"type":"mark","id":7}` | tell when all sound before has been played |
+//! | `{"type":"clear"}` | drop what is not played yet, and send its marks back |
+//! | `{"type":"dialing","destinations":[...]}` | the flow wants to connect the caller; a browser cannot, so the flow goes on by `failed` |
+//! | `{"type":"error","message":"..."}` | something is wrong, in words |
+//! | `{"type":"ended","cause":"normal"}` | the call is over |
+//!
+//! `WS /browser/chat?number=+1...&visitor=...`
+//!
+//! | | |
+//! |---|---|
+//! | page: `{"type":"text","text":"hi","id":"..."}` | a text; twice the same id is one text |
+//! | to the page: `{"type":"visitor","id":"..."}` | who the visitor is, when the page did not say; to be kept and told next time |
+//! | to the page: `{"type":"accepted","id":"..."}` | the text is stored |
+//! | to the page: `{"type":"text","text":"...","key":"..."}` | a text of ours, perhaps twice under the same key; `media` lists attachments |
+//! | to the page: `{"type":"error","message":"...","id":"..."}` | a text, or the whole chat, is refused |
+
+mod call;
+mod chat;
+mod origin;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::call::Switchboard;
+use async_trait::async_trait;
+use axum::Router;
+use axum::routing::any;
+use conversation::{Inbox, Messenger, Outgoing, Refusal, Sent};
+use serde::Deserialize;
+
+use chat::Visitors;
+
+/// The channel's file name.
+pub const CHANNEL: &str = "browser";
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From a call's socket to its `start`.
+    pub start: Duration,
+    /// Between pings.
+    pub ping: Duration,
+    /// Without a word from the page, not even a pong, until it counts as gone.
+    pub silence: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(5),
+            ping: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Pages of this console: brings their calls and texts ([`Browser::router`]), gives them ours
+/// ([`Messenger`]). Texts to a visitor who is away are kept in memory for a day.
+pub struct Browser {
+    limits: Limits,
+    visitors: Visitors,
+}
+
+impl Browser {
+    /// Without any page.
+    pub fn new() -> Arc<Self> {
+        Self::with(Limits::default())
+    }
+
+    /// The same with other limits.
+    pub fn with(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, visitors: Visitors::default() })
+    }
+
+    /// The doors: `WS /browser/call` and `WS /browser/chat`. They take pages of this host and of
+    /// loopback only; whoever serves them decides who may reach them at all.
+    pub fn router(
+        self: &Arc<Self>,
+        inbox: Arc<dyn Inbox>,
+        switchboard: Arc<dyn Switchboard>,
+    ) -> Router {
+        let doors = Arc::new(Doors { browser: Arc::clone(self), inbox, switchboard });
+        Router::new()
+            .route("/browser/call", any(call::connect))
+            .route("/browser/chat", any(chat::connect))
+            .with_state(doors)
+    }
+}
+
+#[async_trait]
+impl Messenger for Browser {
+    fn channel(&self) -> &'static str {
+        CHANNEL
+    }
+
+    async fn send(&self, text: &Outgoing) -> Result<Sent, Refusal> {
+        self.visitors.send(text)
+    }
+}
+
+/// What the doors share.
+struct Doors {
+    browser: Arc<Browser>,
+    inbox: Arc<dyn Inbox>,
+    switchboard: Arc<dyn Switchboard>,
+}
+
+/// What a page says in its address.
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    number: String,
+    #[serde(default)]
+    visitor: String,
+}
+
+/// A message of ours as JSON.
+fn json(value: &serde_json::Value) -> axum::extract::ws::Message {
+    axum::extract::ws::Message::Text(value.to_string().into())
+}
