@@ -8,5 +8,6 @@ mod calls;
 mod conformance;
 mod demo;
 mod faults;
+mod phone;
 mod shared;
 mod texts;
