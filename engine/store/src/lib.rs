@@ -5,12 +5,21 @@
 //! fails with [`Error::Conflict`] when somebody else was faster. That fence, not a lock, is what
 //! keeps two workers from acting on one thread.
 //!
-//! Read in this order: [`row`] (what is kept) → this file (the seam) → [`sqlite`] (the default)
-//! → [`postgres`] (many processes).
+//! Read in this order: [`row`] (what is kept) → this file (the seam) → `change` (what a write means
+//! in SQL) → `records` (the seam over any database) → `sqlite` (the default) → `postgres` (many
+//! processes).
+//!
+//! Times are kept to the microsecond.
 
-pub mod postgres;
+mod change;
+mod migration;
+mod postgres;
+mod records;
 pub mod row;
-pub mod sqlite;
+mod sqlite;
+mod statement;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use conversation::{Receipt, Status};
@@ -21,13 +30,30 @@ pub use row::{
     CallRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow,
 };
 
+use crate::records::Records;
+use crate::sqlite::Sqlite;
+
+/// Opens the store that a URL names: `sqlite:voxflow.db` (made when it is not there),
+/// `sqlite::memory:` (private, gone with the process), `postgres://user:password@host/database`.
+///
+/// # Errors
+/// The URL is none of these, or the database cannot be reached. No error shows a password.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, Error> {
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        Ok(Arc::new(Records::new(Sqlite::open(path.trim_start_matches("//")).await?)))
+    } else {
+        Err(Error::Unavailable("the store's URL must begin with `sqlite:` or `postgres://`".into()))
+    }
+}
+
 /// One change.
 #[derive(Clone, Debug)]
 pub enum Write {
     /// A version of a flow; one that is there already stays.
     Flow(FlowRow),
     /// A text from a peer, claimed by its `claim`: [`Error::Duplicate`] when we have it. The store
-    /// sets its `n`, and makes the thread when there is none.
+    /// sets its `n`, and makes the thread when there is none. It does not touch the thread's `seq`,
+    /// so texts that come in never disturb the worker. See [`row::claim`].
     Receive(MessageRow, Peering),
     /// A run, new when `seq` is 0. Conflict unless the stored one has this `seq`; stored with one more.
     Run(RunRow),
@@ -40,11 +66,14 @@ pub enum Write {
     },
     /// A thread, with the same rule as runs.
     Thread(ThreadRow),
-    /// An AI session, with the same rule; new when `seq` is 0.
+    /// An AI session, with the same rule; new when `seq` is 0. A thread has one that is not over:
+    /// end the old one before the new one in the same commit.
     Session(SessionRow),
-    /// An effect to send; one with the same key stays as it is.
+    /// A text to send; one with the same key stays as it is. It takes the next place in its thread
+    /// and is a message of it from now on; texts of a thread leave in the order of their places.
     Outbox(OutboxRow),
-    /// An effect was tried: its new state. Conflict unless it is claimed by us.
+    /// A text was tried: its new state, and the end of our claim. Conflict unless it is claimed by
+    /// the row's `claimed_by`. A receipt that was faster is kept.
     Tried(OutboxRow),
     /// A timer, set anew when its `id` exists.
     Timer(TimerRow),
@@ -80,7 +109,8 @@ pub trait Store: Send + Sync {
 
     /// A thread by id.
     async fn thread(&self, id: &str) -> Result<Option<ThreadRow>, Error>;
-    /// Threads, newest `updated` first.
+    /// The threads that moved last, at most `limit`, older than `before`; those with one peer, or
+    /// all.
     async fn threads(
         &self,
         peer: Option<&str>,
@@ -98,16 +128,19 @@ pub trait Store: Send + Sync {
     async fn unhandled(&self, before: Timestamp, limit: u32) -> Result<Vec<String>, Error>;
     /// The AI session of a thread that is not over.
     async fn session(&self, thread: &str) -> Result<Option<SessionRow>, Error>;
+    /// An AI session, over or not.
+    async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error>;
     /// Whether a peer has left.
     async fn opted_out(&self, peering: &Peering) -> Result<bool, Error>;
 
     /// Timers that are due, claimed for `hold` seconds so that another process does not fire them
     /// too; firing deletes them with [`Write::Forget`].
     async fn due(&self, now: Timestamp, hold: u32, limit: u32) -> Result<Vec<TimerRow>, Error>;
-    /// When the next timer is due.
+    /// When the next timer can be taken.
     async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
-    /// Effects that may be sent now, claimed by `worker` for `hold` seconds, oldest first and at
-    /// most one per thread.
+    /// Texts that may be sent now, claimed by `worker` for `hold` seconds, oldest first and at most
+    /// one per thread: the next of a thread waits until the end of the one before is known. One
+    /// that was never tried and is kept for later (`not_before`) holds nobody up.
     async fn claim_outbox(
         &self,
         worker: &str,
@@ -115,10 +148,13 @@ pub trait Store: Send + Sync {
         hold: u32,
         limit: u32,
     ) -> Result<Vec<OutboxRow>, Error>;
-    /// An effect by key.
+    /// When the next text may be sent, if one waits: its `not_before`, or the end of a claim.
+    async fn next_outbox(&self) -> Result<Option<Timestamp>, Error>;
+    /// A text to send, by key.
     async fn outbox(&self, key: &str) -> Result<Option<OutboxRow>, Error>;
-    /// A carrier's receipt: moves the text's status forward, never back. The text's key, or `None`
-    /// when nobody knows the carrier's id.
+    /// A carrier's receipt: moves the text's status forward (`queued sent failed delivered`), never
+    /// back. The text's key and its status now, or `None` when nobody knows the carrier's id: then
+    /// it is kept, and counts as soon as [`Write::Tried`] brings that id.
     async fn receipt(&self, receipt: &Receipt) -> Result<Option<(String, Status)>, Error>;
 
     /// A call by id.

@@ -1,11 +1,17 @@
 //! What is kept, row by row.
 
 use agent::Item;
-use conversation::{Address, Media, Outgoing, Status, Tenant};
+use conversation::{Address, Media, Message, Outgoing, Status, Tenant};
 use flow::{Activeflow, Medium, Outcome};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
+
+/// Threads have the same id in every database.
+const THREADS: Uuid = Uuid::from_u128(0x7a0e_5b52_9d0c_4a27_9f4e_41c1_62d3_5a10);
+/// How claims begin that are made of the text itself.
+pub(crate) const HASH_CLAIM: &str = "hash:";
 
 /// A version of a flow: the text as written, by its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +68,27 @@ pub struct Peering {
     pub peer: Address,
 }
 
+impl Peering {
+    /// The id of its thread, which follows from the peering: nobody needs to look it up.
+    pub fn thread_id(&self) -> String {
+        let ends = [&self.tenant.0, &self.channel, self.ours.as_str(), self.peer.as_str()];
+        // JSON keeps the parts apart, whatever they contain.
+        let name = serde_json::json!(ends).to_string();
+        Uuid::new_v5(&THREADS, name.as_bytes()).to_string()
+    }
+}
+
+impl From<&Message> for Peering {
+    fn from(message: &Message) -> Self {
+        Self {
+            tenant: message.tenant.clone(),
+            channel: message.channel.clone(),
+            ours: message.ours.clone(),
+            peer: message.peer.clone(),
+        }
+    }
+}
+
 /// A thread.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThreadRow {
@@ -88,8 +115,8 @@ pub struct MessageRow {
     pub thread: String,
     /// Its place in the thread, given by the store.
     pub n: i64,
-    /// What it is claimed by: channel, ends and the carrier's id, or a hash of the text for a
-    /// while. Empty for texts to the peer.
+    /// What it is claimed by within its thread, see [`claim`]. Empty: taken in any case, as are
+    /// all texts to the peer.
     pub claim: String,
     /// Whether it came from the peer.
     pub inbound: bool,
@@ -101,6 +128,35 @@ pub struct MessageRow {
     pub answered_by_carrier: bool,
     /// When.
     pub at: Timestamp,
+}
+
+impl MessageRow {
+    /// A message that came in, as it is stored with [`crate::Write::Receive`].
+    pub fn received(message: &Message) -> Self {
+        Self {
+            id: Uuid::now_v7().to_string(),
+            thread: Peering::from(message).thread_id(),
+            n: 0,
+            claim: claim(message),
+            inbound: true,
+            text: message.text.clone(),
+            media: message.media.clone(),
+            answered_by_carrier: message.answered_by_carrier,
+            at: message.at,
+        }
+    }
+}
+
+/// What a message is claimed by: `id:` and the carrier's id, which refuses it for 48 h; or, from a
+/// carrier that gives none, `hash:` and a hash of text and attachments, which refuses the same
+/// words for 4 s or until a text of ours goes to that peer. Claims of two threads never meet.
+pub fn claim(message: &Message) -> String {
+    if let Some(id) = &message.id {
+        return format!("id:{id}");
+    }
+    let urls: Vec<&str> = message.media.iter().map(|m| m.url.as_str()).collect();
+    let said = serde_json::json!([message.text, urls]).to_string();
+    format!("{HASH_CLAIM}{}", Uuid::new_v5(&THREADS, said.as_bytes()))
 }
 
 /// An AI session of a thread.
@@ -153,8 +209,12 @@ pub struct OutboxRow {
     pub attempts: i64,
     /// Not before.
     pub not_before: Timestamp,
-    /// Who is sending it.
+    /// Who is sending it. [`crate::Write::Tried`] must name the same; [`crate::Write::Outbox`]
+    /// stores none.
     pub claimed_by: Option<String>,
+    /// Claims that ran out without a word: somebody died or froze while sending, so it may have
+    /// left. Counted by the store.
+    pub lapsed: i64,
     /// When it was made.
     pub created: Timestamp,
 }

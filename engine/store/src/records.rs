@@ -1,0 +1,414 @@
+//! The seam itself, over any database: rows to SQL, answers to rows.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use conversation::{Address, Receipt, Status, Tenant};
+use flow::Taken;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::change::{self, FORWARD};
+use crate::row::{
+    CallRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow,
+};
+use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
+use crate::{Error, Store, Write};
+
+/// One received text in this many also throws away old claims.
+const PURGE_EVERY: u64 = 1024;
+
+/// The store over a database.
+pub(crate) struct Records<D> {
+    database: D,
+    received: AtomicU64,
+}
+
+impl<D: Database> Records<D> {
+    pub(crate) fn new(database: D) -> Self {
+        Self { database, received: AtomicU64::new(0) }
+    }
+
+    async fn rows<T>(
+        &self,
+        sql: String,
+        cells: Vec<Cell>,
+        row: fn(Record) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let records = self.database.read(Statement::new(sql, cells)).await?;
+        records.into_iter().map(row).collect()
+    }
+
+    async fn row<T>(
+        &self,
+        sql: String,
+        cells: Vec<Cell>,
+        row: fn(Record) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        Ok(self.rows(sql, cells, row).await?.pop())
+    }
+}
+
+#[async_trait]
+impl<D: Database> Store for Records<D> {
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut all = Vec::with_capacity(writes.len());
+        for write in writes {
+            if let Write::Receive(row, _) = &write
+                && self.received.fetch_add(1, Ordering::Relaxed) % PURGE_EVERY == PURGE_EVERY - 1
+            {
+                change::purge(row.at, &mut all);
+            }
+            change::statements(write, &mut all)?;
+        }
+        let done = self.database.write(all).await;
+        let outcome = match &done {
+            Ok(_) => "done",
+            Err(Error::Conflict { .. }) => "conflict",
+            Err(Error::Duplicate) => "duplicate",
+            Err(Error::Unavailable(_)) => "unavailable",
+        };
+        metrics::counter!("voxflow_store_commits_total", "outcome" => outcome).increment(1);
+        metrics::histogram!("voxflow_store_commit_seconds").record(started.elapsed().as_secs_f64());
+        done.map(|_| ())
+    }
+
+    async fn flow(&self, id: &str) -> Result<Option<FlowRow>, Error> {
+        let sql = "SELECT id, tenant, name, text, created FROM flows WHERE id = $1";
+        self.row(sql.into(), vec![text(id)], flow).await
+    }
+
+    async fn run(&self, id: &str) -> Result<Option<RunRow>, Error> {
+        self.row(format!("SELECT {RUN} FROM runs WHERE id = $1"), vec![text(id)], run).await
+    }
+
+    async fn runs(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        let sql = format!(
+            "SELECT {RUN} FROM runs WHERE created < $1 ORDER BY created DESC, id DESC LIMIT $2"
+        );
+        self.rows(sql, vec![time(before.unwrap_or(Timestamp::MAX)), count(limit)], run).await
+    }
+
+    async fn taken(&self, run: &str) -> Result<Vec<Taken>, Error> {
+        let sql = "SELECT items FROM taken WHERE run = $1 ORDER BY id";
+        let commits: Vec<Vec<Taken>> =
+            self.rows(sql.into(), vec![text(run)], |mut r| r.json()).await?;
+        Ok(commits.into_iter().flatten().collect())
+    }
+
+    async fn transcript(&self, run: &str) -> Result<Vec<Line>, Error> {
+        let sql = "SELECT run, at, who, text FROM lines WHERE run = $1 ORDER BY id";
+        self.rows(sql.into(), vec![text(run)], line).await
+    }
+
+    async fn thread(&self, id: &str) -> Result<Option<ThreadRow>, Error> {
+        let sql = format!("SELECT {THREAD} FROM threads WHERE id = $1");
+        self.row(sql, vec![text(id)], thread).await
+    }
+
+    async fn threads(
+        &self,
+        peer: Option<&str>,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<ThreadRow>, Error> {
+        let mut cells = vec![time(before.unwrap_or(Timestamp::MAX)), count(limit)];
+        let mut whose = "";
+        if let Some(peer) = peer {
+            whose = "AND peer = $3";
+            cells.push(text(peer));
+        }
+        let sql = format!(
+            "SELECT {THREAD} FROM threads WHERE updated < $1 {whose} \
+             ORDER BY updated DESC, id DESC LIMIT $2"
+        );
+        self.rows(sql, cells, thread).await
+    }
+
+    async fn messages(
+        &self,
+        thread: &str,
+        above: i64,
+        limit: u32,
+    ) -> Result<Vec<MessageRow>, Error> {
+        let sql = "SELECT id, thread, n, claim, inbound, text, media, answered_by_carrier, at \
+                   FROM messages WHERE thread = $1 AND n > $2 ORDER BY n LIMIT $3";
+        self.rows(sql.into(), vec![text(thread), Cell::Int(above), count(limit)], message).await
+    }
+
+    async fn unhandled(&self, before: Timestamp, limit: u32) -> Result<Vec<String>, Error> {
+        let sql = "SELECT id FROM threads WHERE last_in > handled AND waiting_since < $1 \
+                   ORDER BY waiting_since LIMIT $2";
+        self.rows(sql.into(), vec![time(before), count(limit)], |mut r| r.text()).await
+    }
+
+    async fn session(&self, thread: &str) -> Result<Option<SessionRow>, Error> {
+        let sql = format!("SELECT {SESSION} FROM sessions WHERE thread = $1 AND ended IS NULL");
+        self.row(sql, vec![text(thread)], session).await
+    }
+
+    async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error> {
+        let sql = format!("SELECT {SESSION} FROM sessions WHERE id = $1");
+        self.row(sql, vec![text(id)], session).await
+    }
+
+    async fn opted_out(&self, peering: &Peering) -> Result<bool, Error> {
+        let sql = "SELECT thread FROM opt_outs WHERE thread = $1";
+        let found = self.row(sql.into(), vec![text(peering.thread_id())], |mut r| r.text()).await?;
+        Ok(found.is_some())
+    }
+
+    async fn due(&self, now: Timestamp, hold: u32, limit: u32) -> Result<Vec<TimerRow>, Error> {
+        let claim = Statement::new(
+            "UPDATE timers SET at = $2 WHERE id IN (SELECT id FROM timers WHERE at <= $1 \
+             ORDER BY at LIMIT $3 FOR UPDATE SKIP LOCKED) \
+             RETURNING id, due, kind, subject, guard",
+            vec![time(now), time(later(now, hold)), count(limit)],
+        );
+        let records = self.database.write(vec![claim]).await?;
+        let mut due: Vec<TimerRow> = records.into_iter().map(timer).collect::<Result<_, _>>()?;
+        due.sort_by(|a, b| (a.due, &a.id).cmp(&(b.due, &b.id)));
+        Ok(due)
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
+        let sql = "SELECT MIN(at) FROM timers";
+        let next = self.row(sql.into(), Vec::new(), |mut r| r.maybe_time()).await?;
+        Ok(next.flatten())
+    }
+
+    async fn claim_outbox(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        hold: u32,
+        limit: u32,
+    ) -> Result<Vec<OutboxRow>, Error> {
+        // The oldest of a thread goes first, and the next waits until its end is known. One that
+        // is kept for later and was never tried holds nobody up.
+        let claim = Statement::new(
+            format!(
+                "UPDATE outbox SET claimed_by = $1, claimed_until = $3, \
+                 lapsed = lapsed + CASE WHEN claimed_by IS NULL THEN 0 ELSE 1 END \
+                 WHERE key IN (SELECT o.key FROM outbox o WHERE o.status = 'queued' \
+                 AND o.not_before <= $2 AND o.claimed_until <= $2 \
+                 AND NOT EXISTS (SELECT 1 FROM outbox p WHERE p.status = 'queued' \
+                 AND p.thread = o.thread AND p.n <> o.n AND (p.claimed_until > $2 \
+                 OR p.n < o.n AND (p.not_before <= $2 OR p.attempts > 0))) \
+                 ORDER BY o.created LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING {OUTBOX}"
+            ),
+            vec![text(worker), time(now), time(later(now, hold)), count(limit)],
+        );
+        let records = self.database.write(vec![claim]).await?;
+        let mut rows: Vec<OutboxRow> = records.into_iter().map(outbox).collect::<Result<_, _>>()?;
+        rows.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
+        Ok(rows)
+    }
+
+    async fn outbox(&self, key: &str) -> Result<Option<OutboxRow>, Error> {
+        self.row(format!("SELECT {OUTBOX} FROM outbox WHERE key = $1"), vec![text(key)], outbox)
+            .await
+    }
+
+    async fn next_outbox(&self) -> Result<Option<Timestamp>, Error> {
+        let sql = "SELECT MIN(CASE WHEN not_before > claimed_until THEN not_before \
+                   ELSE claimed_until END) FROM outbox WHERE status = 'queued'";
+        let next = self.row(sql.into(), Vec::new(), |mut r| r.maybe_time()).await?;
+        Ok(next.flatten())
+    }
+
+    async fn receipt(&self, receipt: &Receipt) -> Result<Option<(String, Status)>, Error> {
+        let named = || vec![text(&receipt.channel), text(&receipt.carrier_id)];
+        let mut cells = named();
+        cells.extend([
+            word(&receipt.status)?,
+            maybe_text(receipt.code.clone()),
+            change::rank(receipt.status),
+        ]);
+        let forward = Statement::new(
+            format!(
+                "UPDATE outbox SET status = $3, why = COALESCE($4, why) \
+                 WHERE channel = $1 AND carrier_id = $2 AND {FORWARD} $5"
+            ),
+            cells.clone(),
+        );
+        cells.push(time(receipt_time()));
+        // It may be faster than the carrier's answer to our request: kept until that is stored.
+        let early = Statement::new(
+            format!(
+                "INSERT INTO receipts (channel, carrier_id, status, why, at) \
+                 SELECT $1, $2, $3, $4, CAST($6 AS BIGINT) WHERE NOT EXISTS (SELECT 1 FROM outbox \
+                 WHERE channel = $1 AND carrier_id = $2) ON CONFLICT (channel, carrier_id) \
+                 DO UPDATE SET status = excluded.status, why = excluded.why \
+                 WHERE {} $5",
+                FORWARD.replace("CASE status", "CASE receipts.status")
+            ),
+            cells,
+        );
+        let found = Statement::new(
+            "SELECT key, status FROM outbox WHERE channel = $1 AND carrier_id = $2",
+            named(),
+        );
+        let lock = change::lock_receipts(&receipt.channel, &receipt.carrier_id);
+        let records = self.database.write(vec![lock, forward, early, found]).await?;
+        records.into_iter().next().map(|mut r| Ok((r.text()?, r.word()?))).transpose()
+    }
+
+    async fn call(&self, id: &str) -> Result<Option<CallRow>, Error> {
+        self.row(format!("SELECT {CALL} FROM calls WHERE id = $1"), vec![text(id)], call).await
+    }
+
+    async fn calls(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<CallRow>, Error> {
+        let sql = format!(
+            "SELECT {CALL} FROM calls WHERE started < $1 ORDER BY started DESC, id DESC LIMIT $2"
+        );
+        self.rows(sql, vec![time(before.unwrap_or(Timestamp::MAX)), count(limit)], call).await
+    }
+
+    async fn ready(&self) -> Result<(), Error> {
+        self.rows("SELECT 1".into(), Vec::new(), |_| Ok(())).await.map(|_| ())
+    }
+}
+
+const RUN: &str =
+    "id, tenant, flow, flow_name, medium, subject, seq, state, outcome, created, updated";
+const THREAD: &str = "id, tenant, channel, ours, peer, seq, handled, waiting_run, updated";
+const SESSION: &str = "id, thread, seq, agent, generation, answered, run, awaited, history, \
+                       active, idle_s, ended";
+const OUTBOX: &str = "key, thread, outgoing, run, status, carrier_id, why, attempts, not_before, \
+                      claimed_by, lapsed, created";
+const CALL: &str =
+    "id, tenant, carrier, carrier_id, from_address, to_address, run, status, started, ended";
+
+fn flow(mut r: Record) -> Result<FlowRow, Error> {
+    Ok(FlowRow {
+        id: r.text()?,
+        tenant: Tenant(r.text()?),
+        name: r.text()?,
+        text: r.text()?,
+        created: r.time()?,
+    })
+}
+
+fn run(mut r: Record) -> Result<RunRow, Error> {
+    Ok(RunRow {
+        id: r.text()?,
+        tenant: Tenant(r.text()?),
+        flow: r.text()?,
+        flow_name: r.text()?,
+        medium: r.word()?,
+        subject: r.text()?,
+        seq: r.int()?,
+        state: r.json()?,
+        outcome: r.maybe_json()?,
+        created: r.time()?,
+        updated: r.time()?,
+    })
+}
+
+fn line(mut r: Record) -> Result<Line, Error> {
+    Ok(Line { run: r.text()?, at: r.time()?, who: r.text()?, text: r.text()? })
+}
+
+fn thread(mut r: Record) -> Result<ThreadRow, Error> {
+    Ok(ThreadRow {
+        id: r.text()?,
+        peering: Peering {
+            tenant: Tenant(r.text()?),
+            channel: r.text()?,
+            ours: Address::id(r.text()?),
+            peer: Address::id(r.text()?),
+        },
+        seq: r.int()?,
+        handled: r.int()?,
+        waiting_run: r.maybe_text()?,
+        updated: r.time()?,
+    })
+}
+
+fn message(mut r: Record) -> Result<MessageRow, Error> {
+    Ok(MessageRow {
+        id: r.text()?,
+        thread: r.text()?,
+        n: r.int()?,
+        claim: r.text()?,
+        inbound: r.flag()?,
+        text: r.text()?,
+        media: r.json()?,
+        answered_by_carrier: r.flag()?,
+        at: r.time()?,
+    })
+}
+
+fn session(mut r: Record) -> Result<SessionRow, Error> {
+    Ok(SessionRow {
+        id: r.text()?,
+        thread: r.text()?,
+        seq: r.int()?,
+        agent: r.json()?,
+        generation: r.int()?,
+        answered: r.int()?,
+        run: r.text()?,
+        awaited: r.maybe_text()?,
+        history: r.json()?,
+        active: r.time()?,
+        idle_s: r.int()?,
+        ended: r.maybe_text()?,
+    })
+}
+
+fn outbox(mut r: Record) -> Result<OutboxRow, Error> {
+    Ok(OutboxRow {
+        key: r.text()?,
+        thread: r.text()?,
+        outgoing: r.json()?,
+        run: r.maybe_text()?,
+        status: r.word()?,
+        carrier_id: r.maybe_text()?,
+        why: r.maybe_text()?,
+        attempts: r.int()?,
+        not_before: r.time()?,
+        claimed_by: r.maybe_text()?,
+        lapsed: r.int()?,
+        created: r.time()?,
+    })
+}
+
+fn timer(mut r: Record) -> Result<TimerRow, Error> {
+    Ok(TimerRow {
+        id: r.text()?,
+        due: r.time()?,
+        kind: r.text()?,
+        subject: r.text()?,
+        guard: r.text()?,
+    })
+}
+
+fn call(mut r: Record) -> Result<CallRow, Error> {
+    Ok(CallRow {
+        id: r.text()?,
+        tenant: Tenant(r.text()?),
+        carrier: r.text()?,
+        carrier_id: r.text()?,
+        from: r.text()?,
+        to: r.text()?,
+        run: r.text()?,
+        status: r.text()?,
+        started: r.time()?,
+        ended: r.maybe_time()?,
+    })
+}
+
+fn count(limit: u32) -> Cell {
+    Cell::Int(limit.into())
+}
+
+fn later(now: Timestamp, seconds: u32) -> Timestamp {
+    now.checked_add(SignedDuration::from_secs(seconds.into())).unwrap_or(Timestamp::MAX)
+}
+
+/// Only the age of an unclaimed receipt depends on it, so the machine's clock is good enough.
+fn receipt_time() -> Timestamp {
+    Timestamp::now()
+}

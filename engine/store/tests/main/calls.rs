@@ -1,0 +1,90 @@
+//! Flows, calls and transcripts; and how a store opens.
+
+use conversation::Tenant;
+use store::{CallRow, Error, FlowRow, Line, Write};
+
+use crate::rig::{File, at, on_each, peering, text};
+
+#[tokio::test]
+async fn a_flow_is_kept_as_it_was_first_stored() {
+    on_each(|store| async move {
+        let row = FlowRow {
+            id: "h1".into(),
+            tenant: Tenant::default(),
+            name: "greeting".into(),
+            text: "{ \"actions\": [] }".into(),
+            created: at(0),
+        };
+        store.commit(vec![Write::Flow(row.clone())]).await.unwrap();
+        let again = FlowRow { created: at(9), ..row.clone() };
+        store.commit(vec![Write::Flow(again)]).await.unwrap();
+        assert_eq!(store.flow("h1").await.unwrap(), Some(row));
+        assert_eq!(store.flow("h2").await.unwrap(), None);
+        store.ready().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_changes_and_its_words_are_kept() {
+    on_each(|store| async move {
+        let mut call = CallRow {
+            id: "c1".into(),
+            tenant: Tenant::default(),
+            carrier: "twilio".into(),
+            carrier_id: "CA1".into(),
+            from: "+15551110001".into(),
+            to: "+15550000001".into(),
+            run: "r1".into(),
+            status: "in_progress".into(),
+            started: at(0),
+            ended: None,
+        };
+        store.commit(vec![Write::Call(call.clone())]).await.unwrap();
+        assert_eq!(store.call("c1").await.unwrap().as_ref(), Some(&call));
+        call.status = "completed".into();
+        call.ended = Some(at(60));
+        let line = |who: &str, text: &str| Line {
+            run: "r1".into(),
+            at: at(1),
+            who: who.into(),
+            text: text.into(),
+        };
+        let said = [line("agent", "Hello"), line("caller", "Hi")];
+        let mut writes = vec![Write::Call(call.clone())];
+        writes.extend(said.iter().cloned().map(Write::Line));
+        store.commit(writes).await.unwrap();
+        assert!(store.calls(Some(at(0)), 10).await.unwrap().is_empty());
+        assert_eq!(store.calls(None, 10).await.unwrap(), [call]);
+        assert_eq!(store.transcript("r1").await.unwrap(), said);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_is_found_again() {
+    let file = File::new();
+    let peer = peering("a", "+15551110001");
+    let store = store::open(&file.url()).await.unwrap();
+    store.commit(vec![text(&peer, Some("SM1"), "hi", at(0))]).await.unwrap();
+    // A second process on the same file, while the first still has it.
+    let second = store::open(&file.url()).await.unwrap();
+    let again = second.commit(vec![text(&peer, Some("SM1"), "hi", at(1))]).await;
+    assert_eq!(again, Err(Error::Duplicate));
+    drop((store, second));
+    let third = store::open(&file.url()).await.unwrap();
+    assert_eq!(third.messages(&peer.thread_id(), 0, 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_why() {
+    for (url, says) in
+        [("mysql://x", "must begin with"), ("sqlite:/nowhere/at/all.db", "/nowhere/at/all.db")]
+    {
+        let Err(Error::Unavailable(why)) = store::open(url).await.map(|_| ()) else {
+            panic!("{url} was opened");
+        };
+        assert!(why.contains(says), "{why}");
+        assert!(!why.contains("hush"), "{why}");
+    }
+}

@@ -1,0 +1,10 @@
+//! One suite for both stores: every test runs on a fresh SQLite file and on a fresh PostgreSQL
+//! schema.
+#![allow(clippy::unwrap_used)]
+
+mod calls;
+mod claims;
+mod fence;
+mod outbox;
+mod rig;
+mod timers;

@@ -1,0 +1,214 @@
+//! Texts that leave: written once, one at a time per thread, their status forward only.
+
+use conversation::{Receipt, Status};
+use futures_util::future::join_all;
+use store::{Error, OutboxRow, Write};
+
+use crate::rig::{at, on_each, peering, reply};
+
+fn keys(rows: &[OutboxRow]) -> Vec<&str> {
+    rows.iter().map(|r| r.key.as_str()).collect()
+}
+
+fn sent(mut row: OutboxRow, carrier_id: &str) -> Write {
+    row.status = Status::Sent;
+    row.carrier_id = Some(carrier_id.into());
+    row.attempts += 1;
+    Write::Tried(row)
+}
+
+fn receipt(carrier_id: &str, status: Status) -> Receipt {
+    Receipt { channel: "twilio".into(), carrier_id: carrier_id.into(), status, code: None }
+}
+
+#[tokio::test]
+async fn a_key_is_written_once() {
+    on_each(|store| async move {
+        let peer = peering("a", "+15551110001");
+        store.commit(vec![Write::Outbox(reply(&peer, "k1", 0))]).await.unwrap();
+        let mut other = reply(&peer, "k1", 1);
+        other.outgoing.text = "different".into();
+        store.commit(vec![Write::Outbox(other)]).await.unwrap();
+        store.commit(vec![Write::Outbox(reply(&peer, "k2", 2))]).await.unwrap();
+        assert_eq!(store.outbox("k1").await.unwrap(), Some(reply(&peer, "k1", 0)));
+        let texts = store.messages(&peer.thread_id(), 0, 10).await.unwrap();
+        let seen: Vec<_> = texts.iter().map(|m| (m.n, m.text.as_str())).collect();
+        assert_eq!(seen, [(1, "reply k1"), (2, "reply k2")]);
+        assert_eq!(store.thread(&peer.thread_id()).await.unwrap().unwrap().peering, peer);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_text_of_a_thread_is_under_way_at_a_time() {
+    on_each(|store| async move {
+        let (a, b) = (peering("a", "+15551110001"), peering("a", "+15551110002"));
+        for (peer, key, created) in [(&a, "a1", 1), (&a, "a2", 1), (&b, "b1", 3)] {
+            store.commit(vec![Write::Outbox(reply(peer, key, created))]).await.unwrap();
+        }
+        let first = store.claim_outbox("w1", at(10), 30, 10).await.unwrap();
+        assert_eq!(keys(&first), ["a1", "b1"]);
+        assert_eq!(first[0].claimed_by.as_deref(), Some("w1"));
+        assert!(store.claim_outbox("w2", at(11), 30, 10).await.unwrap().is_empty());
+
+        store.commit(vec![sent(first[0].clone(), "C1")]).await.unwrap();
+        let next = store.claim_outbox("w2", at(12), 30, 10).await.unwrap();
+        assert_eq!(keys(&next), ["a2"]);
+        let row = store.outbox("a1").await.unwrap().unwrap();
+        assert_eq!((row.status, row.carrier_id.as_deref()), (Status::Sent, Some("C1")));
+        assert_eq!((row.claimed_by, row.attempts), (None, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_lost_its_claim_can_write_nothing() {
+    on_each(|store| async move {
+        let peer = peering("a", "+15551110001");
+        store.commit(vec![Write::Outbox(reply(&peer, "k1", 0))]).await.unwrap();
+        let frozen = store.claim_outbox("w1", at(0), 30, 1).await.unwrap().remove(0);
+        assert_eq!(frozen.lapsed, 0);
+        assert_eq!(store.next_outbox().await.unwrap(), Some(at(30)));
+        let other = store.claim_outbox("w2", at(30), 30, 1).await.unwrap().remove(0);
+        assert_eq!((other.claimed_by.as_deref(), other.lapsed), (Some("w2"), 1));
+        let late = store.commit(vec![sent(frozen, "C1")]).await;
+        assert_eq!(late, Err(Error::Conflict { what: "outbox k1".into() }));
+        store.commit(vec![sent(other.clone(), "C2")]).await.unwrap();
+        let again = store.commit(vec![sent(other, "C3")]).await;
+        assert!(matches!(again, Err(Error::Conflict { .. })));
+        let row = store.outbox("k1").await.unwrap().unwrap();
+        assert_eq!((row.carrier_id.as_deref(), row.lapsed), (Some("C2"), 1));
+        assert_eq!(store.next_outbox().await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_text_that_is_tried_again_holds_the_next_one_and_a_deferred_one_does_not() {
+    on_each(|store| async move {
+        let peer = peering("a", "+15551110001");
+        let mut morning = reply(&peer, "deferred", 0);
+        morning.not_before = at(1000);
+        let second = Write::Outbox(reply(&peer, "answer", 1));
+        let third = Write::Outbox(reply(&peer, "more", 2));
+        store.commit(vec![Write::Outbox(morning), second, third]).await.unwrap();
+        assert_eq!(store.next_outbox().await.unwrap(), Some(at(0)));
+        let mut answer = store.claim_outbox("w1", at(10), 30, 10).await.unwrap().remove(0);
+        assert_eq!(answer.key, "answer");
+        answer.attempts = 1;
+        answer.not_before = at(60);
+        answer.why = Some("the carrier is busy".into());
+        store.commit(vec![Write::Tried(answer)]).await.unwrap();
+        assert!(store.claim_outbox("w1", at(59), 30, 10).await.unwrap().is_empty());
+        let again = store.claim_outbox("w1", at(60), 30, 10).await.unwrap();
+        assert_eq!(keys(&again), ["answer"]);
+        assert_eq!(again[0].why.as_deref(), Some("the carrier is busy"));
+        assert_eq!(again[0].lapsed, 0);
+        store.commit(vec![sent(again[0].clone(), "C1")]).await.unwrap();
+        assert_eq!(keys(&store.claim_outbox("w1", at(60), 30, 10).await.unwrap()), ["more"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn workers_share_the_outbox() {
+    on_each(|store| async move {
+        let mut all = Vec::new();
+        for i in 0..60 {
+            let peer = peering("a", &format!("+1555111{:04}", i % 20));
+            all.push(Write::Outbox(reply(&peer, &format!("k{i:02}"), i)));
+        }
+        store.commit(all).await.unwrap();
+        let mut order = Vec::new();
+        while order.len() < 60 {
+            let names = ["w1", "w2", "w3", "w4"];
+            let claims = join_all(names.map(|w| store.claim_outbox(w, at(100), 30, 7))).await;
+            let rows: Vec<_> = claims.into_iter().flat_map(|c| c.unwrap()).collect();
+            let mut threads: Vec<_> = rows.iter().map(|r| r.thread.clone()).collect();
+            threads.sort();
+            threads.dedup();
+            assert_eq!(threads.len(), rows.len(), "two of a thread at a time");
+            assert!(!rows.is_empty(), "stuck after {}", order.len());
+            for row in rows {
+                order.push(row.key.clone());
+                let id = row.key.clone();
+                store.commit(vec![sent(row, &id)]).await.unwrap();
+            }
+        }
+        for thread in 0..20 {
+            let of: Vec<_> = order
+                .iter()
+                .filter(|k| k[1..].parse::<i64>().unwrap() % 20 == thread)
+                .cloned()
+                .collect();
+            let wanted: Vec<_> =
+                [0, 20, 40].iter().map(|d| format!("k{:02}", thread + d)).collect();
+            assert_eq!(of, wanted);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn receipts_move_forward_only() {
+    on_each(|store| async move {
+        let peer = peering("a", "+15551110001");
+        for (key, came, status) in [
+            ("k1", vec![Status::Delivered, Status::Sent, Status::Failed], Status::Delivered),
+            ("k2", vec![Status::Sent, Status::Failed, Status::Sent], Status::Failed),
+            ("k3", vec![Status::Failed, Status::Delivered], Status::Delivered),
+            ("k4", vec![Status::Queued], Status::Sent),
+        ] {
+            store.commit(vec![Write::Outbox(reply(&peer, key, 0))]).await.unwrap();
+            let row = store.claim_outbox("w1", at(0), 30, 1).await.unwrap().remove(0);
+            store.commit(vec![sent(row, key)]).await.unwrap();
+            let mut last = None;
+            for status in came {
+                last = store.receipt(&receipt(key, status)).await.unwrap();
+            }
+            assert_eq!(last, Some((key.into(), status)));
+            assert_eq!(store.outbox(key).await.unwrap().unwrap().status, status);
+        }
+        let mut other = receipt("k1", Status::Delivered);
+        other.channel = "telnyx".into();
+        assert_eq!(store.receipt(&other).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_receipt_that_is_faster_than_the_answer_counts() {
+    on_each(|store| async move {
+        let peer = peering("a", "+15551110001");
+        store.commit(vec![Write::Outbox(reply(&peer, "k1", 0))]).await.unwrap();
+        let row = store.claim_outbox("w1", at(0), 30, 1).await.unwrap().remove(0);
+        let mut failed = receipt("C1", Status::Failed);
+        failed.code = Some("30003".into());
+        assert_eq!(store.receipt(&receipt("C1", Status::Sent)).await.unwrap(), None);
+        assert_eq!(store.receipt(&failed).await.unwrap(), None);
+        assert_eq!(store.receipt(&receipt("C1", Status::Sent)).await.unwrap(), None);
+        store.commit(vec![sent(row, "C1")]).await.unwrap();
+        let row = store.outbox("k1").await.unwrap().unwrap();
+        assert_eq!((row.status, row.why.as_deref()), (Status::Failed, Some("30003")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_answer_and_its_receipt_at_the_same_moment() {
+    on_each(|store| async move {
+        for i in 0..20 {
+            let peer = peering("a", &format!("+1555111{i:04}"));
+            let key = format!("k{i}");
+            store.commit(vec![Write::Outbox(reply(&peer, &key, 0))]).await.unwrap();
+            let row = store.claim_outbox("w1", at(0), 30, 1).await.unwrap().remove(0);
+            let delivered = receipt(&key, Status::Delivered);
+            let (tried, told) =
+                tokio::join!(store.commit(vec![sent(row, &key)]), store.receipt(&delivered));
+            tried.unwrap();
+            told.unwrap();
+            assert_eq!(store.outbox(&key).await.unwrap().unwrap().status, Status::Delivered);
+        }
+    })
+    .await;
+}
