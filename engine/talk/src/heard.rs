@@ -118,7 +118,7 @@ impl Part {
         }
         let whole =
             if self.complete { self.sound } else { self.sound.max(letters as u64 * LETTER_MS) };
-        if whole == 0 { 0 } else { (letters as u64 * played.min(whole) / whole) as usize }
+        (letters as u64 * played.min(whole)).checked_div(whole).unwrap_or(0) as usize
     }
 
     fn letters_by_words(&self, played: u64) -> usize {
@@ -140,7 +140,8 @@ impl Part {
             return Vec::new();
         }
         let mut left = self.letters_at(played);
-        let by_words = !self.words.is_empty() && !(self.complete && played >= self.sound);
+        let all = self.complete && played >= self.sound;
+        let by_words = !all && !self.words.is_empty();
         let mut heard = Vec::new();
         for piece in &self.pieces {
             let text = begin_of(&piece.text, left);

@@ -173,6 +173,10 @@ impl Mind {
                         .increment(usage.input);
                     metrics::counter!("voxflow_llm_tokens_total", "direction" => "output")
                         .increment(usage.output);
+                    if asking.round >= ROUNDS {
+                        // No tools were on offer any more.
+                        asking.calls.clear();
+                    }
                     if asking.must_speak && asking.text.trim().is_empty() && asking.calls.is_empty()
                     {
                         return self.lost(Error::Unreadable {

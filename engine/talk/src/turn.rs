@@ -10,7 +10,8 @@
 //!   any of them ── time over, a tool ended it, vendors failed ──▶ Closing ── heard ──▶ Over
 //! ```
 //!
-//! Read on in [`crate::turn`]'s parts: `states` (one method a state), the tests (scores in virtual time).
+//! Read on in [`crate::turn`]'s parts: `states` (one method a state), `moves` (what several
+//! states do alike, and every time limit), the tests (scores in virtual time).
 //!
 //! Invariant: no clock is read here; every input brings its own time.
 //! Invariant: a reply is known by its [`TurnId`], and what arrives for an older one is dropped in [`Turns::on`].
@@ -18,6 +19,7 @@
 //! Invariant: whatever the state, [`Turns::deadline`] names a moment at which it goes on by itself,
 //! until it is over.
 
+mod moves;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -300,7 +302,7 @@ impl Turns {
         let hush = self.ear.hush_at(self.hush());
         let end = (!self.is_closing()).then_some(ends_at);
         let own = self.state_deadline()?;
-        [hush, end].into_iter().flatten().fold(Some(own), |first, at| first.min(Some(at)))
+        [hush, end].into_iter().flatten().chain([own]).min()
     }
 
     /// Takes one input and returns what follows from it, and from the time that has passed.

@@ -1,0 +1,411 @@
+//! What the conversation's task does with everything that comes in: one method for each source.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::config::SpeakFirst;
+use agent::prompt::{self, Medium};
+use agent::{Config, Error, Item, Took};
+use audio::vad::Vad;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::{Ended, How, Note, Talk};
+use crate::ears::{self, Ears};
+use crate::heard::Piece;
+use crate::memory::{FILLER, Memory};
+use crate::mind::{Mind, Taken, Thought};
+use crate::mouth::{self, Mouth, Progress};
+use crate::sentence::Clauses;
+use crate::sound::{Inbound, Outbound};
+use crate::stt::{Hear, Want, Words};
+use crate::tts::Voice;
+use crate::turn::{Input, Line, Manner, Moment, Opening, Output, TurnId, Turns, Why};
+
+/// A conversation under way, and everything that it owns.
+pub(super) struct Session<'a> {
+    config: Arc<Config>,
+    notes: mpsc::UnboundedSender<Note>,
+    outbound: &'a mpsc::Sender<Outbound>,
+    pub(super) start: Instant,
+    pub(super) turns: Turns,
+    vad: Vad,
+    /// What the detector said last, and when the caller fell silent last.
+    voice: bool,
+    quiet_at: Moment,
+    pub(super) ears: Ears,
+    pub(super) mind: Mind,
+    pub(super) mouth: Mouth,
+    memory: Memory,
+    prompt: Vec<Item>,
+    reply: Reply,
+    state: &'static str,
+    /// What a tool that ended the conversation wants, and why vendors failed.
+    ended: Option<How>,
+    why: String,
+    pub(super) how: Option<How>,
+}
+
+/// The reply that is being made.
+#[derive(Default)]
+struct Reply {
+    turn: TurnId,
+    clauses: Clauses,
+    /// How often the model was asked in this turn already.
+    round: u32,
+    /// Tools of this round that have not answered.
+    waiting: usize,
+    /// Whether the model wants to speak of their answers.
+    speak: bool,
+    /// Whether words of this turn were given to the voice, and are waited for.
+    spoke: bool,
+    first: Option<Instant>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn begin(talk: Talk, outbound: &'a mpsc::Sender<Outbound>) -> Self {
+        let Talk { id, config, history, tools, vendors, rate, duration, notes } = talk;
+        let start = Instant::now();
+        let mut troubles = Vec::new();
+        let stt = vendors.stt(&config).unwrap_or_else(|error| none(error, &mut troubles));
+        let tts = vendors.tts(&config).unwrap_or_else(|error| none(error, &mut troubles));
+        let llms = vendors.llm(&config).unwrap_or_else(|error| none(error, &mut troubles));
+        let opening = opening(&config, &history);
+        let unable = stt.is_empty() || tts.is_empty() || llms.is_empty();
+        let want = Want { rate, language: config.stt_language.clone() };
+        let voice =
+            Voice { id: config.tts_voice_id.clone(), language: config.stt_language.clone(), rate };
+        let mut session = Self {
+            turns: Turns::new(Manner::of(&config, duration)),
+            vad: Vad::new(rate, config.vad_config.confidence, config.vad_config.min_volume),
+            voice: false,
+            quiet_at: Moment::ZERO,
+            ears: Ears::new(stt, want),
+            mind: Mind::new(llms, tools, Arc::clone(&config), id),
+            mouth: Mouth::new(tts, voice, start),
+            memory: Memory::new(history),
+            prompt: prompt::system(&config, Medium::Voice, &jiff::Zoned::now()),
+            reply: Reply::default(),
+            state: "",
+            ended: None,
+            why: String::new(),
+            how: None,
+            config,
+            notes,
+            outbound,
+            start,
+        };
+        for error in troubles {
+            session.trouble(&error);
+        }
+        session.expect(None);
+        session.turn(Input::Start(opening));
+        if unable {
+            session.turn(Input::Failed);
+        }
+        session
+    }
+
+    pub(super) fn end(mut self, how: How) -> Ended {
+        self.settle();
+        Ended { how, history: self.memory.into_items() }
+    }
+
+    fn note(&self, note: Note) {
+        // Nobody may want to know; the conversation goes on.
+        let _ = self.notes.send(note);
+    }
+
+    fn trouble(&mut self, error: &Error) {
+        tracing::warn!(%error, "a vendor failed");
+        self.why = error.to_string();
+        self.note(Note::Trouble(error.to_string()));
+    }
+
+    /// Tells the turn machine, and does what follows.
+    pub(super) fn turn(&mut self, input: Input) {
+        let now = self.start.elapsed();
+        for output in self.turns.on(now, input) {
+            self.act(now, output);
+        }
+        if self.state != self.turns.state() {
+            self.state = self.turns.state();
+            self.note(Note::State(self.state));
+        }
+    }
+
+    fn act(&mut self, now: Moment, output: Output) {
+        match output {
+            Output::TellVoice => self.ears.hear(Hear::Voice),
+            Output::TellQuiet => self.ears.hear(Hear::Quiet),
+            Output::Ask(turn, words) => {
+                let fresh = self.memory.ask(&words);
+                if !fresh.is_empty() {
+                    self.note(Note::Caller(fresh));
+                }
+                if !words.is_empty() {
+                    stage("endpoint", now.saturating_sub(self.quiet_at));
+                }
+                self.mouth.begin(turn);
+                self.reply = Reply { turn, ..Reply::default() };
+                self.ask(!words.is_empty());
+            }
+            Output::Amend(_, words) => self.memory.amend(&words),
+            Output::Say(turn, words) => {
+                self.reply.spoke = true;
+                self.mouth.say(turn, self.reply.round, &words);
+            }
+            Output::Done(turn) => {
+                self.mouth.end(turn);
+                self.expect(Some(self.mouth.said()));
+            }
+            Output::Speak(turn, Line::Filler) => self.mouth.say(turn, FILLER, &self.config.filler),
+            Output::Speak(turn, line) => self.line(turn, line),
+            Output::Pause(_) => {
+                self.mouth.hold();
+                self.mouth.cleared(self.outbound);
+            }
+            Output::Resume(_) => self.mouth.go_on(),
+            Output::Cut { barge_in, .. } => {
+                self.mind.drop_answer();
+                self.settle();
+                if let Some(since) = barge_in {
+                    let after = now.saturating_sub(since);
+                    metrics::histogram!("voxflow_barge_in_seconds").record(after.as_secs_f64());
+                    self.note(Note::BargeIn(after.as_millis() as u64));
+                }
+            }
+            Output::Finish(why) => {
+                self.how = Some(match why {
+                    Why::NoInput => How::NoInput,
+                    Why::Timeout => How::Timeout,
+                    Why::Ended => {
+                        self.ended.take().unwrap_or(How::Tool { then: None, stop: false })
+                    }
+                    Why::Failed => How::Failed(std::mem::take(&mut self.why)),
+                });
+            }
+        }
+    }
+
+    fn line(&mut self, turn: TurnId, line: Line) {
+        let text = match line {
+            Line::Greeting => &self.config.greeting,
+            Line::Filler => &self.config.filler,
+            Line::IdlePrompt => &self.config.idle_prompt,
+            Line::Goodbye => &self.config.goodbye,
+            Line::Apology => &self.config.fallback,
+        };
+        if line == Line::Apology {
+            self.mouth.try_again();
+        }
+        self.reply = Reply { turn, ..Reply::default() };
+        self.mouth.begin(turn);
+        self.mouth.say(turn, 0, text);
+        self.mouth.end(turn);
+        self.expect(Some(self.mouth.said()));
+    }
+
+    /// Puts what was said to the model.
+    fn ask(&mut self, must_speak: bool) {
+        let items: Vec<Item> = self.prompt.iter().chain(self.memory.items()).cloned().collect();
+        let items = agent::trim(&items, self.config.history_tokens);
+        self.reply.first = Some(Instant::now());
+        self.reply.waiting = 0;
+        self.reply.speak = false;
+        self.mind.ask(self.reply.turn, items, self.reply.round, must_speak);
+    }
+
+    /// The turn is over: what was heard of it is remembered.
+    fn settle(&mut self) {
+        let heard = self.mouth.cut();
+        self.mouth.cleared(self.outbound);
+        let words = self.memory.settle(&heard);
+        if !words.is_empty() {
+            self.note(Note::Agent(words));
+        }
+        self.expect(None);
+    }
+
+    /// Tells the recognizer which phrases make sense now, or will when all of this is said.
+    fn expect(&mut self, saying: Option<Vec<Piece>>) {
+        let mut items: Vec<Item> = self.prompt.iter().chain(self.memory.items()).cloned().collect();
+        if let Some(pieces) = saying {
+            let text = pieces.into_iter().map(|piece| piece.text).collect::<Vec<_>>().join(" ");
+            items.push(Item::Assistant { text, calls: Vec::new() });
+        }
+        self.ears.expect(self.mind.expects(&items));
+    }
+
+    pub(super) fn inward(&mut self, inward: Inbound) {
+        match inward {
+            Inbound::Frame(frame) => {
+                let voice = self.vad.hear(&frame);
+                // The recognizer has the sound before it is told what it means.
+                self.ears.hear(Hear::Frame(frame));
+                if voice != std::mem::replace(&mut self.voice, voice) {
+                    if !voice {
+                        self.quiet_at = self.start.elapsed();
+                    }
+                    self.turn(if voice { Input::Voice } else { Input::Quiet });
+                }
+            }
+            Inbound::Digit(key) => self.turn(Input::Digit(key)),
+            Inbound::Mark(mark) => {
+                self.mouth.marked(mark);
+                self.tick();
+            }
+            Inbound::Gone => self.how = Some(How::Gone),
+        }
+    }
+
+    pub(super) fn hears(&mut self, sign: ears::Sign) {
+        match sign {
+            ears::Sign::Words(Words::Started) => {}
+            ears::Sign::Words(Words::Partial(words)) => self.turn(Input::Partial(words)),
+            ears::Sign::Words(Words::Final(words)) => self.turn(Input::Final(words)),
+            ears::Sign::Words(Words::EndOfTurn) => self.turn(Input::EndOfTurn),
+            ears::Sign::Trouble(error) => self.trouble(&error),
+            ears::Sign::Deaf(error) => {
+                self.trouble(&error);
+                self.turn(Input::Failed);
+            }
+        }
+    }
+
+    pub(super) fn thinks(&mut self, thought: Thought) {
+        match thought {
+            Thought::Text(turn, text) => {
+                for clause in self.reply.clauses.push(&text) {
+                    self.clause(turn, clause);
+                }
+            }
+            Thought::Answered(turn, text, calls) => {
+                if let Some(clause) = self.reply.clauses.flush() {
+                    self.clause(turn, clause);
+                }
+                if calls.is_empty() {
+                    return self.turn(Input::ReplyDone(turn));
+                }
+                self.memory.took(self.reply.round, &text, &calls);
+                self.reply.waiting = calls.len();
+                self.mind.take(turn, &calls);
+                self.turn(Input::Working(turn));
+            }
+            Thought::Took(taken) => self.took(taken),
+            Thought::Trouble(error) => {
+                self.trouble(&error);
+                self.turn(Input::Working(self.reply.turn));
+            }
+            Thought::Failed(error) => {
+                self.trouble(&error);
+                self.turn(Input::Failed);
+            }
+        }
+    }
+
+    fn clause(&mut self, turn: TurnId, clause: String) {
+        if let Some(first) = self.reply.first.take() {
+            stage("first_clause", first.elapsed());
+        }
+        self.turn(Input::Reply(turn, clause));
+    }
+
+    fn took(&mut self, taken: Taken) {
+        let Taken { turn, call, took } = taken;
+        let (result, speak) = match took {
+            Took::Result { value, speak } => (text_of(value), speak),
+            Took::Ends { then, stop } => {
+                self.ended.get_or_insert(How::Tool { then, stop });
+                (r#"{"status":"done"}"#.to_owned(), false)
+            }
+        };
+        self.memory.result(&call.id, &result);
+        self.note(Note::Tool { name: call.name, arguments: call.arguments, result });
+        if self.ended.is_some() {
+            self.mind.drop_answer();
+            self.turn(Input::ReplyDone(self.turns.turn()));
+            return self.turn(Input::Ends);
+        }
+        if turn != self.turns.turn() || turn != self.reply.turn {
+            return;
+        }
+        self.reply.waiting = self.reply.waiting.saturating_sub(1);
+        self.reply.speak |= speak;
+        if self.reply.waiting > 0 {
+            return self.turn(Input::Working(turn));
+        }
+        if !self.reply.speak {
+            return self.turn(Input::ReplyDone(turn));
+        }
+        self.reply.round += 1;
+        self.turn(Input::Working(turn));
+        self.ask(!self.reply.spoke);
+    }
+
+    pub(super) fn speaks(&mut self, sign: mouth::Sign) {
+        match sign {
+            mouth::Sign::Sound => self.tick(),
+            mouth::Sign::Trouble(error) => self.trouble(&error),
+            mouth::Sign::Mute(error) => {
+                self.trouble(&error);
+                self.turn(Input::Failed);
+            }
+        }
+    }
+
+    /// Sends what is due, and tells the machine how far the sound is.
+    pub(super) fn tick(&mut self) {
+        let before = self.state;
+        let (turn, progress) = self.mouth.tick(self.outbound);
+        match progress {
+            Progress::None => {}
+            Progress::Sounding => {
+                if before == "thinking" && self.quiet_at > Moment::ZERO {
+                    stage("first_frame", self.start.elapsed().saturating_sub(self.quiet_at));
+                }
+                self.turn(Input::Sounding(turn));
+            }
+            Progress::Dry => self.turn(Input::Dry(turn)),
+            Progress::Over => {
+                self.settle();
+                self.turn(Input::Played(turn));
+            }
+        }
+    }
+}
+
+/// A vendor list that could not be made.
+fn none<T>(error: Error, troubles: &mut Vec<Error>) -> Vec<T> {
+    troubles.push(error);
+    Vec::new()
+}
+
+/// How the conversation begins, or is taken up again.
+fn opening(config: &Config, history: &[Item]) -> Opening {
+    match (history.last(), config.speak_first) {
+        // Somebody waits for an answer.
+        (Some(Item::User { .. } | Item::Tool { .. }), _) => Opening::Ask,
+        (Some(Item::Assistant { .. }), _) | (_, SpeakFirst::Caller) => Opening::Listen,
+        (Some(Item::System { .. }) | None, SpeakFirst::Agent)
+            if config.greeting.trim().is_empty() =>
+        {
+            Opening::Ask
+        }
+        (Some(Item::System { .. }) | None, SpeakFirst::Agent) => Opening::Greet,
+    }
+}
+
+/// A tool's answer in a model's terms: text as it is, everything else as JSON.
+fn text_of(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// How long a stage of a turn took.
+fn stage(name: &'static str, took: Duration) {
+    metrics::histogram!("voxflow_turn_seconds", "stage" => name).record(took.as_secs_f64());
+}
