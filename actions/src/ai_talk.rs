@@ -17,7 +17,9 @@ const REPLY_S: u64 = 120;
 
 /// Holds a conversation by an AI agent. On a call it lasts until the caller, the agent or the
 /// time ends it. On a thread of texts the agent answers this text and the later ones, and the
-/// flow goes on at once unless it shall `wait` for the reply.
+/// flow goes on at once unless it shall `wait` for the reply. When the agent ends a call's
+/// conversation by taking an action, `ai_talk.ended_by` holds its type, such as `connect_call`;
+/// the action runs before the flow goes on, or as the next action when that is of its type.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AiTalk {
@@ -57,7 +59,11 @@ impl Action for AiTalk {
 
     fn resume(&self, event: &Event, cx: &mut Cx<'_>) -> Step {
         match event {
-            Event::Done { exit, why, .. } => Step::exit(exit, why),
+            Event::Done { exit, why, then, .. } => {
+                let ended_by = then.as_ref().and_then(|then| then.get("type")?.as_str());
+                cx.set("ai_talk.ended_by", ended_by.unwrap_or_default());
+                Step::exit(exit, why)
+            }
             Event::ServiceStopped => {
                 cx.ask(Deed::StopService);
                 Step::exit("done", "the conversation was stopped from outside")

@@ -1,12 +1,14 @@
-//! Every action, one file each. The list below is generated: `UPDATE=1 cargo test -p actions`.
+//! Every action, one file each. The list below is made by `UPDATE=1 cargo test -p actions`.
 
 mod aliases;
 #[cfg(test)]
 mod golden;
+mod schemas;
 
 use flow::{Catalog, Spec};
 
 pub use aliases::ALIASES;
+pub use schemas::schemas;
 
 pub mod ai_talk;
 pub mod answer;

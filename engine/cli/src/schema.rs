@@ -7,14 +7,8 @@ use serde_json::Value;
 
 /// Every schema by name: `settings`, `flow`, `ai`, `actions/<type>`.
 pub(crate) fn all() -> BTreeMap<String, Value> {
-    let mut all = BTreeMap::from([
-        ("settings".to_owned(), crate::sources::schema().to_value()),
-        ("flow".to_owned(), schemars::schema_for!(flow::Document).to_value()),
-        ("ai".to_owned(), schemars::schema_for!(agent::Config).to_value()),
-    ]);
-    for (name, spec) in actions::ALL.types {
-        all.insert(format!("actions/{name}"), (spec.schema)().to_value());
-    }
+    let mut all = actions::schemas();
+    all.insert("settings".to_owned(), crate::sources::schema().to_value());
     all
 }
 

@@ -130,3 +130,22 @@ pub fn explain(code: &str) -> Option<&'static str> {
     let end = page[1..].find("\n# F").map_or(page.len(), |end| end + 1);
     Some(page[..end].trim_end())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn every_rule_has_its_page() {
+        for (n, rule) in RULES.iter().enumerate() {
+            assert_eq!(rule.code, format!("F{:03}", n + 1));
+            let page = explain(rule.code).unwrap_or_else(|| panic!("{} has no page", rule.code));
+            assert!(page.starts_with(&format!("# {}: {}\n", rule.code, rule.title)), "{page}");
+            assert!(page.len() > 100 && page.matches("# F").count() == 1, "{page}");
+        }
+        assert_eq!(explain("f003"), explain("F003"));
+        assert_eq!(explain("F999"), None);
+    }
+}

@@ -41,7 +41,8 @@ struct Builder<'a> {
     base: &'static str,
     ids: HashMap<String, u32>,
     count: u32,
-    on_error: Option<u32>,
+    /// Where failures go, if the author said so.
+    on_error: Option<Option<u32>>,
     uses: Uses,
 }
 
@@ -71,8 +72,9 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
     };
     let names = builder.name(actions);
     if let Some(on_error) = document.get("on_error").and_then(Value::as_str) {
-        builder.on_error = builder.target(on_error, 0, "/on_error").flatten();
+        builder.on_error = builder.target(on_error, 0, "/on_error");
     }
+
     let mut places = Vec::with_capacity(actions.len());
     let mut learned = Vec::with_capacity(actions.len());
     for (n, (action, id)) in actions.iter().zip(names).enumerate() {
@@ -82,7 +84,7 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
     }
     let Builder { on_error, ids, mut uses, .. } = builder;
     let pointer = |n: usize| format!("{base}/{n}");
-    graph::check(&learned, on_error, &pointer, findings);
+    graph::check(&learned, on_error.flatten(), &pointer, findings);
     let variables = document.get("variables").and_then(Value::as_object);
     let variables: Vars =
         variables.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -496,8 +498,12 @@ impl Builder<'_> {
     }
 }
 
-/// Where a reserved id of the older dialect leads: the start, the end, or what comes after.
+/// Where a target leads that is no id of an action: `end` to the end; the reserved ids of the
+/// older dialect to the start, the end, or what comes after.
 pub(super) fn reserved(id: &str, after: Option<u32>) -> Option<Option<u32>> {
+    if id == "end" {
+        return Some(None);
+    }
     match id.strip_prefix(RESERVED)? {
         "1" => Some(Some(0)),
         "2" => Some(None),

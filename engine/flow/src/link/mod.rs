@@ -41,7 +41,8 @@ pub struct Flow {
     /// The variables that it expects, with their defaults.
     pub(crate) variables: Vars,
     pub(crate) zone: TimeZone,
-    pub(crate) on_error: Option<u32>,
+    /// Where failures go that nothing else catches, if the author said so; `None` inside = the end.
+    pub(crate) on_error: Option<Option<u32>>,
     pub(crate) places: Vec<Place>,
     pub(crate) ids: HashMap<String, u32>,
 }

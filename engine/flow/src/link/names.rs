@@ -12,8 +12,9 @@ use crate::shape::nearest;
 use crate::text::{self, Part};
 
 /// The first words of names that come from outside a flow.
-const GIVEN: [&str; 14] = [
+const GIVEN: [&str; 15] = [
     "agent",
+    "ai_talk",
     "ai",
     "call",
     "callee",

@@ -376,10 +376,10 @@ impl<'a> Advancing<'a> {
         let at = self.run.frames.last().map(|frame| frame.at);
         if let Some(to) = self.flow.on_error
             && !self.run.caught
-            && Some(to) != at
+            && (to.is_none() || to != at)
         {
             self.run.caught = true;
-            return Go::To(Some(to));
+            return Go::To(to);
         }
         let outcome = if exit == "timeout" { Outcome::Expired } else { Outcome::Failed };
         self.end(outcome, format!("`{}` ended by `{exit}`: {why}", place.id))

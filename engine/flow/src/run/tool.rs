@@ -51,17 +51,12 @@ pub fn take_tool(
 
 impl Activeflow {
     /// What [`crate::Event::Done`] should carry as `then` when a model ends the conversation by
-    /// taking this action: the action to run before the flow goes on, or nothing when the flow
-    /// goes on with an action of this type anyway, whose options its author has chosen.
+    /// taking this action. Its arguments may be anything when the flow goes on with an action of
+    /// this type anyway: the options that the author gave there count.
     ///
     /// # Errors
     /// A sentence for the model: the tool does not exist, or its arguments are wrong.
-    pub fn ends_with(
-        &self,
-        flow: &Flow,
-        kind: &str,
-        args: &Value,
-    ) -> Result<Option<Value>, String> {
+    pub fn ends_with(&self, flow: &Flow, kind: &str, args: &Value) -> Result<Value, String> {
         let next = self
             .frames
             .last()
@@ -70,7 +65,7 @@ impl Activeflow {
         if let (Some(next), Some((kind, _))) = (next, flow.catalog.get(kind))
             && next.kind == kind
         {
-            return Ok(None);
+            return Ok(serde_json::json!({ "type": kind, "option": args }));
         }
         let (kind, spec, _) = from_model(flow.catalog, kind, args)?;
         if spec.tool != Tool::Ends {
@@ -79,6 +74,6 @@ impl Activeflow {
         if !spec.needs.met_by(self.medium) {
             return Err(format!("`{kind}` needs {}", spec.needs.words()));
         }
-        Ok(Some(serde_json::json!({ "type": kind, "option": args })))
+        Ok(serde_json::json!({ "type": kind, "option": args }))
     }
 }
