@@ -96,7 +96,7 @@ function chooseNumber() {
 
 // ---- Texts -----------------------------------------------------------------------------------
 
-const chat = { visitor: visitorId(), thread: null, socket: null, seen: new Set() };
+const chat = { visitor: visitorId(), thread: null, socket: null };
 
 function visitorId() {
   const name = "voxflow.visitor";
@@ -117,9 +117,7 @@ function openChat() {
   chat.socket = staying(() => socketUrl("/browser/chat", { visitor: chat.visitor, number: number() }), {
     message: (message) => {
       if (message.type === "error") return trouble(message.message);
-      if (message.type !== "text" || chat.seen.has(message.key)) return;
-      chat.seen.add(message.key);
-      bubble($("messages"), "them", message.text);
+      if (message.type === "text") showTexts(message.text).catch((error) => trouble(error.message));
     },
   });
 }
@@ -130,11 +128,15 @@ async function findThread() {
   chat.thread = result[0]?.id ?? null;
 }
 
-async function showEarlierTexts() {
-  await findThread();
-  if (!chat.thread) return;
-  const { result } = await ask(`/v1.0/conversations/${chat.thread}/messages`);
-  for (const text of result) bubble($("messages"), text.direction === "incoming" ? "me" : "them", text.text);
+// The store knows the thread best: a text that comes is a reason to look there, since the socket
+// may bring one twice. One that the store does not tell yet is added.
+async function showTexts(arrived) {
+  if (!chat.thread) await findThread();
+  const texts = chat.thread ? (await ask(`/v1.0/conversations/${chat.thread}/messages?last=50`)).result : [];
+  $("messages").replaceChildren();
+  for (const text of texts) bubble($("messages"), text.direction === "incoming" ? "me" : "them", text.text);
+  const known = texts.some((text) => text.direction === "outgoing" && text.text === arrived);
+  if (arrived && !known) bubble($("messages"), "them", arrived);
 }
 
 $("text-form").addEventListener("submit", (event) => {
@@ -345,7 +347,7 @@ async function showThreads() {
     result,
     (thread) => [thread.peer.target, thread.type, time(thread.tm_update)],
     async (thread, inside) => {
-      const texts = (await ask(`/v1.0/conversations/${thread.id}/messages`)).result;
+      const texts = (await ask(`/v1.0/conversations/${thread.id}/messages?last=20`)).result;
       const lines = texts.map((text) => element("li", { textContent: `${text.direction === "incoming" ? thread.peer.target : "we"}: ${text.text}` }));
       inside.replaceChildren(element("ul", {}, ...lines));
     },
@@ -358,7 +360,7 @@ async function start() {
   await showNumbers();
   $("key-form").hidden = true;
   watch();
-  await Promise.all([showEarlierTexts(), showRuns(), showThreads()]);
+  await Promise.all([showTexts(), showRuns(), showThreads()]);
 }
 
 $("key-form").addEventListener("submit", (event) => {

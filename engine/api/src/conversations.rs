@@ -56,6 +56,8 @@ pub(crate) struct Which {
     after: Option<i64>,
     /// At most so many.
     page_size: Option<u32>,
+    /// Only so many, the newest.
+    last: Option<usize>,
     /// Wait so many seconds until the last text is ours: the reply has been made.
     wait: Option<u64>,
     /// `text` for lines that people read: the last text of the peer, and the reply.
@@ -89,7 +91,13 @@ pub(crate) async fn messages(
         return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response());
     }
     let size = which.page_size.unwrap_or(100).clamp(1, 100);
-    let rows = store.messages(&thread.id, which.after.unwrap_or(0), size).await?;
+    let rows = match which.last {
+        Some(last) => {
+            let mut rows = all(store, &thread).await?;
+            rows.split_off(rows.len().saturating_sub(last.min(size as usize)))
+        }
+        None => store.messages(&thread.id, which.after.unwrap_or(0), size).await?,
+    };
     let last = rows.last().filter(|_| rows.len() >= size as usize).map(|row| row.n);
     let rows: Vec<Value> = rows.iter().map(|row| shown_message(row, &thread)).collect();
     Ok(Json(json!({ "result": rows, "next_after": last })).into_response())

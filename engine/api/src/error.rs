@@ -6,6 +6,7 @@
 
 use axum::Json;
 use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -82,7 +83,9 @@ pub(crate) async fn answers(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let mut response = next.run(request).await;
     let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
+    // A body that is JSON already says it in its own way, such as what is not ready.
+    let told = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if (status.is_client_error() || status.is_server_error()) && !told {
         let error = response.extensions_mut().remove::<Error>().unwrap_or_else(|| general(status));
         if status.is_server_error() {
             tracing::warn!(%method, path, request_id = id, error = error.message, "not done");

@@ -22,6 +22,7 @@ pub mod runs;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use flow::Catalog;
@@ -30,6 +31,9 @@ use runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 pub use access::Access;
+
+/// The largest body that is read: a flow of thousands of actions.
+const LARGEST_BODY: usize = 1024 * 1024;
 
 /// What the API shows, and to whom.
 #[derive(Clone)]
@@ -72,5 +76,6 @@ pub fn router(api: Api) -> Router {
         .with_state(api);
     open.merge(access.guard(guarded))
         .merge(access.guard_pages(console::pages()))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn(error::answers))
 }

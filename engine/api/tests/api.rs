@@ -1,0 +1,404 @@
+//! The API over a real store: what it shows, what it refuses, and in which shape.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::{Config, Error, Llm, Models};
+use api::{Access, Api};
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
+use axum::http::{Request, StatusCode, header};
+use conversation::{Address, Outgoing, Status, Tenant};
+use flow::{Linking, Medium, Needs, Vars};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use runtime::{Numbers, Parts, Runtime};
+use serde_json::{Value, json};
+use store::{FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, Write};
+use talk::{Stt, Tts};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// Nobody talks here.
+struct Nobody;
+
+impl Models for Nobody {
+    fn llm(&self, _: &Config) -> Result<Vec<Arc<dyn Llm>>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+impl talk::Vendors for Nobody {
+    fn stt(&self, _: &Config) -> Result<Vec<Arc<dyn Stt>>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn tts(&self, _: &Config) -> Result<Vec<Arc<dyn Tts>>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl call::Library for Nobody {
+    async fn fetch(&self, source: &str) -> Result<Vec<u8>, String> {
+        Err(source.into())
+    }
+}
+
+const FLOW: &str = r#"{ "name": "greet", "actions": [
+    { "id": "hi", "type": "send_message", "option": { "text": "hello" } } ] }"#;
+
+struct Rig {
+    runtime: Arc<Runtime>,
+    router: Router,
+    stop: CancellationToken,
+}
+
+impl Rig {
+    async fn new(keys: &[&str]) -> Self {
+        let runtime = Runtime::new(Parts {
+            store: store::open("sqlite::memory:").await.unwrap(),
+            queue: queue::open("embedded").await.unwrap(),
+            clock: Arc::new(runtime::clock::System),
+            vendors: Arc::new(Nobody),
+            library: Arc::new(Nobody),
+            messengers: Vec::new(),
+            numbers: Numbers::default(),
+            idle_s: 60,
+            worker: "w".into(),
+        });
+        let stop = CancellationToken::new();
+        // Not installed: the recorder of a process is one, and these tests run side by side.
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let router = api::router(Api {
+            runtime: Arc::clone(&runtime),
+            catalog: actions::ALL,
+            access: Access::new(keys.iter().map(|key| (*key).into()).collect()),
+            metrics: recorder.handle(),
+            stop: stop.clone(),
+        });
+        Self { runtime, router, stop }
+    }
+
+    async fn ask(&self, request: Request<Body>) -> (StatusCode, String) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let (status, text) = self.ask(from("127.0.0.1:9", "GET", path, "")).await;
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// A run that waits, and a thread with a question.
+    async fn fill(&self) {
+        let store = &self.runtime.parts.store;
+        let now = Timestamp::now();
+        let linking = Linking { catalog: actions::ALL, medium: Needs::Text };
+        let (flow, _) = flow::link(FLOW, linking).unwrap();
+        let row = FlowRow {
+            id: "f1".into(),
+            tenant: Tenant::default(),
+            name: "greet".into(),
+            text: FLOW.into(),
+            created: now,
+        };
+        let mut state = flow::Activeflow::new("r1", &flow, Medium::Text, Vars::new());
+        state.advance(&flow, now, flow::Event::Started);
+        let run = RunRow {
+            id: "r1".into(),
+            tenant: Tenant::default(),
+            flow: "f1".into(),
+            flow_name: "greet".into(),
+            medium: Medium::Text,
+            subject: "t1".into(),
+            seq: 0,
+            outcome: None,
+            state,
+            created: now,
+            updated: now,
+        };
+        let line =
+            Line { run: "r1".into(), at: now, who: "caller".into(), text: "good day".into() };
+        store
+            .commit(vec![
+                Write::Flow(row),
+                Write::Run(run),
+                Write::Line(line),
+                Write::Receive(message("m1", "hi"), peering()),
+            ])
+            .await
+            .unwrap();
+    }
+}
+
+fn peering() -> Peering {
+    Peering {
+        tenant: Tenant::default(),
+        channel: "twilio".into(),
+        ours: Address::phone("+15550001000").unwrap(),
+        peer: Address::phone("+15557654321").unwrap(),
+    }
+}
+
+fn from(peer: &str, method: &str, path: &str, body: &str) -> Request<Body> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "127.0.0.1:8080")
+        .body(Body::from(body.to_owned()))
+        .unwrap();
+    let peer: SocketAddr = peer.parse().unwrap();
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request
+}
+
+impl Rig {
+    /// A text of ours, as the outbox writes it.
+    async fn reply(&self) {
+        let Peering { tenant, channel, ours, peer } = peering();
+        let outgoing = Outgoing {
+            key: "k1".into(),
+            tenant,
+            channel,
+            ours,
+            peer,
+            text: "hello".into(),
+            media: Vec::new(),
+        };
+        let row = OutboxRow {
+            key: "k1".into(),
+            thread: peering().thread_id(),
+            outgoing,
+            run: None,
+            status: Status::Queued,
+            carrier_id: None,
+            why: None,
+            attempts: 0,
+            lapsed: 0,
+            not_before: Timestamp::now(),
+            claimed_by: None,
+            created: Timestamp::now(),
+        };
+        self.runtime.parts.store.commit(vec![Write::Outbox(row)]).await.unwrap();
+    }
+
+    fn tell(&self, kind: &'static str) {
+        let data = json!({ "text": "hello" });
+        self.runtime.watch.tell(Timestamp::now(), "r1", &peering().thread_id(), kind, data);
+    }
+}
+
+fn message(id: &str, text: &str) -> MessageRow {
+    MessageRow {
+        id: id.into(),
+        thread: peering().thread_id(),
+        n: 0,
+        claim: format!("id:{id}"),
+        inbound: true,
+        text: text.into(),
+        media: Vec::new(),
+        answered_by_carrier: false,
+        at: Timestamp::now(),
+    }
+}
+
+#[tokio::test]
+async fn runs_are_listed_and_shown_with_what_was_said() {
+    let rig = Rig::new(&[]).await;
+    rig.fill().await;
+    let (status, list) = rig.get("/v1.0/activeflows").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(list["next_page_token"], "");
+    let run = &list["result"][0];
+    assert_eq!(run["id"], "r1");
+    assert_eq!(run["status"], "waiting");
+    assert_eq!(run["waiting_for"]["what"], "send_message");
+    assert_eq!(run["reference_type"], "conversation");
+
+    let (_, shown) = rig.get("/v1.0/activeflows/r1").await;
+    assert_eq!(shown["transcript"][0]["text"], "good day");
+    assert!(shown["executed_actions"].is_array() && shown["variables"].is_object(), "{shown:#}");
+
+    let (_, page) = rig.get("/v1.0/activeflows?page_size=1").await;
+    let token = page["next_page_token"].as_str().unwrap();
+    let (_, next) = rig.get(&format!("/v1.0/activeflows?page_token={token}")).await;
+    assert_eq!(next["result"], json!([]));
+}
+
+#[tokio::test]
+async fn conversations_are_found_by_id_and_by_peer() {
+    let rig = Rig::new(&[]).await;
+    rig.fill().await;
+    rig.reply().await;
+    let thread = peering().thread_id();
+    let (_, list) = rig.get("/v1.0/conversations").await;
+    assert_eq!(list["result"][0]["id"], thread.as_str());
+    let (_, none) = rig.get("/v1.0/conversations?peer=somebody").await;
+    assert_eq!(none["result"], json!([]));
+    for name in [&thread, "+15557654321", "%2B15557654321"] {
+        let (status, texts) = rig.get(&format!("/v1.0/conversations/{name}/messages")).await;
+        assert_eq!(status, StatusCode::OK, "{name}");
+        let said: Vec<_> = texts["result"].as_array().unwrap().iter().collect();
+        assert_eq!((&said[0]["direction"], &said[0]["text"]), (&json!("incoming"), &json!("hi")));
+        assert_eq!(
+            (&said[1]["direction"], &said[1]["text"]),
+            (&json!("outgoing"), &json!("hello"))
+        );
+    }
+    let (_, last) = rig.get(&format!("/v1.0/conversations/{thread}/messages?last=1")).await;
+    assert_eq!(last["result"].as_array().unwrap().len(), 1);
+    assert_eq!(last["result"][0]["text"], "hello");
+}
+
+#[tokio::test]
+async fn a_question_can_wait_for_the_reply() {
+    let rig = Rig::new(&[]).await;
+    rig.fill().await;
+    let path = "/v1.0/conversations/+15557654321/messages?as=text&wait=";
+    let late = rig.ask(from("127.0.0.1:9", "GET", &format!("{path}1"), ""));
+    assert_eq!(late.await.1, "+15557654321: hi\n(no reply within 1 s)\n");
+
+    let waiting = rig.ask(from("127.0.0.1:9", "GET", &format!("{path}30"), ""));
+    let replying = async {
+        tokio::task::yield_now().await;
+        rig.reply().await;
+        rig.tell("text_out");
+    };
+    let ((_, text), ()) = tokio::join!(waiting, replying);
+    assert_eq!(text, "+15557654321: hi\n+15550001000: hello\n");
+}
+
+#[tokio::test]
+async fn refusals_have_one_shape_and_an_id() {
+    let rig = Rig::new(&[]).await;
+    let check = async |method: &str, path: &str, body: &str, status: u16, reason: &str| {
+        let response =
+            rig.router.clone().oneshot(from("127.0.0.1:9", method, path, body)).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(body["error"]["reason"], reason, "{body:#}");
+        assert_eq!(body["error"]["request_id"], id.as_str());
+        assert!(body["error"]["message"].is_string() && body["error"]["status"].is_string());
+    };
+    check("GET", "/v1.0/activeflows/none", "", 404, "ACTIVEFLOW_NOT_FOUND").await;
+    check("GET", "/v1.0/calls/none", "", 404, "CALL_NOT_FOUND").await;
+    check("GET", "/v1.0/conversations/none/messages", "", 404, "CONVERSATION_NOT_FOUND").await;
+    check("GET", "/v1.0/none", "", 404, "ROUTE_NOT_FOUND").await;
+    check("DELETE", "/v1.0/calls", "", 405, "METHOD_NOT_ALLOWED").await;
+    check("GET", "/v1.0/calls?page_size=many", "", 400, "INVALID_PARAMETER").await;
+    check("GET", "/v1.0/calls?page_token=yesterday", "", 400, "INVALID_PARAMETER").await;
+    check("GET", "/v1.0/ws", "", 400, "INVALID_REQUEST").await;
+    let large = "x".repeat(1024 * 1024 + 1);
+    check("POST", "/v1.0/flows/validate", &large, 413, "BODY_TOO_LARGE").await;
+}
+
+#[tokio::test]
+async fn only_this_machine_comes_in_without_a_key() {
+    let rig = Rig::new(&[]).await;
+    for path in ["/v1.0/activeflows", "/metrics", "/console/", "/v1.0/ws"] {
+        let (status, text) = rig.ask(from("192.0.2.1:9", "GET", path, "")).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
+        assert!(text.contains("access_keys"), "{text}");
+    }
+    for path in ["/healthz", "/readyz"] {
+        let (status, _) = rig.ask(from("192.0.2.1:9", "GET", path, "")).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+    }
+    let rig = Rig::new(&["secret"]).await;
+    let (status, _) = rig.ask(from("192.0.2.1:9", "GET", "/v1.0/calls", "")).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let (status, _) = rig.ask(from("192.0.2.1:9", "GET", "/v1.0/calls?accesskey=secret", "")).await;
+    assert_eq!(status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_flow_is_checked_as_on_the_command_line() {
+    let rig = Rig::new(&[]).await;
+    let check = async |path: &str, flow: &str| {
+        let (status, text) = rig.ask(from("127.0.0.1:9", "POST", path, flow)).await;
+        assert_eq!(status, StatusCode::OK);
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    assert_eq!(check("/v1.0/flows/validate", FLOW).await["links"], true);
+    let wrong = check("/v1.0/flows/validate", "{ \"actions\": [ { \"type\": \"tlak\" } ] }").await;
+    assert_eq!(wrong["links"], false);
+    assert_eq!(wrong["diagnostics"][0]["code"], "F001");
+    let call = "{ \"actions\": [ { \"type\": \"answer\" } ] }";
+    assert_eq!(check("/v1.0/flows/validate?for=call", call).await["links"], true);
+    assert_eq!(check("/v1.0/flows/validate?for=text", call).await["links"], false);
+}
+
+#[tokio::test]
+async fn the_console_is_served_with_headers_that_keep_foreign_code_out() {
+    let rig = Rig::new(&[]).await;
+    for file in ["", "app.js", "call.js", "worklet.js", "style.css", "icon.svg"] {
+        let request = from("127.0.0.1:9", "GET", &format!("/console/{file}"), "");
+        let response = rig.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{file}");
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.contains("default-src 'self'"));
+        assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    }
+    let (_, page) = rig.ask(from("127.0.0.1:9", "GET", "/console/", "")).await;
+    for id in ["text", "send", "call", "hangup", "transcript", "action", "messages"] {
+        assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
+    }
+    let (status, _) = rig.ask(from("127.0.0.1:9", "GET", "/console/../Cargo.toml", "")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn happenings_are_replayed_and_followed_until_the_end() {
+    let rig = Rig::new(&[]).await;
+    rig.tell("run_started");
+    rig.tell("action");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = rig.router.clone().into_make_service_with_connect_info::<SocketAddr>();
+    let server = tokio::spawn(async move { axum::serve(listener, service).await });
+
+    let url = format!("ws://{address}/v1.0/ws?since=1&run=r1");
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let mut next = async || loop {
+        let message = tokio::time::timeout(Duration::from_secs(10), socket.next()).await.unwrap();
+        match message {
+            Some(Ok(message)) if message.is_text() => {
+                let text = message.into_text().unwrap();
+                return serde_json::from_str::<Value>(&text).unwrap();
+            }
+            Some(Ok(message)) if message.is_close() => return Value::Null,
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    let replayed = next().await;
+    assert_eq!((&replayed["seq"], &replayed["type"]), (&json!(2), &json!("action")));
+    let at = Timestamp::now();
+    rig.runtime.watch.tell(at, "r2", "elsewhere", "action", Value::Null);
+    rig.tell("run_ended");
+    assert_eq!(next().await["type"], "run_ended");
+    rig.stop.cancel();
+    assert_eq!(next().await, Value::Null);
+    server.abort();
+}
+
+#[tokio::test]
+async fn ready_says_what_is_not() {
+    let rig = Rig::new(&[]).await;
+    let (status, body) = rig.get("/readyz").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    rig.stop.cancel();
+    let (status, body) = rig.get("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(body["process"], "stopping");
+}
