@@ -7,6 +7,9 @@ use crate::turn::Moment;
 /// Silences shorter than this belong to the voice around them: stops and breaths inside of words.
 const GAP: Duration = Duration::from_millis(120);
 
+/// An answer of the recognizer that comes later is about something else.
+const STALE: Duration = Duration::from_millis(1500);
+
 /// The caller's voice, as edges in time.
 #[derive(Debug, Default)]
 pub(crate) struct Ear {
@@ -16,6 +19,8 @@ pub(crate) struct Ear {
     quiet: Option<Moment>,
     /// Whether the recognizer was told of the voice and not of its end.
     told: bool,
+    /// When it was told of a silence last.
+    hushed: Option<Moment>,
 }
 
 impl Ear {
@@ -62,7 +67,16 @@ impl Ear {
     }
 
     /// The recognizer was told of the silence.
-    pub(crate) fn hushed(&mut self) {
+    pub(crate) fn hushed(&mut self, now: Moment) {
         self.told = false;
+        self.hushed = Some(now);
+    }
+
+    /// Whether the caller went on speaking after the recognizer was told of a silence: what it
+    /// says of the turn's end is then about that silence, and no longer true.
+    pub(crate) fn went_on(&self, now: Moment) -> bool {
+        let since = self.speaking();
+        self.hushed
+            .is_some_and(|hushed| now - hushed < STALE && since.is_some_and(|since| since > hushed))
     }
 }

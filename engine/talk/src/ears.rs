@@ -33,9 +33,10 @@ pub(crate) enum Sign {
 pub(crate) struct Ears {
     vendors: Vec<Arc<dyn Stt>>,
     want: Want,
-    /// Which one, and whether it worked and was opened a second time since.
+    /// Which one, whether it could be opened, and whether that was the second time since it gave
+    /// words.
     at: usize,
-    worked: bool,
+    opened: bool,
     again: bool,
     link: Link,
     backlog: VecDeque<Hear>,
@@ -57,7 +58,7 @@ impl Ears {
             vendors,
             want,
             at: 0,
-            worked: false,
+            opened: false,
             again: false,
             link: Link::None,
             backlog: VecDeque::new(),
@@ -131,6 +132,7 @@ impl Ears {
                 Link::Opening(opening) => match opening.done().await {
                     Ok(listening) => {
                         self.link = Link::Open(listening);
+                        self.opened = true;
                         self.feed();
                         continue;
                     }
@@ -138,7 +140,7 @@ impl Ears {
                 },
                 Link::Open(listening) => match listening.words.recv().await {
                     Some(Ok(words)) => {
-                        self.worked = true;
+                        self.again = false;
                         if matches!(words, Words::Final(_)) {
                             self.recent.clear();
                         }
@@ -155,16 +157,16 @@ impl Ears {
         }
     }
 
-    /// Goes on with the same recognizer once, if it worked; else with the next one.
+    /// Goes on with the same recognizer once, if it was open; else with the next one.
     fn lost(&mut self, why: Error) -> Sign {
         metrics::counter!("voxflow_vendor_errors_total", "part" => "stt", "kind" => why.kind())
             .increment(1);
-        if self.worked && !self.again && !matches!(why, Error::Refused { .. }) {
+        if self.opened && !self.again && !matches!(why, Error::Refused { .. }) {
             self.again = true;
         } else {
             (self.at, self.again) = (self.at + 1, false);
         }
-        self.worked = false;
+        self.opened = false;
         self.open();
         // The words of the turn that was under way are recognized anew.
         let hint = self.expected.clone().map(Hear::Expect);

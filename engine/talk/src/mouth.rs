@@ -400,7 +400,7 @@ impl Mouth {
     fn lost(&mut self, why: Error) -> Option<Sign> {
         let idle = self.turn.over || self.turn.owed.is_none() && self.turn.complete;
         self.outbox.clear();
-        if idle && self.worked {
+        if idle && matches!(self.link, Link::Open(_)) {
             // Vendors close what is not used for a while; it is opened when it is needed.
             self.link = Link::Closed;
             return None;

@@ -309,6 +309,9 @@ impl Turns {
     pub fn on(&mut self, now: Moment, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
         self.pass(now, &mut out);
+        if matches!(self.state, State::Over) {
+            return out;
+        }
         let of_turn = match &input {
             Input::Reply(turn, _)
             | Input::Working(turn)
@@ -340,7 +343,7 @@ impl Turns {
     fn pass(&mut self, now: Moment, out: &mut Vec<Output>) {
         while self.deadline().is_some_and(|deadline| deadline <= now) {
             if self.ear.hush_at(self.hush()).is_some_and(|at| at <= now) {
-                self.ear.hushed();
+                self.ear.hushed(now);
                 out.push(Output::TellQuiet);
             } else if !self.is_closing() && self.ends_at.is_some_and(|at| at <= now) {
                 self.last_words(now, Line::Goodbye, Why::Timeout, out);

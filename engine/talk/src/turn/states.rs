@@ -109,7 +109,9 @@ impl Turns {
                 self.hear_final(now, &words);
                 State::Hearing { since }
             }
-            Input::EndOfTurn if !self.said.no_words() => self.ask(now, out),
+            Input::EndOfTurn if !self.said.no_words() && !self.ear.went_on(now) => {
+                self.ask(now, out)
+            }
             Input::Digit(key) => self.key(now, key, out),
             Input::Timeout if self.said.no_words() && self.idle_at <= now => self.idle(now, out),
             Input::Timeout if self.said.no_words() => State::Hearing { since },

@@ -207,6 +207,24 @@ fn a_vendors_end_of_turn_saves_the_wait() {
 }
 
 #[test]
+fn an_end_of_turn_that_is_out_of_date_is_not_believed() {
+    check(
+        "
+           0 > start listen
+        1000 > voice
+        2000 > quiet
+        2400 > voice
+        2450 > final I would like
+        2450 > end_of_turn
+        3000 > quiet
+        3400 > final a table
+        3400 > end_of_turn
+        3400 < ask I would like a table
+        ",
+    );
+}
+
+#[test]
 fn a_guess_is_waited_for_and_then_taken() {
     check(
         "
@@ -779,6 +797,8 @@ fn turn_of(output: &Output) -> Option<TurnId> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn somebody_is_always_due_and_nothing_old_gets_out(
         inputs in inputs(),

@@ -317,6 +317,21 @@ async fn a_recognizer_that_hangs_is_replaced_and_without_any_it_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_voice_that_closes_when_it_is_not_used_is_opened_again() {
+    let config = Config { speak_first: SpeakFirst::Caller, ..Setup::default().config };
+    let phone = Phone::begin(Setup { config, tts: vec![Vendor::Idles], ..Setup::default() });
+    phone.passes(5_000).await;
+    phone.says("hello").await;
+    phone.hears("Okay.").await;
+    phone.passes(5_000).await;
+    phone.says("once more").await;
+    phone.until("two answers", |log| log.heard().len() == 2).await;
+    phone.gives(Inbound::Gone).await;
+    let (_, notes, ..) = phone.ends().await;
+    assert!(!has_trouble(&notes), "{notes:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_tool_answers_is_spoken_of() {
     let llm =
         vec![answers(&[&[Text("Let me see."), Call("look_up"), End], &[Text("It is free."), End]])];

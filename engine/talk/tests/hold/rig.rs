@@ -34,6 +34,8 @@ pub(crate) enum Vendor {
     /// The stream closes: a voice's after so many and a half clauses, a recognizer's after so many
     /// seconds; the recognizer works when it is opened again.
     Drops(u64),
+    /// A voice that closes after 2 s in which it had nothing to say.
+    Idles,
 }
 
 /// What a model does, in order.
@@ -395,7 +397,7 @@ impl Stt for FakeStt {
         match does {
             Vendor::Refuses => return Err(Error::Refused { vendor: "fake", why: "no".into() }),
             Vendor::Hangs => std::future::pending().await,
-            Vendor::Works | Vendor::Silent | Vendor::Drops(_) => {}
+            Vendor::Works | Vendor::Silent | Vendor::Drops(_) | Vendor::Idles => {}
         }
         let (sound, mut hears) = mpsc::channel(16);
         let (words_in, words) = mpsc::channel(16);
@@ -480,7 +482,7 @@ impl Tts for FakeTts {
         match self.does {
             Vendor::Refuses => return Err(Error::Refused { vendor: "fake", why: "no".into() }),
             Vendor::Hangs => std::future::pending().await,
-            Vendor::Works | Vendor::Silent | Vendor::Drops(_) => {}
+            Vendor::Works | Vendor::Silent | Vendor::Drops(_) | Vendor::Idles => {}
         }
         let (say, says) = mpsc::channel(4);
         let (sound_in, sound) = mpsc::channel(4);
@@ -499,7 +501,9 @@ async fn voice(
 ) {
     let mut spoken = 0;
     let mut cut = TurnId::default();
-    while let Some(say) = says.recv().await {
+    loop {
+        let patience = Duration::from_secs(if does == Vendor::Idles { 2 } else { 1_000 });
+        let Ok(Some(say)) = tokio::time::timeout(patience, says.recv()).await else { return };
         log.lock().unwrap().says.push(say.clone());
         match say {
             Say::Text(turn, text) if turn > cut => {
