@@ -697,6 +697,34 @@ fn a_long_silence_of_ours_is_filled() {
 }
 
 #[test]
+fn a_reply_that_is_about_to_sound_needs_no_filler() {
+    check(
+        "
+            0 > start listen
+         1000 > final look it up
+         1500 < ask look it up
+         4400 > reply Found it.
+         4400 < say Found it.
+         4400 > done
+         4400 < done
+         4800 > sounding
+         6000 > played
+        ",
+    );
+}
+
+#[test]
+fn a_failure_before_the_beginning_is_apologized_for_too() {
+    check(
+        "
+           0 > failed
+           0 < speak apology
+        5000 < finish failed
+        ",
+    );
+}
+
+#[test]
 fn without_vendors_an_apology_is_the_end() {
     check(
         "
