@@ -1,7 +1,10 @@
 //! What time it is. Tests bring their own, so that a day of silence takes no time.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 
 /// Tells and awaits the time.
 #[async_trait]
@@ -23,9 +26,38 @@ impl Clock for System {
     }
 
     async fn until(&self, then: Timestamp) {
-        let left = then.duration_since(Timestamp::now());
-        if let Ok(left) = std::time::Duration::try_from(left) {
+        // A negative duration means that it has passed.
+        if let Ok(left) = std::time::Duration::try_from(then.duration_since(Timestamp::now())) {
             tokio::time::sleep(left).await;
         }
+    }
+}
+
+/// A clock that stands until it is told to go on: the time of tests and of played scenarios.
+pub struct Manual {
+    now: watch::Sender<Timestamp>,
+}
+
+impl Manual {
+    /// A clock that stands at a time.
+    pub fn at(now: Timestamp) -> Arc<Self> {
+        Arc::new(Self { now: watch::Sender::new(now) })
+    }
+
+    /// Goes on, and wakes whoever awaited a time up to then.
+    pub fn advance(&self, by: SignedDuration) {
+        self.now.send_modify(|now| *now = now.checked_add(by).unwrap_or(Timestamp::MAX));
+    }
+}
+
+#[async_trait]
+impl Clock for Manual {
+    fn now(&self) -> Timestamp {
+        *self.now.borrow()
+    }
+
+    async fn until(&self, then: Timestamp) {
+        // Fails only when the clock is gone, and nobody can wait on it then.
+        let _ = self.now.subscribe().wait_for(|now| *now >= then).await;
     }
 }

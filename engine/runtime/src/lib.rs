@@ -1,30 +1,41 @@
 //! The loops that wait, own, retry and dispatch: everything between a carrier's door and a run.
 //!
 //! Read in this order: [`numbers`] (which flow a number has) → [`texting`] (a text comes in) →
-//! [`worker`] (a job is worked) → [`outbox`] (a text leaves) → [`timers`] (time passes) →
-//! [`lines`] (a call is hosted) → [`watch`] (who looks on).
+//! `worker` (a job is worked) → `step` (a run takes an event) → `reply` (an agent answers a text)
+//! → `outbox` (a text leaves) → `timers` (time passes) → [`lines`] (a call is hosted) →
+//! [`watch`] (who looks on).
+//!
+//! Invariant: what a run or a session became is committed together with the effects that it asked
+//! for, under the fence of its row; only then does an effect leave.
 
 pub mod clock;
 pub mod lines;
 pub mod numbers;
-pub mod outbox;
+mod outbox;
+mod reply;
+mod step;
 pub mod texting;
-pub mod timers;
-pub mod tools;
+mod timers;
+mod tools;
 pub mod watch;
-pub mod worker;
+mod worker;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use call::{Library, Vendors};
-use conversation::Messenger;
-use queue::Queue;
-use store::Store;
-
+use conversation::{Address, Messenger};
+use flow::{Catalog, Destination, Event, Flow, Linking, Medium, Needs};
+use queue::{Job, Queue};
+use serde_json::Value;
+use store::{Store, Write};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use clock::Clock;
-pub use numbers::Numbers;
+pub use numbers::{Number, Numbers};
 pub use watch::{Happening, Watch};
 
 /// What a runtime is made of.
@@ -39,12 +50,14 @@ pub struct Parts {
     pub vendors: Arc<dyn Vendors>,
     /// Sound files.
     pub library: Arc<dyn Library>,
-    /// One for each channel that can send.
+    /// One for each channel that can send; texts to phones leave by the first that reaches them.
     pub messengers: Vec<Arc<dyn Messenger>>,
+    /// Every action type: versions of flows that come from the store are linked against it.
+    pub catalog: Catalog,
     /// Which number has which flows.
     pub numbers: Numbers,
-    /// Seconds of silence after which an AI session of a thread is over, where neither the number
-    /// nor the action says otherwise.
+    /// Seconds of silence after which an AI session of a thread is over, where the number does not
+    /// say otherwise.
     pub idle_s: i64,
     /// This process, among others.
     pub worker: String,
@@ -56,26 +69,159 @@ pub struct Runtime {
     pub parts: Parts,
     /// Who looks on.
     pub watch: Watch,
+    lines: lines::Lines,
+    /// Versions of flows that were linked here.
+    flows: Mutex<HashMap<String, Arc<Flow>>>,
+    texts_to_send: Notify,
+    timers_set: Notify,
+}
+
+/// Why work could not be done now; it is done again later.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Something that is stored makes no sense here.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Trouble {
+    /// Whether somebody else was faster, so that reading again may help at once.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Store(store::Error::Conflict { .. }))
+    }
 }
 
 impl Runtime {
     /// Puts the parts together. Nothing runs until [`Runtime::serve`].
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts, watch: Watch::default() })
+        let versions = parts.numbers.versions();
+        let flows = versions.map(|(row, flow)| (row.id.clone(), Arc::clone(flow))).collect();
+        Arc::new(Self {
+            parts,
+            watch: Watch::default(),
+            lines: lines::Lines::default(),
+            flows: Mutex::new(flows),
+            texts_to_send: Notify::new(),
+            timers_set: Notify::new(),
+        })
     }
 
-    /// Ends a run from outside. False when there is no such run, or it is over.
+    /// Ends a run from outside. False when there is no such run, it is over, or another process
+    /// hosts its call.
     ///
     /// # Errors
     /// The store did not answer.
     pub async fn stop_run(&self, run: &str, why: &str) -> Result<bool, store::Error> {
-        let _ = (run, why);
-        unimplemented!("seam")
+        let event = Event::Stopped { why: why.into() };
+        if self.lines.tell(run, event.clone()) {
+            return Ok(true);
+        }
+        match self.parts.store.run(run).await? {
+            Some(row) if row.outcome.is_none() && row.medium != Medium::Call => {}
+            Some(_) | None => return Ok(false),
+        }
+        match self.advance_run(run, event).await {
+            Ok(()) => Ok(true),
+            Err(Trouble::Store(error)) => Err(error),
+            Err(Trouble::Broken(why)) => Err(store::Error::Unavailable(why)),
+        }
     }
 
     /// Works until `stop`: jobs, outbox, timers, sweep. Returns when all of it has ended; calls
-    /// that are live then are hung up.
+    /// that are live then go on until their legs are gone.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
-        stop.cancelled().await;
+        self.keep_flows(&stop).await;
+        let mut loops = JoinSet::new();
+        loops.spawn(Arc::clone(&self).work(stop.clone()));
+        loops.spawn(Arc::clone(&self).send_texts(stop.clone()));
+        loops.spawn(Arc::clone(&self).watch_timers(stop.clone()));
+        loops.spawn(Arc::clone(&self).sweep(stop));
+        while let Some(ended) = loops.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a loop broke");
+            }
+        }
+    }
+
+    /// Stores the versions of our numbers' flows, so that other processes can go on with runs of
+    /// them.
+    async fn keep_flows(&self, stop: &CancellationToken) {
+        let rows: Vec<Write> =
+            self.parts.numbers.versions().map(|(row, _)| Write::Flow(row.clone())).collect();
+        while let Err(error) = self.parts.store.commit(rows.clone()).await {
+            tracing::warn!(%error, "the flows could not be stored yet");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    /// A version of a flow, linked.
+    pub(crate) async fn flow(&self, version: &str) -> Result<Arc<Flow>, Trouble> {
+        let known = || self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flow) = known().get(version) {
+            return Ok(Arc::clone(flow));
+        }
+        let broken = |why: &str| Trouble::Broken(format!("the flow version {version} {why}"));
+        let row = self.parts.store.flow(version).await?.ok_or_else(|| broken("is not stored"))?;
+        let linking = Linking { catalog: self.parts.catalog, medium: Needs::Nothing };
+        let (flow, _) = flow::link(&row.text, linking).map_err(|diagnostics| {
+            let first = diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
+            broken(&format!("does not link any more: {first}"))
+        })?;
+        known().insert(version.into(), Arc::clone(&flow));
+        Ok(flow)
+    }
+
+    /// Which of our numbers a text leaves from: the one that the flow names, which must be of the
+    /// same tenant, or the one that the run is about.
+    pub(crate) fn source(
+        &self,
+        wished: Option<&Destination>,
+        number: &Number,
+    ) -> Result<Address, String> {
+        let Some(wished) = wished else { return Ok(number.number.clone()) };
+        match self.parts.numbers.get(&wished.target) {
+            Some(ours) if ours.tenant == number.tenant => Ok(ours.number.clone()),
+            Some(_) | None => Err(format!("`{}` is no number of ours", wished.target)),
+        }
+    }
+
+    /// The channel by which a text reaches a phone: the carrier of the call or text that it is
+    /// about, or the first carrier that takes phone numbers.
+    pub(crate) fn phone_channel(&self, carrier: &str) -> Result<String, String> {
+        let phones =
+            || self.parts.messengers.iter().map(|m| m.channel()).filter(|c| *c != "browser");
+        let channel = phones().find(|channel| *channel == carrier).or_else(|| phones().next());
+        channel
+            .map(Into::into)
+            .ok_or_else(|| "no carrier is configured that sends texts to phones".into())
+    }
+
+    /// A text was committed to be sent.
+    pub(crate) fn outbox_changed(&self) {
+        self.texts_to_send.notify_one();
+    }
+
+    /// A timer was committed, perhaps nearer than the nearest.
+    pub(crate) fn timers_changed(&self) {
+        self.timers_set.notify_one();
+    }
+
+    pub(crate) async fn wake(&self, kind: &str, id: &str) {
+        let job = Job { kind: kind.into(), id: id.into(), trace: None };
+        if let Err(error) = self.parts.queue.publish(job).await {
+            // The sweep and the timers find the work again.
+            tracing::warn!(kind, id, %error, "a job could not be published");
+        }
+    }
+
+    /// Tells onlookers of a run or a thread.
+    pub(crate) fn tell(&self, run: &str, subject: &str, kind: &'static str, data: Value) {
+        self.watch.tell(self.parts.clock.now(), run, subject, kind, data);
     }
 }

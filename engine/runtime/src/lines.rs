@@ -1,1 +1,491 @@
 //! Live calls hosted by this process: each owns its run and advances it in place.
+//!
+//! One task a call. It takes what the call reports, what models wish, what others ask for and the
+//! run's own deadlines, one at a time; each step of the run is saved before its effects leave.
+//!
+//! Invariant: a store that does not answer never silences a call. Steps without a text to send go
+//! on and are saved later; a text that cannot be stored within [`PATIENCE`] is a failed one.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use agent::{Config, Took, ToolCall};
+use async_trait::async_trait;
+use call::{Arrival, Leg, Note, Order, Report, Switchboard};
+use conversation::Address;
+use flow::{
+    Activeflow, Command, Deed, Destination, Event, Flow, HangupCause, Key, Medium, Outcome, Vars,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use store::{CallRow, Line, OutboxRow, Peering, RunRow, Write};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::Runtime;
+use crate::numbers::Number;
+use crate::tools::{self, OnCall, Request};
+use crate::{outbox, step};
+
+/// How long an effect waits for a store that does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is tried meanwhile.
+const AGAIN: Duration = Duration::from_millis(250);
+/// How often the end of a text is looked for that another process may have sent.
+const LOOK: Duration = Duration::from_secs(1);
+/// Orders on their way to a call; a run asks for a few at a time.
+const ORDERS: usize = 64;
+/// Steps and lines that wait for a store that is down; the oldest go first.
+const UNSAVED: usize = 10_000;
+
+/// The live calls of this process, by run.
+#[derive(Default)]
+pub(crate) struct Lines(Mutex<HashMap<String, mpsc::UnboundedSender<Event>>>);
+
+impl Lines {
+    /// Gives an event to a run that is hosted here. False when it is not.
+    pub(crate) fn tell(&self, run: &str, event: Event) -> bool {
+        let live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        live.get(run).is_some_and(|owner| owner.send(event).is_ok())
+    }
+
+    fn enter(&self, run: &str, owner: mpsc::UnboundedSender<Event>) -> Here<'_> {
+        let mut live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        live.insert(run.into(), owner);
+        metrics::gauge!("voxflow_calls_active").set(live.len() as f64);
+        Here { lines: self, run: run.into() }
+    }
+}
+
+/// A call's place among the live ones; dropping it gives it up.
+struct Here<'a> {
+    lines: &'a Lines,
+    run: String,
+}
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        let mut live = self.lines.0.lock().unwrap_or_else(PoisonError::into_inner);
+        live.remove(&self.run);
+        metrics::gauge!("voxflow_calls_active").set(live.len() as f64);
+    }
+}
+
+#[async_trait]
+impl Switchboard for Runtime {
+    fn answers(&self, to: &str) -> bool {
+        self.parts.numbers.get(to).is_some_and(|number| number.call_flow.is_some())
+    }
+
+    async fn arrive(&self, leg: Leg) {
+        let Some(number) = self.parts.numbers.get(&leg.arrival.to) else { return };
+        let Some((version, flow)) = &number.call_flow else { return };
+        let now = self.parts.clock.now();
+        let id = Uuid::now_v7().to_string();
+        let arrival = leg.arrival.clone();
+        let call = CallRow {
+            id: Uuid::now_v7().to_string(),
+            tenant: number.tenant.clone(),
+            carrier: arrival.carrier.clone(),
+            carrier_id: arrival.carrier_id.clone(),
+            from: arrival.from.clone(),
+            to: arrival.to.clone(),
+            run: id.clone(),
+            status: "in_progress".into(),
+            started: now,
+            ended: None,
+        };
+        let state = Activeflow::new(&id, flow, Medium::Call, variables(&arrival, &call.id));
+        let run = RunRow {
+            id: id.clone(),
+            tenant: number.tenant.clone(),
+            flow: version.id.clone(),
+            flow_name: version.name.clone(),
+            medium: Medium::Call,
+            subject: call.id.clone(),
+            seq: 0,
+            state,
+            outcome: None,
+            created: now,
+            updated: now,
+        };
+
+        let (orders, taken) = mpsc::channel(ORDERS);
+        let (reports, reported) = mpsc::unbounded_channel();
+        let (events, told) = mpsc::unbounded_channel();
+        let (wishes, wished) = mpsc::unbounded_channel();
+        let _here = self.lines.enter(&id, events);
+        let host = Host {
+            runtime: self,
+            number,
+            flow: Arc::clone(flow),
+            run,
+            call,
+            arrival,
+            unsaved: vec![Write::Flow(version.clone())],
+            orders: Some(orders),
+            wishes,
+            seen: HashSet::new(),
+            sending: Vec::new(),
+        };
+        let vendors = Arc::clone(&self.parts.vendors);
+        let library = Arc::clone(&self.parts.library);
+        tokio::join!(
+            call::session::live(leg, vendors, library, taken, reports),
+            host.host(reported, told, wished)
+        );
+    }
+}
+
+/// What a run about a call begins with. The names of the older dialect are readable too.
+fn variables(arrival: &Arrival, call: &str) -> Vars {
+    let mut vars = Vars::new();
+    for (name, value) in [
+        ("call.id", call),
+        ("call.carrier_id", arrival.carrier_id.as_str()),
+        ("call.from", arrival.from.as_str()),
+        ("call.to", arrival.to.as_str()),
+        ("caller.number", arrival.from.as_str()),
+        ("from", arrival.from.as_str()),
+        ("to", arrival.to.as_str()),
+        ("voipbin.call.id", call),
+        ("voipbin.call.source.target", arrival.from.as_str()),
+        ("voipbin.call.destination.target", arrival.to.as_str()),
+    ] {
+        vars.insert(name.into(), value.into());
+    }
+    vars
+}
+
+/// The owner of one call's run.
+struct Host<'a> {
+    runtime: &'a Runtime,
+    number: &'a Number,
+    flow: Arc<Flow>,
+    run: RunRow,
+    call: CallRow,
+    arrival: Arrival,
+    /// What a store that did not answer has yet to take.
+    unsaved: Vec<Write>,
+    /// `None` once the run has ended: the call then hangs up.
+    orders: Option<mpsc::Sender<Order>>,
+    wishes: mpsc::UnboundedSender<Request>,
+    /// Keys of the tools that were taken.
+    seen: HashSet<String>,
+    /// Texts whose end the run waits for; another process may send them.
+    sending: Vec<Key>,
+}
+
+impl Host<'_> {
+    /// Until the call is over.
+    async fn host(
+        mut self,
+        mut reports: mpsc::UnboundedReceiver<Report>,
+        mut told: mpsc::UnboundedReceiver<Event>,
+        mut wished: mpsc::UnboundedReceiver<Request>,
+    ) {
+        let started =
+            json!({ "flow": self.run.flow_name, "from": self.arrival.from, "to": self.arrival.to });
+        self.tell("run_started", started);
+        self.unsaved.push(Write::Call(self.call.clone()));
+        self.take(Event::Started).await;
+        loop {
+            let clock = Arc::clone(&self.runtime.parts.clock);
+            let deadline = self.run.state.waiting().and_then(|w| Some((w.key.clone(), w.until?)));
+            tokio::select! {
+                biased;
+                report = reports.recv() => match report {
+                    // The call is over, and has reported so before.
+                    None => break,
+                    Some(Report::Event(event)) => self.take(event).await,
+                    Some(Report::Note(note)) => self.note(note).await,
+                    Some(Report::History(_)) => {}
+                },
+                Some(request) = wished.recv() => self.wish(request).await,
+                Some(event) = told.recv() => self.take(event).await,
+                () = tokio::time::sleep(LOOK), if !self.sending.is_empty() => self.look_at_texts().await,
+                () = until(clock.as_ref(), deadline.as_ref().map(|(_, at)| *at)), if deadline.is_some() => {
+                    if let Some((key, _)) = deadline {
+                        self.take(Event::TimedOut { key }).await;
+                    }
+                }
+            }
+        }
+        self.take(Event::HungUp { cause: HangupCause::Normal }).await;
+        self.call.ended = Some(self.runtime.parts.clock.now());
+        let failed = self.run.outcome == Some(Outcome::Failed);
+        self.call.status = if failed { "failed" } else { "completed" }.into();
+        self.unsaved.push(Write::Call(self.call.clone()));
+        if let Err(error) = self.save(Vec::new(), Patience::Patient).await {
+            tracing::error!(call = self.call.id, run = self.run.id, %error, "a call could not be saved");
+        }
+    }
+
+    /// Gives one event to the run, saves what it led to, and lets the effects leave. What cannot be
+    /// done comes back to the run at once.
+    async fn take(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            if self.run.state.outcome.is_some() {
+                return;
+            }
+            if let Event::Done { key, .. } = &event {
+                self.sending.retain(|other| other != key);
+            }
+            let service = matches!(event, Event::ServiceStopped | Event::Stopped { .. });
+            let now = self.runtime.parts.clock.now();
+            let advance = self.run.state.advance(&self.flow, now, event);
+            for taken in &advance.taken {
+                metrics::counter!("voxflow_steps_total", "type" => taken.kind.clone(), "exit" => taken.exit.clone())
+                    .increment(1);
+                let data = json!({ "action": taken.action, "kind": taken.kind, "exit": taken.exit, "why": taken.why });
+                self.tell("action", data);
+            }
+            if !advance.taken.is_empty() {
+                self.unsaved.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });
+            }
+            let (mut texts, mut orders) = (Vec::new(), Vec::new());
+            for command in advance.commands {
+                if matches!(command.deed, Deed::SendMessage { .. }) {
+                    match self.texts(&command, now) {
+                        Ok(rows) => {
+                            texts.extend(rows.into_iter().map(|row| (command.key.clone(), row)))
+                        }
+                        Err(why) => events.push(failed(command.key, why)),
+                    }
+                } else {
+                    orders.push(command);
+                }
+            }
+            let keys: Vec<Key> = texts
+                .iter()
+                .filter(|(_, row)| row.run.is_some())
+                .map(|(key, _)| key.clone())
+                .collect();
+            let patience = if texts.is_empty() { Patience::Brief } else { Patience::Patient };
+            let writes = texts.into_iter().map(|(_, row)| Write::Outbox(row)).collect();
+            match self.save(writes, patience).await {
+                Ok(()) => {
+                    self.sending.extend(keys);
+                    self.runtime.outbox_changed();
+                }
+                Err(error) => {
+                    tracing::warn!(run = self.run.id, %error, "a step could not be saved yet");
+                    let why = format!("the text could not be stored: {error}");
+                    events.extend(keys.into_iter().map(|key| failed(key, why.clone())));
+                }
+            }
+            if service {
+                // The deed that runs is not wanted any more.
+                orders.insert(0, Command { key: Key(String::new()), deed: Deed::StopService });
+            }
+            for command in orders {
+                self.order(command).await;
+            }
+            self.look();
+        }
+    }
+
+    /// Texts that have come to their end without our being told.
+    async fn look_at_texts(&mut self) {
+        for key in self.sending.clone() {
+            match self.runtime.parts.store.outbox(&key.0).await {
+                Ok(Some(row)) => {
+                    if let Some(event) = outbox::ended(&row) {
+                        self.take(event).await;
+                    }
+                }
+                Ok(None) => self.sending.retain(|other| *other != key),
+                Err(error) => {
+                    tracing::warn!(run = self.run.id, %error, "the end of a text is not known yet")
+                }
+            }
+        }
+    }
+
+    /// Tells onlookers where the run stands, and lets the call go when it is over.
+    fn look(&mut self) {
+        if let Some(outcome) = self.run.state.outcome {
+            if self.orders.take().is_some() {
+                let outcome = json!(outcome);
+                let label = outcome.as_str().unwrap_or_default().to_owned();
+                metrics::counter!("voxflow_runs_total", "outcome" => label).increment(1);
+                self.tell("run_ended", json!({ "outcome": outcome, "why": self.run.state.why }));
+            }
+        } else if let Some(waiting) = self.run.state.waiting() {
+            let action = self.run.state.action(&self.flow).unwrap_or_default();
+            let kind = self.flow.actions().find(|(id, _)| *id == action).map(|(_, kind)| kind);
+            let data = json!({ "action": action, "kind": kind, "what": waiting.what, "until": waiting.until });
+            self.tell("waiting", data);
+        }
+    }
+
+    /// Hands a command to the call, with what a conversation needs.
+    async fn order(&mut self, command: Command) {
+        let Some(orders) = self.orders.clone() else { return };
+        let tools: Option<Arc<dyn agent::Tools>> = match &command.deed {
+            Deed::Talk { agent, .. } => {
+                // The call reads the configuration too, and says what is wrong with it.
+                let config: Config = serde_json::from_value(agent.clone()).unwrap_or_default();
+                let list = tools::offered(&self.flow, Medium::Call, &config);
+                Some(Arc::new(OnCall { list, owner: self.wishes.clone() }))
+            }
+            _ => None,
+        };
+        // Fails only when the call is over, and then it reports so.
+        let _ = orders.send(Order { command, tools, history: Vec::new() }).await;
+    }
+
+    /// The texts that a command asks for, one for each destination; the last one's end is the
+    /// command's.
+    fn texts(&self, command: &Command, now: Timestamp) -> Result<Vec<OutboxRow>, String> {
+        let Deed::SendMessage { destinations, source, text, media } = &command.deed else {
+            return Ok(Vec::new());
+        };
+        let ours = self.runtime.source(source.as_ref(), self.number)?;
+        let caller =
+            [Destination { kind: "tel".into(), target: self.arrival.from.clone(), name: None }];
+        let to = if destinations.is_empty() { &caller[..] } else { &destinations[..] };
+        let mut rows = Vec::new();
+        for (n, destination) in to.iter().enumerate() {
+            let peer = Address::phone(&destination.target)?;
+            let channel = self.runtime.phone_channel(&self.arrival.carrier)?;
+            let peering =
+                Peering { tenant: self.run.tenant.clone(), channel, ours: ours.clone(), peer };
+            let last = n + 1 == to.len();
+            let key = if last { command.key.0.clone() } else { format!("{}/{n}", command.key.0) };
+            let run = last.then(|| self.run.id.clone());
+            rows.push(step::text_row(key, peering, text.clone(), media.clone(), run, now));
+        }
+        Ok(rows)
+    }
+
+    /// Takes a tool for the model; the same key never acts twice.
+    async fn wish(&mut self, request: Request) {
+        let took = if self.seen.insert(request.key.clone()) {
+            self.tool(&request.key, &request.call).await.unwrap_or_else(|why| tools::refused(&why))
+        } else {
+            tools::refused("this was done before")
+        };
+        // Nobody waits when the caller spoke in between; what was done is done.
+        let _ = request.answer.send(took);
+    }
+
+    async fn tool(&mut self, key: &str, call: &ToolCall) -> Result<Took, String> {
+        let args = tools::arguments(call)?;
+        let offers = self.flow.tools(Medium::Call);
+        let offer = offers
+            .iter()
+            .find(|offer| offer.kind == call.name)
+            .ok_or_else(|| format!("there is no tool `{}`", call.name))?;
+        if offer.tool == flow::Tool::Ends {
+            let then = Some(self.run.state.ends_with(&self.flow, offer.kind, &args)?);
+            return Ok(Took::Ends { then, stop: false });
+        }
+        let now = self.runtime.parts.clock.now();
+        let key = Key(format!("{}/{key}", self.run.id));
+        let commands = flow::run::take_tool(
+            &self.flow,
+            offer.kind,
+            &args,
+            key,
+            Medium::Call,
+            now,
+            &mut self.run.state.vars,
+        )?;
+        let mut writes = Vec::new();
+        for command in &commands {
+            for row in self.texts(command, now)? {
+                writes.push(Write::Outbox(OutboxRow { run: None, ..row }));
+            }
+        }
+        let status = if writes.is_empty() { "done" } else { "queued" };
+        self.save(writes, Patience::Patient).await.map_err(|error| error.to_string())?;
+        self.runtime.outbox_changed();
+        Ok(Took::Result { value: json!({ "status": status }), speak: true })
+    }
+
+    /// Keeps what is worth remembering of a conversation, and tells it.
+    async fn note(&mut self, note: Note) {
+        let (kind, who, text, data): (_, _, _, Value) = match note {
+            Note::Caller(text) => ("caller", "caller", text.clone(), json!({ "text": text })),
+            Note::Agent(text) => ("agent", "agent", text.clone(), json!({ "text": text })),
+            Note::Tool { name, arguments, result } => (
+                "tool",
+                "tool",
+                format!("{name} {arguments} -> {result}"),
+                json!({ "name": name, "arguments": arguments, "result": result }),
+            ),
+            Note::BargeIn(millis) => (
+                "barge_in",
+                "note",
+                format!("barge-in after {millis} ms"),
+                json!({ "millis": millis }),
+            ),
+            Note::Trouble(text) => ("trouble", "note", text.clone(), json!({ "text": text })),
+            Note::State(state) => return self.tell("state", json!({ "state": state })),
+        };
+        self.tell(kind, data);
+        let (run, at) = (self.run.id.clone(), self.runtime.parts.clock.now());
+        self.unsaved.push(Write::Line(Line { run, at, who: who.into(), text }));
+        if let Err(error) = self.save(Vec::new(), Patience::Brief).await {
+            tracing::warn!(run = self.run.id, %error, "a line could not be saved yet");
+        }
+    }
+
+    /// Saves the run, what was not saved before, and `writes`. What fails stays for the next time,
+    /// but for `writes`: their fate is the caller's.
+    async fn save(&mut self, writes: Vec<Write>, patience: Patience) -> Result<(), store::Error> {
+        self.run.outcome = self.run.state.outcome;
+        self.run.updated = self.runtime.parts.clock.now();
+        if self.unsaved.len() > UNSAVED {
+            self.unsaved.drain(..self.unsaved.len() - UNSAVED);
+        }
+        let mut all = self.unsaved.clone();
+        all.push(Write::Run(self.run.clone()));
+        all.extend(writes);
+        let give_up = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match self.runtime.parts.store.commit(all.clone()).await {
+                Ok(()) => {
+                    self.unsaved.clear();
+                    self.run.seq += 1;
+                    return Ok(());
+                }
+                Err(store::Error::Unavailable(_))
+                    if patience == Patience::Patient && tokio::time::Instant::now() < give_up =>
+                {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn tell(&self, kind: &'static str, data: Value) {
+        let now = self.runtime.parts.clock.now();
+        // Onlookers know the call by the carrier's id, which the caller's side knows too.
+        self.runtime.watch.tell(now, &self.run.id, &self.arrival.carrier_id, kind, data);
+    }
+}
+
+/// How long a save may take.
+#[derive(Clone, Copy, PartialEq)]
+enum Patience {
+    /// One try; the rest later.
+    Brief,
+    /// [`PATIENCE`]: something depends on it.
+    Patient,
+}
+
+fn failed(key: Key, why: String) -> Event {
+    Event::Done { key, exit: "failed".into(), values: Vars::new(), why, then: None }
+}
+
+async fn until(clock: &dyn crate::Clock, at: Option<Timestamp>) {
+    match at {
+        Some(at) => clock.until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -32,3 +32,10 @@ impl Numbers {
         self.0.get(number)
     }
 }
+
+impl Numbers {
+    /// Every version of a flow that a number of ours has.
+    pub fn versions(&self) -> impl Iterator<Item = &(FlowRow, Arc<Flow>)> {
+        self.0.values().flat_map(|number| [&number.call_flow, &number.message_flow]).flatten()
+    }
+}

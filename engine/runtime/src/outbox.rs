@@ -1,1 +1,238 @@
 //! Texts leave: claimed, sent once, their end told to the run that waits.
+//!
+//! What cannot be known is decided so: when the carrier's answer was lost, the text counts as
+//! failed and is not sent again (at most once); when the process died between claim and answer, it
+//! is sent again (at least once), since far more often it had not left yet. The row says which.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use conversation::{Messenger, Refusal, Status};
+use flow::{Event, Key, Vars};
+use jiff::SignedDuration;
+use serde_json::json;
+use store::{OutboxRow, Peering, Write};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Runtime, Trouble};
+
+/// How keys of answers to opt-out words end: these are sent to whoever has left, once.
+pub(crate) const OPT_OUT: &str = "/opt_out";
+/// How the reason begins of a text to somebody who has left.
+const LEFT: &str = "the peer has opted out";
+/// How long a claim holds, seconds: longer than a carrier may take.
+const HOLD: u32 = 60;
+/// Texts that one process sends at once.
+const AT_ONCE: usize = 64;
+/// Tries before a text is given up.
+const TRIES: i64 = 8;
+/// The longest pause between two tries.
+const LONGEST: SignedDuration = SignedDuration::from_mins(5);
+/// How often other processes' texts are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Runtime {
+    /// Sends texts until `stop`, then lets those under way end.
+    pub(crate) async fn send_texts(self: Arc<Self>, stop: CancellationToken) {
+        let messengers: HashMap<&'static str, Arc<dyn Messenger>> =
+            self.parts.messengers.iter().map(|m| (m.channel(), Arc::clone(m))).collect();
+        let mut sending = JoinSet::new();
+        loop {
+            let room = AT_ONCE.saturating_sub(sending.len());
+            let rows = if room == 0 { Vec::new() } else { self.claim(room).await };
+            let full = rows.len() == room && room > 0;
+            for row in rows {
+                let runtime = Arc::clone(&self);
+                let messenger = messengers.get(row.outgoing.channel.as_str()).cloned();
+                sending.spawn(async move { runtime.send_text(row, messenger).await });
+            }
+            if full {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                // The next text of that thread may leave now.
+                Some(_) = sending.join_next() => {}
+                () = self.texts_to_send.notified() => {}
+                () = self.next_text() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+        while sending.join_next().await.is_some() {}
+    }
+
+    async fn claim(&self, room: usize) -> Vec<OutboxRow> {
+        let now = self.parts.clock.now();
+        let limit = u32::try_from(room).unwrap_or(u32::MAX);
+        match self.parts.store.claim_outbox(&self.parts.worker, now, HOLD, limit).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%error, "the outbox could not be read");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Until the next text may be sent, by the runtime's clock.
+    async fn next_text(&self) {
+        match self.parts.store.next_outbox().await {
+            Ok(Some(at)) if at > self.parts.clock.now() => self.parts.clock.until(at).await,
+            // What is due and not ours to take comes with the next look.
+            Ok(_) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    async fn send_text(&self, mut row: OutboxRow, messenger: Option<Arc<dyn Messenger>>) {
+        let outgoing = row.outgoing.clone();
+        let peering = Peering {
+            tenant: outgoing.tenant.clone(),
+            channel: outgoing.channel.clone(),
+            ours: outgoing.ours.clone(),
+            peer: outgoing.peer.clone(),
+        };
+        let left = match self.parts.store.opted_out(&peering).await {
+            Ok(left) => left && !row.key.ends_with(OPT_OUT),
+            // The claim runs out, and the text is taken up again.
+            Err(error) => return tracing::warn!(key = row.key, %error, "a text waits"),
+        };
+        let sent = match messenger {
+            _ if left => Err(Refusal::OptedOut { code: "blocked here".into() }),
+            Some(messenger) => messenger.send(&outgoing).await,
+            None => Err(Refusal::Never {
+                code: "no_channel".into(),
+                why: format!("the channel `{}` is not configured", outgoing.channel),
+            }),
+        };
+        let mut writes = Vec::new();
+        let exit = self.outcome(&mut row, sent, &peering, &mut writes);
+        let kind = exit.unwrap_or("later");
+        metrics::counter!("voxflow_outbox_sent_total", "outcome" => kind).increment(1);
+        if let Some(exit) = exit {
+            let data =
+                json!({ "text": outgoing.text, "to": outgoing.peer, "exit": exit, "why": row.why });
+            self.tell(row.run.as_deref().unwrap_or_default(), &row.thread, "text_out", data);
+        }
+        self.record(row, exit, writes).await;
+    }
+
+    /// What became of a text: its row, and the exit of the action that waits, if it is over.
+    fn outcome(
+        &self,
+        row: &mut OutboxRow,
+        sent: Result<conversation::Sent, Refusal>,
+        peering: &Peering,
+        writes: &mut Vec<Write>,
+    ) -> Option<&'static str> {
+        row.attempts += 1;
+        let refusal = match sent {
+            Ok(sent) => {
+                row.status = Status::Sent;
+                row.carrier_id = Some(sent.carrier_id);
+                row.why = (row.lapsed > 0)
+                    .then(|| "sent again after a process died while sending".into());
+                return Some("done");
+            }
+            Err(refusal) => refusal,
+        };
+        tracing::warn!(key = row.key, %refusal, "a text did not leave");
+        row.why = Some(refusal.to_string());
+        match refusal {
+            Refusal::Later { after, .. } if row.attempts < TRIES => {
+                let doubled = SignedDuration::from_secs(1 << row.attempts.clamp(1, 16));
+                let pause =
+                    after.and_then(|after| SignedDuration::try_from(after).ok()).unwrap_or(doubled);
+                let now = self.parts.clock.now();
+                row.not_before = now.checked_add(pause.min(LONGEST)).unwrap_or(now);
+                None
+            }
+            Refusal::OptedOut { code } => {
+                writes.push(Write::OptOut(peering.clone(), true));
+                row.status = Status::Failed;
+                row.why = Some(format!("{LEFT} ({code})"));
+                Some("opted_out")
+            }
+            Refusal::Later { .. } | Refusal::Never { .. } | Refusal::Unknown { .. } => {
+                row.status = Status::Failed;
+                Some("failed")
+            }
+        }
+    }
+
+    /// Commits what became of a text, together with what it leads to in the run that waits.
+    async fn record(&self, row: OutboxRow, exit: Option<&'static str>, writes: Vec<Write>) {
+        let waits = row.run.clone().zip(exit);
+        let event = waits.as_ref().and_then(|_| ended(&row));
+        loop {
+            match self
+                .try_record(
+                    &row,
+                    waits.as_ref().map(|(run, _)| run.as_str()),
+                    event.clone(),
+                    &writes,
+                )
+                .await
+            {
+                Ok(()) => break,
+                Err(Trouble::Store(store::Error::Conflict { what })) if what.contains("outbox") => {
+                    tracing::warn!(
+                        key = row.key,
+                        "the claim on a text had run out before its end was known"
+                    );
+                    break;
+                }
+                Err(error) => {
+                    // It has left or failed for good: this must be known, however long it takes.
+                    tracing::warn!(key = row.key, %error, "the end of a text could not be stored yet");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        if let (Some((run, _)), Some(event)) = (waits, event) {
+            // A call's run is told by its host; in another process the host looks itself.
+            self.lines.tell(&run, event);
+        }
+    }
+
+    async fn try_record(
+        &self,
+        row: &OutboxRow,
+        run: Option<&str>,
+        event: Option<Event>,
+        writes: &[Write],
+    ) -> Result<(), Trouble> {
+        let mut all = vec![Write::Tried(row.clone())];
+        all.extend(writes.iter().cloned());
+        let stepped = match (run, event) {
+            (Some(run), Some(event)) => self.step(run, event).await?,
+            _ => None,
+        };
+        if let Some(stepped) = &stepped {
+            all.extend(stepped.writes.iter().cloned());
+        }
+        self.parts.store.commit(all).await?;
+        if let Some(stepped) = stepped {
+            stepped.committed(self);
+        }
+        Ok(())
+    }
+}
+
+/// What the run that waits for a text is told, once the text has come to its end.
+pub(crate) fn ended(row: &OutboxRow) -> Option<Event> {
+    let why = row.why.clone().unwrap_or_default();
+    let exit = match row.status {
+        Status::Queued => return None,
+        Status::Sent | Status::Delivered => "done",
+        Status::Failed if row.why.as_deref().is_some_and(|why| why.starts_with(LEFT)) => {
+            "opted_out"
+        }
+        // The carrier had it, and told later that it did not arrive.
+        Status::Failed if row.carrier_id.is_some() => "done",
+        Status::Failed => "failed",
+    };
+    let values = Vars::from([("carrier_id".into(), json!(row.carrier_id))]);
+    Some(Event::Done { key: Key(row.key.clone()), exit: exit.into(), values, why, then: None })
+}

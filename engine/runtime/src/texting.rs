@@ -1,1 +1,199 @@
-//! Texts come in: stored once, then each thread is worked in order; replies are thought in between.
+//! Texts come in: stored once at the door, then each thread is worked in the order of its texts.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use conversation::opt_out::{self, Wish};
+use conversation::{Accepted, Busy, Inbox, Message, Receipt};
+use flow::{Activeflow, Event, Medium, Vars};
+use serde_json::json;
+use store::{MessageRow, Peering, RunRow, ThreadRow, Write};
+use uuid::Uuid;
+
+use crate::outbox::OPT_OUT;
+use crate::step::{Step, Stepped, text_row};
+use crate::{Runtime, Trouble};
+
+/// Texts of a thread that are read at once.
+const BATCH: u32 = 64;
+
+#[async_trait]
+impl Inbox for Runtime {
+    fn answers(&self, _channel: &str, ours: &str) -> bool {
+        self.parts.numbers.get(ours).is_some_and(|number| number.message_flow.is_some())
+    }
+
+    async fn receive(&self, message: Message) -> Result<Accepted, Busy> {
+        let peering = Peering::from(&message);
+        let thread = peering.thread_id();
+        let write = Write::Receive(MessageRow::received(&message), peering);
+        match self.parts.store.commit(vec![write]).await {
+            Ok(()) => {}
+            Err(store::Error::Duplicate) => return Ok(Accepted::Again),
+            Err(error) => return Err(Busy(error.to_string())),
+        }
+        self.tell("", &thread, "text_in", json!({ "text": message.text, "from": message.peer }));
+        self.wake("thread", &thread).await;
+        Ok(Accepted::New)
+    }
+
+    async fn receipt(&self, receipt: Receipt) -> Result<(), Busy> {
+        match self.parts.store.receipt(&receipt).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Busy(error.to_string())),
+        }
+    }
+}
+
+impl Runtime {
+    /// Handles the texts of a thread that nobody has handled, in their order, each in a commit of
+    /// its own.
+    pub(crate) async fn handle_thread(&self, id: &str) -> Result<(), Trouble> {
+        let Some(mut thread) = self.parts.store.thread(id).await? else { return Ok(()) };
+        let mut seen = thread.handled;
+        loop {
+            let texts = self.parts.store.messages(id, seen, BATCH).await?;
+            let Some(last) = texts.last() else { return Ok(()) };
+            seen = last.n;
+            for text in texts.iter().filter(|text| text.inbound) {
+                self.handle(&mut thread, text).await?;
+            }
+        }
+    }
+
+    async fn handle(&self, thread: &mut ThreadRow, text: &MessageRow) -> Result<(), Trouble> {
+        let now = self.parts.clock.now();
+        let left = self.parts.store.opted_out(&thread.peering).await?;
+        let stepped = match opt_out::wish(&text.text, left) {
+            Some(wish) => {
+                self.commit(thread, text, self.heed(thread, text, wish)).await?;
+                return Ok(());
+            }
+            None => match self.resume(thread, text).await? {
+                Some(stepped) => stepped,
+                None => match self.fresh(thread, text, now).await? {
+                    Some(stepped) => stepped,
+                    // The number has no flow for texts any more.
+                    None => return self.commit(thread, text, Vec::new()).await,
+                },
+            },
+        };
+        thread.waiting_run.clone_from(&stepped.thread.waiting_run);
+        self.commit(thread, text, stepped.writes.clone()).await?;
+        stepped.committed(self);
+        Ok(())
+    }
+
+    /// Commits what a text led to, and that it is handled.
+    async fn commit(
+        &self,
+        thread: &mut ThreadRow,
+        text: &MessageRow,
+        mut writes: Vec<Write>,
+    ) -> Result<(), Trouble> {
+        let row = ThreadRow { handled: text.n, updated: self.parts.clock.now(), ..thread.clone() };
+        // First, so that who was slower learns it before anything else.
+        writes.insert(0, Write::Thread(row.clone()));
+        self.parts.store.commit(writes).await?;
+        *thread = ThreadRow { seq: row.seq + 1, ..row };
+        self.outbox_changed();
+        Ok(())
+    }
+
+    /// A word by which the peer leaves, returns, or asks who we are. It has one answer, unless the
+    /// carrier has given it already.
+    fn heed(&self, thread: &ThreadRow, text: &MessageRow, wish: Wish) -> Vec<Write> {
+        let peering = thread.peering.clone();
+        let mut writes = match wish {
+            Wish::Leave => vec![Write::OptOut(peering.clone(), true)],
+            Wish::Return => vec![Write::OptOut(peering.clone(), false)],
+            Wish::Help => Vec::new(),
+        };
+        if !text.answered_by_carrier {
+            let key = format!("{}{OPT_OUT}", text.id);
+            let answer = opt_out::answer(wish).to_owned();
+            let now = self.parts.clock.now();
+            writes.push(Write::Outbox(text_row(key, peering, answer, Vec::new(), None, now)));
+        }
+        writes
+    }
+
+    /// Gives a text to the run that waits for one.
+    async fn resume(
+        &self,
+        thread: &ThreadRow,
+        text: &MessageRow,
+    ) -> Result<Option<Stepped>, Trouble> {
+        let Some(id) = &thread.waiting_run else { return Ok(None) };
+        let Some(run) = self.parts.store.run(id).await? else { return Ok(None) };
+        if !run.state.waiting().is_some_and(|waiting| waiting.what == "message") {
+            return Ok(None);
+        }
+        let flow = self.flow(&run.flow).await?;
+        let number = self.number(&thread.peering)?;
+        let session = self.parts.store.session(&thread.id).await?;
+        let mut step = Step::new(self, number, thread.clone(), flow, run, session);
+        step.text = Some(text.text.clone());
+        let event = Event::Message { text: text.text.clone(), values: message(thread, text) };
+        Ok(Some(step.take(event)))
+    }
+
+    /// Starts a run of the number's flow for this text.
+    async fn fresh(
+        &self,
+        thread: &ThreadRow,
+        text: &MessageRow,
+        now: jiff::Timestamp,
+    ) -> Result<Option<Stepped>, Trouble> {
+        let number = self.number(&thread.peering)?;
+        let Some((version, flow)) = &number.message_flow else { return Ok(None) };
+        let id = Uuid::now_v7().to_string();
+        let mut vars = Vars::new();
+        for (name, value) in message(thread, text) {
+            vars.insert(format!("message.{name}"), value);
+        }
+        let peering = &thread.peering;
+        for (name, value) in [
+            ("conversation.id", thread.id.as_str()),
+            ("conversation.channel", peering.channel.as_str()),
+            ("conversation.ours", peering.ours.as_str()),
+            ("conversation.peer", peering.peer.as_str()),
+            ("caller.number", peering.peer.as_str()),
+            ("from", peering.peer.as_str()),
+            ("to", peering.ours.as_str()),
+            ("voipbin.conversation.id", thread.id.as_str()),
+            ("voipbin.conversation_message.text", text.text.as_str()),
+        ] {
+            vars.insert(name.into(), value.into());
+        }
+        let run = RunRow {
+            state: Activeflow::new(&id, flow, Medium::Text, vars),
+            id,
+            tenant: peering.tenant.clone(),
+            flow: version.id.clone(),
+            flow_name: version.name.clone(),
+            medium: Medium::Text,
+            subject: thread.id.clone(),
+            seq: 0,
+            outcome: None,
+            created: now,
+            updated: now,
+        };
+        let session = self.parts.store.session(&thread.id).await?;
+        let mut step = Step::new(self, number, thread.clone(), Arc::clone(flow), run, session);
+        step.text = Some(text.text.clone());
+        Ok(Some(step.take(Event::Started)))
+    }
+}
+
+/// The `message.*` variables, without the prefix.
+fn message(thread: &ThreadRow, text: &MessageRow) -> Vars {
+    let media: Vec<&str> = text.media.iter().map(|media| media.url.as_str()).collect();
+    Vars::from([
+        ("id".into(), json!(text.id)),
+        ("text".into(), json!(text.text)),
+        ("from".into(), json!(thread.peering.peer)),
+        ("to".into(), json!(thread.peering.ours)),
+        ("media".into(), json!(media)),
+    ])
+}

@@ -1,1 +1,85 @@
-//! Time passes: timers that are due become jobs.
+//! Time passes: timers that are due become jobs, and work that lost its wake-up is found again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
+
+use crate::Runtime;
+
+/// How long a timer that became a job is kept from others, seconds: longer than the job takes.
+const HOLD: u32 = 60;
+/// Timers that become jobs at once.
+const BATCH: u32 = 256;
+/// How often timers that other processes set are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often lost wake-ups are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How long a text may wait before its wake-up counts as lost.
+const LOST: SignedDuration = SignedDuration::from_secs(5);
+/// Threads that are woken at once.
+const WOKEN: u32 = 256;
+
+impl Runtime {
+    /// Turns timers that are due into jobs until `stop`.
+    pub(crate) async fn watch_timers(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let more = self.fire().await;
+            if more {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.timers_set.notified() => {}
+                () = self.next_timer() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Fires what is due; whether there may be more.
+    async fn fire(&self) -> bool {
+        let timers = match self.parts.store.due(self.parts.clock.now(), HOLD, BATCH).await {
+            Ok(timers) => timers,
+            Err(error) => {
+                tracing::warn!(%error, "the timers could not be read");
+                return false;
+            }
+        };
+        for timer in &timers {
+            self.wake(&timer.kind, &timer.subject).await;
+        }
+        timers.len() == BATCH as usize
+    }
+
+    async fn next_timer(&self) {
+        match self.parts.store.next_due().await {
+            Ok(Some(due)) if due > self.parts.clock.now() => self.parts.clock.until(due).await,
+            // What is due and held by others comes with the next look.
+            Ok(_) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Wakes threads whose texts nobody has handled, until `stop`.
+    pub(crate) async fn sweep(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(SWEEP) => {}
+            }
+            let now = self.parts.clock.now();
+            let before = now.checked_sub(LOST).unwrap_or(now);
+            match self.parts.store.unhandled(before, WOKEN).await {
+                Ok(threads) => {
+                    for thread in threads {
+                        self.wake("thread", &thread).await;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "lost wake-ups could not be looked for"),
+            }
+        }
+    }
+}

@@ -7,5 +7,4 @@ mod claims;
 mod fence;
 mod outbox;
 mod rig;
-mod server;
 mod timers;

@@ -1,0 +1,406 @@
+//! A run about a thread takes an event: what it becomes, and what it wants done, as one list of
+//! writes that is committed or not at all.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use agent::{Config, Item};
+use conversation::thread::{Input, Output, Session, Thread};
+use conversation::{Address, Outgoing, Status};
+use flow::{Command, Deed, Destination, Event, Flow, Key, Medium, Vars};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use store::{OutboxRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow, Write};
+use uuid::Uuid;
+
+use crate::numbers::Number;
+use crate::{Runtime, Trouble};
+
+/// A run at work, what it is about, and the writes so far.
+pub(crate) struct Step<'a> {
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) number: &'a Number,
+    pub(crate) thread: ThreadRow,
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) run: RunRow,
+    /// The text that the run was given, if it was given one.
+    pub(crate) text: Option<String>,
+    pub(crate) session: Option<SessionRow>,
+    pub(crate) now: Timestamp,
+    writes: Vec<Write>,
+    /// Told once the writes are committed.
+    happenings: Vec<(&'static str, Value)>,
+}
+
+/// What a step wants committed, and what onlookers are told then.
+pub(crate) struct Stepped {
+    pub(crate) run: RunRow,
+    /// The thread, with the run that waits for its next text; written by whoever commits the step.
+    pub(crate) thread: ThreadRow,
+    pub(crate) writes: Vec<Write>,
+    happenings: Vec<(&'static str, Value)>,
+}
+
+impl Stepped {
+    /// Call when the writes are committed.
+    pub(crate) fn committed(self, runtime: &Runtime) {
+        for write in &self.writes {
+            match write {
+                Write::Outbox(_) => runtime.outbox_changed(),
+                Write::Timer(_) => runtime.timers_changed(),
+                _ => {}
+            }
+        }
+        for (kind, data) in self.happenings {
+            runtime.tell(&self.run.id, &self.thread.id, kind, data);
+        }
+    }
+}
+
+impl<'a> Step<'a> {
+    /// A run to be given an event. The session is the thread's that is not over.
+    pub(crate) fn new(
+        runtime: &'a Runtime,
+        number: &'a Number,
+        thread: ThreadRow,
+        flow: Arc<Flow>,
+        run: RunRow,
+        session: Option<SessionRow>,
+    ) -> Self {
+        let now = runtime.parts.clock.now();
+        Self {
+            runtime,
+            number,
+            thread,
+            flow,
+            run,
+            text: None,
+            session,
+            now,
+            writes: Vec::new(),
+            happenings: Vec::new(),
+        }
+    }
+
+    /// Gives it the event, and then whatever its wishes led to at once.
+    pub(crate) fn take(mut self, event: Event) -> Stepped {
+        let new = self.run.seq == 0;
+        if new {
+            self.happenings.push((
+                "run_started",
+                json!({ "flow": self.run.flow_name, "from": self.thread.peering.peer }),
+            ));
+        }
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let advance = self.run.state.advance(&self.flow, self.now, event);
+            for taken in &advance.taken {
+                metrics::counter!("voxflow_steps_total", "type" => taken.kind.clone(), "exit" => taken.exit.clone())
+                    .increment(1);
+                let data = json!({ "action": taken.action, "kind": taken.kind, "exit": taken.exit, "why": taken.why });
+                self.happenings.push(("action", data));
+            }
+            if !advance.taken.is_empty() {
+                self.writes.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });
+            }
+            for command in advance.commands {
+                let key = command.key.clone();
+                if let Err(why) = self.wish(command) {
+                    let exit = "failed".into();
+                    events.push_back(Event::Done {
+                        key,
+                        exit,
+                        values: Vars::new(),
+                        why,
+                        then: None,
+                    });
+                }
+            }
+        }
+        self.finish()
+    }
+
+    fn finish(mut self) -> Stepped {
+        let timer = format!("run:{}", self.run.id);
+        if let Some(outcome) = self.run.state.outcome {
+            let outcome = json!(outcome);
+            let label = outcome.as_str().unwrap_or_default().to_owned();
+            metrics::counter!("voxflow_runs_total", "outcome" => label).increment(1);
+            self.happenings
+                .push(("run_ended", json!({ "outcome": outcome, "why": self.run.state.why })));
+            if self.run.seq > 0 {
+                self.writes.push(Write::Forget { id: timer });
+            }
+        } else if let Some(waiting) = self.run.state.waiting() {
+            let action = self.run.state.action(&self.flow).unwrap_or_default();
+            let kind = self.flow.actions().find(|(id, _)| *id == action).map(|(_, kind)| kind);
+            let data = json!({ "action": action, "kind": kind, "what": waiting.what, "until": waiting.until });
+            self.happenings.push(("waiting", data));
+            if let Some(due) = waiting.until {
+                let (subject, guard) = (self.run.id.clone(), waiting.key.0.clone());
+                self.writes.push(Write::Timer(TimerRow {
+                    id: timer,
+                    due,
+                    kind: "run".into(),
+                    subject,
+                    guard,
+                }));
+            }
+        }
+        self.run.outcome = self.run.state.outcome;
+        self.run.updated = self.now;
+        self.writes.push(Write::Run(self.run.clone()));
+        let awaits = self.run.state.waiting().is_some_and(|waiting| waiting.what == "message");
+        if awaits {
+            self.thread.waiting_run = Some(self.run.id.clone());
+        } else if self.thread.waiting_run.as_ref() == Some(&self.run.id) {
+            self.thread.waiting_run = None;
+        }
+        let Self { run, thread, writes, happenings, .. } = self;
+        Stepped { run, thread, writes, happenings }
+    }
+
+    /// Turns a command into writes.
+    fn wish(&mut self, command: Command) -> Result<(), String> {
+        match command.deed {
+            Deed::SendMessage { destinations, source, text, media } => {
+                let rows =
+                    self.texts(&command.key, &destinations, source.as_ref(), &text, &media)?;
+                self.writes.extend(rows.into_iter().map(Write::Outbox));
+                Ok(())
+            }
+            Deed::Talk { agent, wait, .. } => self.talk(command.key, agent, wait),
+            Deed::StopService => {
+                if let Some(session) = self.session.take() {
+                    self.end(session, conversation::thread::Why::StopService);
+                }
+                Ok(())
+            }
+            Deed::Answer
+            | Deed::Hangup { .. }
+            | Deed::Say { .. }
+            | Deed::Play { .. }
+            | Deed::ReceiveDigits { .. }
+            | Deed::Connect { .. } => Err("this needs a live call".into()),
+        }
+    }
+
+    /// The texts that a command asks for, one for each destination; the last one's end is the
+    /// command's.
+    pub(crate) fn texts(
+        &self,
+        key: &Key,
+        destinations: &[Destination],
+        source: Option<&Destination>,
+        text: &str,
+        media: &[String],
+    ) -> Result<Vec<OutboxRow>, String> {
+        let ours = self.runtime.source(source, self.number)?;
+        let mut peerings = Vec::new();
+        if destinations.is_empty() {
+            peerings.push(Peering { ours, ..self.thread.peering.clone() });
+        } else {
+            for destination in destinations {
+                let peer = Address::phone(&destination.target)?;
+                let channel = self.runtime.phone_channel(&self.thread.peering.channel)?;
+                peerings.push(Peering {
+                    ours: ours.clone(),
+                    peer,
+                    channel,
+                    ..self.thread.peering.clone()
+                });
+            }
+        }
+        let last = peerings.len() - 1;
+        let rows = peerings.into_iter().enumerate().map(|(n, peering)| {
+            let key = if n == last { key.0.clone() } else { format!("{}/{n}", key.0) };
+            let run = (n == last).then(|| self.run.id.clone());
+            text_row(key, peering, text.into(), media.to_vec(), run, self.now)
+        });
+        Ok(rows.collect())
+    }
+
+    /// Goes on with the thread's AI session, or begins one; the reply is made a little later.
+    fn talk(&mut self, key: Key, agent: Value, wait: bool) -> Result<(), String> {
+        let config: Config = serde_json::from_value(agent.clone())
+            .map_err(|error| format!("the agent's configuration is wrong: {error}"))?;
+        let idle_s = self.number.idle_s.unwrap_or(self.runtime.parts.idle_s);
+        let mut thread = Thread { session: self.session.as_ref().map(life) };
+        let input =
+            Input::Text { agent: identity(&agent), idle: SignedDuration::from_secs(idle_s) };
+        for output in thread.on(self.now, input) {
+            match output {
+                Output::End(why) => {
+                    if let Some(session) = self.session.take() {
+                        self.end(session, why);
+                    }
+                }
+                Output::Begin => self.session = Some(self.begin()),
+                Output::GoOn | Output::Send | Output::Drop => {}
+            }
+        }
+        let (Some(mut session), Some(life)) = (self.session.take(), thread.session) else {
+            return Err("no session could be had".into());
+        };
+        session.agent = agent;
+        session.generation = life.generation;
+        session.active = life.active;
+        session.idle_s = idle_s;
+        session.run = self.run.id.clone();
+        session.awaited = wait.then_some(key.0);
+        if let Some(text) = &self.text {
+            session.history.push(Item::User { text: text.clone() });
+        }
+        self.timer("session", &session, life.active + life.idle);
+        let debounce =
+            SignedDuration::from_millis(i64::try_from(config.debounce_ms).unwrap_or(i64::MAX));
+        self.timer("reply", &session, self.now.checked_add(debounce).unwrap_or(Timestamp::MAX));
+        self.writes.push(Write::Session(session.clone()));
+        session.seq += 1;
+        self.session = Some(session);
+        Ok(())
+    }
+
+    fn begin(&mut self) -> SessionRow {
+        let id = Uuid::now_v7().to_string();
+        self.happenings.push(("session_started", json!({ "session": id })));
+        SessionRow {
+            id,
+            thread: self.thread.id.clone(),
+            seq: 0,
+            agent: Value::Null,
+            generation: 0,
+            answered: 0,
+            run: self.run.id.clone(),
+            awaited: None,
+            history: Vec::new(),
+            active: self.now,
+            idle_s: 0,
+            ended: None,
+        }
+    }
+
+    fn end(&mut self, session: SessionRow, why: conversation::thread::Why) {
+        self.happenings
+            .push(("session_ended", json!({ "session": session.id, "why": why.word() })));
+        for kind in ["session", "reply"] {
+            self.writes.push(Write::Forget { id: format!("{kind}:{}", session.id) });
+        }
+        self.writes.push(Write::Session(SessionRow { ended: Some(why.word().into()), ..session }));
+    }
+
+    fn timer(&mut self, kind: &str, session: &SessionRow, due: Timestamp) {
+        self.writes.push(Write::Timer(TimerRow {
+            id: format!("{kind}:{}", session.id),
+            due,
+            kind: kind.into(),
+            subject: session.id.clone(),
+            guard: session.generation.to_string(),
+        }));
+    }
+}
+
+/// A session as the machine of its thread sees it.
+pub(crate) fn life(session: &SessionRow) -> Session {
+    Session {
+        agent: identity(&session.agent),
+        generation: session.generation,
+        answered: session.answered,
+        active: session.active,
+        idle: SignedDuration::from_secs(session.idle_s),
+    }
+}
+
+/// What makes an agent another one: its name, its model, its rules. A changed prompt goes on with
+/// the session, so that variables in a prompt do not end it.
+fn identity(agent: &Value) -> String {
+    format!("{} {} {}", agent["name"], agent["engine_model"], agent["rules"])
+}
+
+/// A text that shall leave.
+pub(crate) fn text_row(
+    key: String,
+    peering: Peering,
+    text: String,
+    media: Vec<String>,
+    run: Option<String>,
+    now: Timestamp,
+) -> OutboxRow {
+    OutboxRow {
+        thread: peering.thread_id(),
+        outgoing: Outgoing {
+            key: key.clone(),
+            tenant: peering.tenant,
+            channel: peering.channel,
+            ours: peering.ours,
+            peer: peering.peer,
+            text,
+            media,
+        },
+        key,
+        run,
+        status: Status::Queued,
+        carrier_id: None,
+        why: None,
+        attempts: 0,
+        not_before: now,
+        claimed_by: None,
+        lapsed: 0,
+        created: now,
+    }
+}
+
+impl Runtime {
+    /// Gives an event to a run about a thread, and commits what it led to.
+    pub(crate) async fn advance_run(&self, id: &str, event: Event) -> Result<(), Trouble> {
+        if let Some(stepped) = self.step(id, event).await? {
+            self.parts.store.commit(stepped.writes.clone()).await?;
+            stepped.committed(self);
+        }
+        Ok(())
+    }
+
+    /// What an event leads to in a run about a thread; `None` when the run is over, or a call's.
+    /// The thread is among the writes when another run waits for its next text now.
+    pub(crate) async fn step(&self, id: &str, event: Event) -> Result<Option<Stepped>, Trouble> {
+        let Some(run) = self.parts.store.run(id).await? else { return Ok(None) };
+        if run.outcome.is_some() || run.medium == Medium::Call {
+            return Ok(None);
+        }
+        let thread = self.parts.store.thread(&run.subject).await?;
+        let Some(thread) = thread else { return Ok(None) };
+        let session = self.parts.store.session(&thread.id).await?;
+        let flow = self.flow(&run.flow).await?;
+        let number = self.number(&thread.peering)?;
+        let before = thread.waiting_run.clone();
+        let mut stepped = Step::new(self, number, thread, flow, run, session).take(event);
+        if stepped.thread.waiting_run != before {
+            stepped.writes.push(Write::Thread(stepped.thread.clone()));
+        }
+        Ok(Some(stepped))
+    }
+
+    /// A run's deadline may have passed.
+    pub(crate) async fn run_deadline(&self, id: &str) -> Result<(), Trouble> {
+        let Some(run) = self.parts.store.run(id).await? else { return Ok(()) };
+        let timer = format!("run:{id}");
+        let due = run.state.waiting().and_then(|w| Some((w.key.clone(), w.until?)));
+        match due {
+            Some((key, until)) if until <= self.parts.clock.now() && run.medium != Medium::Call => {
+                self.advance_run(id, Event::TimedOut { key }).await
+            }
+            Some(_) => Ok(()),
+            None => Ok(self.parts.store.commit(vec![Write::Forget { id: timer }]).await?),
+        }
+    }
+
+    /// The number of ours that a thread belongs to.
+    pub(crate) fn number(&self, peering: &Peering) -> Result<&Number, Trouble> {
+        match self.parts.numbers.get(peering.ours.as_str()) {
+            Some(number) if number.tenant == peering.tenant => Ok(number),
+            Some(_) | None => {
+                Err(Trouble::Broken(format!("`{}` is no number of ours any more", peering.ours)))
+            }
+        }
+    }
+}
