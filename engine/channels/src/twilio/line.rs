@@ -206,6 +206,9 @@ impl Line {
         loop {
             let Some(dial) = &self.dial else { return Next::Gone(None) };
             let until = dial.until;
+            // A call that does not wait for the dial any more speaks to a caller who is on the way
+            // back: that waits.
+            let unheard = dial.reply.is_some();
             tokio::select! {
                 biased;
                 happening = self.happenings.recv() => match happening {
@@ -219,7 +222,7 @@ impl Line {
                         return Next::Stream(stream);
                     }
                 },
-                given = self.rim.outbound.recv() => match given {
+                given = self.rim.outbound.recv(), if unheard => match given {
                     // Nobody hears it, and nobody shall wait for that.
                     Some(Outbound::Mark(id)) => self.rim.tell(Inbound::Mark(id)),
                     Some(Outbound::Frame(_) | Outbound::Clear) => {}

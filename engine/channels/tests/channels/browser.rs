@@ -1,0 +1,159 @@
+//! The page's phone and text box.
+
+use std::time::Duration;
+
+use audio::Frame;
+use call::{Destination, Dial, HangupCause, Inbound, Outbound};
+use conversation::{Address, Messenger, Outgoing, Tenant};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::house::{House, OURS, SOON, tasks, until};
+
+fn text(key: &str, visitor: &str) -> Outgoing {
+    Outgoing {
+        key: key.into(),
+        tenant: Tenant::default(),
+        channel: "browser".into(),
+        ours: Address::phone(OURS).unwrap(),
+        peer: Address::id(visitor),
+        text: format!("text {key}"),
+        media: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_page_calls() {
+    let mut house = House::open().await;
+    let mut page = house.socket("/browser/call?number=%2B15550001000", &[]).await;
+    page.say(r#"{"type":"start","from":"browser"}"#).await;
+    let id = page.json().await;
+    let mut leg = house.leg().await;
+    assert_eq!(id, json!({ "type": "call", "id": leg.arrival.carrier_id }));
+    assert_eq!((leg.arrival.carrier.as_str(), leg.arrival.to.as_str()), ("browser", OURS));
+    assert_eq!(leg.rate, 16_000);
+    leg.control.answer().await.unwrap();
+    assert_eq!(page.json().await, json!({ "type": "answered" }));
+    let samples: Vec<i16> = (0..320).map(|n| n * 100 - 16_000).collect();
+    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    page.give(&bytes[..100]).await;
+    page.give(&bytes[100..]).await;
+    let frame = Frame { rate: 16_000, samples };
+    let heard = timeout(SOON, leg.inbound.recv()).await.unwrap();
+    assert_eq!(heard, Some(Inbound::Frame(frame.clone())));
+    page.say(r#"{"type":"digit","digit":"5"}"#).await;
+    assert_eq!(leg.inbound.recv().await, Some(Inbound::Digit('5')));
+    for sound in [Outbound::Frame(frame), Outbound::Mark(9), Outbound::Clear] {
+        leg.outbound.send(sound).await.unwrap();
+    }
+    assert_eq!(page.hear().await.unwrap().into_data(), bytes);
+    assert_eq!(page.json().await, json!({ "type": "mark", "id": 9 }));
+    assert_eq!(page.json().await, json!({ "type": "clear" }));
+    page.say(r#"{"type":"mark","id":9}"#).await;
+    assert_eq!(leg.inbound.recv().await, Some(Inbound::Mark(9)));
+    let to = Destination { kind: "tel".into(), target: "+15550003000".into(), name: None };
+    let dial = Dial { destinations: vec![to], source: None, ring: Duration::from_secs(5) };
+    assert!(leg.control.connect(dial).await.unwrap_err().contains("browser"));
+    let dialing = page.json().await;
+    assert_eq!(dialing["type"], "dialing");
+    assert_eq!(dialing["destinations"][0]["target"], "+15550003000");
+    leg.control.hangup(HangupCause::NoAnswer).await.unwrap();
+    assert_eq!(page.json().await, json!({ "type": "ended", "cause": "no_answer" }));
+    assert_eq!(page.closed().await, Some(1000));
+    assert_eq!(leg.inbound.recv().await, Some(Inbound::Gone));
+}
+
+#[tokio::test]
+async fn a_page_that_hangs_up_misbehaves_or_vanishes_is_gone() {
+    let mut house = House::open().await;
+    let mut before = None;
+    for (said, code) in [
+        (Some(r#"{"type":"hangup"}"#), Some(1000)),
+        (Some("nonsense"), Some(1008)),
+        (Some(r#"{"type":"digit","digit":"x"}"#), Some(1008)),
+        (Some(r#"{"type":"digit","digit":"12"}"#), Some(1008)),
+        (None, None),
+    ] {
+        let mut page = house.socket("/browser/call", &[]).await;
+        page.say(&format!(r#"{{"type":"start","to":"{OURS}","from":"browser"}}"#)).await;
+        let mut leg = house.leg().await;
+        if let Some(said) = said {
+            page.say(said).await;
+            assert_eq!(page.closed().await, code, "{said}");
+        }
+        // The last page does not read, and so answers no ping.
+        assert_eq!(timeout(SOON, leg.inbound.recv()).await.unwrap(), Some(Inbound::Gone));
+        drop((page, leg));
+        let most = *before.get_or_insert(tasks());
+        until(|| tasks() <= most).await;
+    }
+    let mut page = house.socket("/browser/call", &[]).await;
+    page.say(r#"{"type":"start","to":"+15559999999"}"#).await;
+    assert_eq!(page.json().await["type"], "error");
+    assert_eq!(page.json().await["type"], "ended");
+    assert_eq!(page.closed().await, Some(1008));
+    let mut page = house.socket("/browser/call", &[]).await;
+    assert_eq!(page.closed().await, Some(1008));
+}
+
+#[tokio::test]
+async fn foreign_pages_may_not_connect() {
+    let house = House::open().await;
+    for path in ["/browser/call", "/browser/chat?number=%2B15550001000"] {
+        assert!(house.try_socket(path, &[("origin", "https://evil.example")]).await.is_err());
+        assert!(house.try_socket(path, &[("origin", "null")]).await.is_err());
+        let own = format!("http://{}", house.at);
+        assert!(house.try_socket(path, &[("origin", &own)]).await.is_ok());
+    }
+    let bad = "/browser/chat?number=%2B15550001000&visitor=a%20b";
+    assert!(house.try_socket(bad, &[]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_page_texts_and_is_texted() {
+    let house = House::open().await;
+    let chat = "/browser/chat?number=%2B15550001000";
+    let mut page = house.socket(chat, &[]).await;
+    let hello = page.json().await;
+    assert_eq!(hello["type"], "visitor");
+    let visitor = hello["id"].as_str().unwrap().to_owned();
+    for _ in 0..2 {
+        page.say(r#"{"type":"text","text":"hi ✓","id":"1"}"#).await;
+        assert_eq!(page.json().await, json!({ "type": "accepted", "id": "1" }));
+    }
+    {
+        let messages = house.desk.messages.lock().unwrap();
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].text, "hi ✓");
+        assert_eq!(
+            (messages[0].peer.as_str(), messages[0].channel.as_str()),
+            (&*visitor, "browser")
+        );
+    }
+    for bad in [
+        r#"{"type":"text","text":"  ","id":"2"}"#.to_owned(),
+        json!({"type":"text","text":"x".repeat(5000)}).to_string(),
+    ] {
+        page.say(&bad).await;
+        assert_eq!(page.json().await["type"], "error");
+    }
+    *house.desk.busy.lock().unwrap() = true;
+    page.say(r#"{"type":"text","text":"hi","id":"3"}"#).await;
+    assert_eq!(page.json().await["id"], "3");
+    // Ours, to a page that is open and to one that comes back.
+    assert_eq!(house.browser.send(&text("k1", &visitor)).await.unwrap().carrier_id, "k1");
+    assert_eq!(page.json().await, json!({ "type": "text", "text": "text k1", "key": "k1" }));
+    page.0.close(None).await.unwrap();
+    page.closed().await;
+    drop(page);
+    // The server may not have noticed yet: either way the text is not lost.
+    house.browser.send(&text("k2", &visitor)).await.unwrap();
+    house.browser.send(&text("k3", "somebody-else")).await.unwrap();
+    let mut page = house.socket(&format!("{chat}&visitor={visitor}"), &[]).await;
+    assert_eq!(page.json().await["key"], "k2");
+    page.say("nonsense").await;
+    assert_eq!(page.closed().await, Some(1008));
+    let mut page = house.socket("/browser/chat?number=%2B15559999999", &[]).await;
+    assert_eq!(page.json().await["type"], "error");
+    assert_eq!(page.closed().await, Some(1008));
+}

@@ -1,0 +1,8 @@
+//! The doors on loopback: real HTTP and WebSockets against a fake runtime and a fake Twilio.
+#![allow(clippy::unwrap_used)]
+
+mod browser;
+mod calls;
+mod doors;
+mod house;
+mod texts;
