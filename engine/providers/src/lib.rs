@@ -3,6 +3,7 @@
 //! Read in this order: [`wire`] (what they share) → any vendor.
 
 pub mod deepgram;
+mod dial;
 pub mod elevenlabs;
 pub mod espeak;
 pub mod openai;
