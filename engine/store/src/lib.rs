@@ -30,6 +30,7 @@ pub use row::{
     CallRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow,
 };
 
+use crate::postgres::Postgres;
 use crate::records::Records;
 use crate::sqlite::Sqlite;
 
@@ -41,6 +42,8 @@ use crate::sqlite::Sqlite;
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, Error> {
     if let Some(path) = url.strip_prefix("sqlite:") {
         Ok(Arc::new(Records::new(Sqlite::open(path.trim_start_matches("//")).await?)))
+    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        Ok(Arc::new(Records::new(Postgres::open(url).await?)))
     } else {
         Err(Error::Unavailable("the store's URL must begin with `sqlite:` or `postgres://`".into()))
     }

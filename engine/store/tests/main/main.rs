@@ -7,4 +7,5 @@ mod claims;
 mod fence;
 mod outbox;
 mod rig;
+mod server;
 mod timers;

@@ -20,6 +20,49 @@ pub(crate) async fn on_each<F: Future<Output = ()>>(test: impl Fn(Arc<dyn Store>
 
     eprintln!("on SQLite in memory");
     test(store::open("sqlite::memory:").await.unwrap()).await;
+
+    eprintln!("on PostgreSQL");
+    let schema = Schema::new().await;
+    test(store::open(&schema.url()).await.unwrap()).await;
+    schema.drop().await;
+}
+
+/// A schema of its own in the PostgreSQL of the tests.
+pub(crate) struct Schema {
+    pub(crate) name: String,
+    pub(crate) server: tokio_postgres::Client,
+}
+
+impl Schema {
+    pub(crate) async fn new() -> Self {
+        let (server, connection) =
+            tokio_postgres::connect(&server(), tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        server.batch_execute(&format!("CREATE SCHEMA {name}")).await.unwrap();
+        Self { name, server }
+    }
+
+    /// The server's URL with this schema as the only one that is seen.
+    pub(crate) fn url(&self) -> String {
+        let server = server();
+        let joint = if server.contains('?') { '&' } else { '?' };
+        let name = &self.name;
+        format!("{server}{joint}application_name={name}&options=-csearch_path%3D{name}")
+    }
+
+    pub(crate) async fn drop(self) {
+        self.server.batch_execute(&format!("DROP SCHEMA {} CASCADE", self.name)).await.unwrap();
+    }
+}
+
+fn server() -> String {
+    std::env::var("VOXFLOW_TEST_POSTGRES").unwrap_or_else(|_| {
+        panic!(
+            "VOXFLOW_TEST_POSTGRES is not set: `make test` starts a PostgreSQL and sets it, or set \
+             it to the URL of one whose user may create schemas"
+        )
+    })
 }
 
 /// A database file of its own, gone with the value.
