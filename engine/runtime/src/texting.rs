@@ -126,7 +126,7 @@ impl Runtime {
     ) -> Result<Option<Stepped>, Trouble> {
         let Some(id) = &thread.waiting_run else { return Ok(None) };
         let Some(run) = self.parts.store.run(id).await? else { return Ok(None) };
-        if !run.state.waiting().is_some_and(|waiting| waiting.what == "message") {
+        if run.state.waiting().is_none_or(|waiting| waiting.what != "message") {
             return Ok(None);
         }
         let flow = self.flow(&run.flow).await?;

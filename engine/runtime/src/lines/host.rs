@@ -1,27 +1,17 @@
-//! Live calls hosted by this process: each owns its run and advances it in place.
-//!
-//! One task a call. It takes what the call reports, what models wish, what others ask for and the
-//! run's own deadlines, one at a time; each step of the run is saved before its effects leave.
-//!
-//! Invariant: a store that does not answer never silences a call. Steps without a text to send go
-//! on and are saved later; a text that cannot be stored within [`PATIENCE`] is a failed one.
+//! The owner of one call's run: takes events, saves, lets effects leave.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Config, Took, ToolCall};
-use async_trait::async_trait;
-use call::{Arrival, Leg, Note, Order, Report, Switchboard};
+use call::{Arrival, Note, Order, Report};
 use conversation::Address;
-use flow::{
-    Activeflow, Command, Deed, Destination, Event, Flow, HangupCause, Key, Medium, Outcome, Vars,
-};
+use flow::{Command, Deed, Destination, Event, Flow, HangupCause, Key, Medium, Outcome, Vars};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::{CallRow, Line, OutboxRow, Peering, RunRow, Write};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 use crate::Runtime;
 use crate::numbers::Number;
@@ -34,152 +24,31 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(250);
 /// How often the end of a text is looked for that another process may have sent.
 const LOOK: Duration = Duration::from_secs(1);
-/// Orders on their way to a call; a run asks for a few at a time.
-const ORDERS: usize = 64;
 /// Steps and lines that wait for a store that is down; the oldest go first.
 const UNSAVED: usize = 10_000;
 
-/// The live calls of this process, by run.
-#[derive(Default)]
-pub(crate) struct Lines(Mutex<HashMap<String, mpsc::UnboundedSender<Event>>>);
-
-impl Lines {
-    /// Gives an event to a run that is hosted here. False when it is not.
-    pub(crate) fn tell(&self, run: &str, event: Event) -> bool {
-        let live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        live.get(run).is_some_and(|owner| owner.send(event).is_ok())
-    }
-
-    fn enter(&self, run: &str, owner: mpsc::UnboundedSender<Event>) -> Here<'_> {
-        let mut live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        live.insert(run.into(), owner);
-        metrics::gauge!("voxflow_calls_active").set(live.len() as f64);
-        Here { lines: self, run: run.into() }
-    }
-}
-
-/// A call's place among the live ones; dropping it gives it up.
-struct Here<'a> {
-    lines: &'a Lines,
-    run: String,
-}
-
-impl Drop for Here<'_> {
-    fn drop(&mut self) {
-        let mut live = self.lines.0.lock().unwrap_or_else(PoisonError::into_inner);
-        live.remove(&self.run);
-        metrics::gauge!("voxflow_calls_active").set(live.len() as f64);
-    }
-}
-
-#[async_trait]
-impl Switchboard for Runtime {
-    fn answers(&self, to: &str) -> bool {
-        self.parts.numbers.get(to).is_some_and(|number| number.call_flow.is_some())
-    }
-
-    async fn arrive(&self, leg: Leg) {
-        let Some(number) = self.parts.numbers.get(&leg.arrival.to) else { return };
-        let Some((version, flow)) = &number.call_flow else { return };
-        let now = self.parts.clock.now();
-        let id = Uuid::now_v7().to_string();
-        let arrival = leg.arrival.clone();
-        let call = CallRow {
-            id: Uuid::now_v7().to_string(),
-            tenant: number.tenant.clone(),
-            carrier: arrival.carrier.clone(),
-            carrier_id: arrival.carrier_id.clone(),
-            from: arrival.from.clone(),
-            to: arrival.to.clone(),
-            run: id.clone(),
-            status: "in_progress".into(),
-            started: now,
-            ended: None,
-        };
-        let state = Activeflow::new(&id, flow, Medium::Call, variables(&arrival, &call.id));
-        let run = RunRow {
-            id: id.clone(),
-            tenant: number.tenant.clone(),
-            flow: version.id.clone(),
-            flow_name: version.name.clone(),
-            medium: Medium::Call,
-            subject: call.id.clone(),
-            seq: 0,
-            state,
-            outcome: None,
-            created: now,
-            updated: now,
-        };
-
-        let (orders, taken) = mpsc::channel(ORDERS);
-        let (reports, reported) = mpsc::unbounded_channel();
-        let (events, told) = mpsc::unbounded_channel();
-        let (wishes, wished) = mpsc::unbounded_channel();
-        let _here = self.lines.enter(&id, events);
-        let host = Host {
-            runtime: self,
-            number,
-            flow: Arc::clone(flow),
-            run,
-            call,
-            arrival,
-            unsaved: vec![Write::Flow(version.clone())],
-            orders: Some(orders),
-            wishes,
-            seen: HashSet::new(),
-            sending: Vec::new(),
-        };
-        let vendors = Arc::clone(&self.parts.vendors);
-        let library = Arc::clone(&self.parts.library);
-        tokio::join!(
-            call::session::live(leg, vendors, library, taken, reports),
-            host.host(reported, told, wished)
-        );
-    }
-}
-
-/// What a run about a call begins with. The names of the older dialect are readable too.
-fn variables(arrival: &Arrival, call: &str) -> Vars {
-    let mut vars = Vars::new();
-    for (name, value) in [
-        ("call.id", call),
-        ("call.carrier_id", arrival.carrier_id.as_str()),
-        ("call.from", arrival.from.as_str()),
-        ("call.to", arrival.to.as_str()),
-        ("caller.number", arrival.from.as_str()),
-        ("from", arrival.from.as_str()),
-        ("to", arrival.to.as_str()),
-        ("voipbin.call.id", call),
-        ("voipbin.call.source.target", arrival.from.as_str()),
-        ("voipbin.call.destination.target", arrival.to.as_str()),
-    ] {
-        vars.insert(name.into(), value.into());
-    }
-    vars
-}
-
 /// The owner of one call's run.
-struct Host<'a> {
-    runtime: &'a Runtime,
-    number: &'a Number,
-    flow: Arc<Flow>,
-    run: RunRow,
-    call: CallRow,
-    arrival: Arrival,
+pub(super) struct Host<'a> {
+    pub(super) runtime: &'a Runtime,
+    pub(super) number: &'a Number,
+    pub(super) flow: Arc<Flow>,
+    pub(super) run: RunRow,
+    pub(super) call: CallRow,
+    pub(super) arrival: Arrival,
     /// What a store that did not answer has yet to take.
-    unsaved: Vec<Write>,
+    pub(super) unsaved: Vec<Write>,
     /// `None` once the run has ended: the call then hangs up.
-    orders: Option<mpsc::Sender<Order>>,
-    wishes: mpsc::UnboundedSender<Request>,
+    pub(super) orders: Option<mpsc::Sender<Order>>,
+    pub(super) wishes: mpsc::UnboundedSender<Request>,
     /// Keys of the tools that were taken.
-    seen: HashSet<String>,
+    pub(super) seen: HashSet<String>,
     /// Texts whose end the run waits for; another process may send them.
-    sending: Vec<Key>,
+    pub(super) sending: Vec<Key>,
 }
 
 impl Host<'_> {
     /// Until the call is over.
-    async fn host(
+    pub(super) async fn host(
         mut self,
         mut reports: mpsc::UnboundedReceiver<Report>,
         mut told: mpsc::UnboundedReceiver<Event>,
