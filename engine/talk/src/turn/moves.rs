@@ -234,6 +234,7 @@ impl Turns {
             out.push(Output::Cut { turn: self.turn, barge_in: None });
         }
         self.turn = self.turn.next();
+        self.ends_at.get_or_insert(now);
         out.push(Output::Speak(self.turn, line));
         self.state = close(now, why);
     }

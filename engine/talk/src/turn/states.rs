@@ -226,6 +226,8 @@ impl Turns {
             Input::Reply(turn, words) => {
                 making.said = true;
                 making.until = now + STUCK;
+                // It will sound soon, and a filler would come after it.
+                making.filler = None;
                 out.push(Output::Say(turn, words));
             }
             Input::Working(_) => making.until = now + STUCK,

@@ -1,0 +1,190 @@
+//! The caller speaks while we think or speak.
+
+use super::*;
+
+#[test]
+fn a_barge_in_cuts_the_reply_and_keeps_the_words() {
+    check(
+        "
+           0 > start greet
+           0 < speak greeting
+         300 > sounding
+        1000 > voice
+        1060 < pause
+        1200 < barge-in after 200
+        1300 > old_reply Nobody hears this.
+        1400 > old_played
+        1500 > partial no sorry
+        1900 > final no sorry
+        2000 > quiet
+        2500 < ask no sorry
+        ",
+    );
+}
+
+#[test]
+fn a_short_noise_pauses_the_reply_and_it_goes_on() {
+    check(
+        "
+           0 > start greet
+           0 < speak greeting
+         300 > sounding
+        1000 > voice
+        1060 < pause
+        1100 > quiet
+        1220 < resume
+        2000 > played
+        ",
+    );
+}
+
+#[test]
+fn a_click_does_not_even_pause_it() {
+    check(
+        "
+           0 > start greet
+           0 < speak greeting
+         300 > sounding
+        1000 > voice
+        1040 > quiet
+        2000 > played
+        ",
+    );
+}
+
+#[test]
+fn words_cut_before_the_voice_is_long_enough() {
+    check(
+        "
+           0 > start greet
+           0 < speak greeting
+         300 > sounding
+        1000 > voice
+        1060 < pause
+        1100 > partial stop
+        1100 < barge-in after 100
+        ",
+    );
+}
+
+#[test]
+fn in_words_mode_only_talk_interrupts() {
+    check_in(
+        Interruption::Words,
+        "
+           0 > start greet
+           0 < speak greeting
+         300 > sounding
+        1000 > voice
+        1500 > partial mm-hm
+        1600 > final Mm-hm.
+        1700 > quiet
+        2500 > voice
+        2900 > partial wait a moment
+        2900 < barge-in after 400
+        ",
+    );
+}
+
+#[test]
+fn in_digits_mode_only_keys_interrupt() {
+    check_in(
+        Interruption::Digits,
+        "
+           0 > start greet
+           0 < speak greeting
+         300 > sounding
+        1000 > voice
+        1500 > final hello hello
+        1700 > quiet
+        3000 > key 1
+        3000 < cut
+        5000 < ask hello hello / DTMF: 1
+        ",
+    );
+}
+
+#[test]
+fn in_none_mode_nothing_interrupts_and_nothing_is_lost_at_the_end() {
+    check_in(
+        Interruption::None,
+        "
+           0 > start greet
+           0 < speak greeting
+         300 > sounding
+        1000 > voice
+        1500 > final hello
+        1700 > quiet
+        1800 > key 4
+        2000 > played
+        4000 < ask hello / DTMF: 4
+        ",
+    );
+}
+
+#[test]
+fn an_answer_just_before_the_reply_ends_is_taken() {
+    check_in(
+        Interruption::None,
+        "
+           0 > start greet
+           0 < speak greeting
+         300 > sounding
+        3000 > voice
+        3300 > final yes please
+        3400 > quiet
+        3600 > played
+        3900 < ask yes please
+        ",
+    );
+}
+
+#[test]
+fn speech_while_we_think_is_part_of_the_question() {
+    check(
+        "
+           0 > start listen
+        1000 > voice
+        1900 > final I want a table
+        2000 > quiet
+        2500 < ask I want a table
+        2700 > voice
+        2900 < cut
+        3000 > old_reply Nobody hears this.
+        3500 > final for two
+        3600 > quiet
+        4100 < ask I want a table for two
+        ",
+    );
+}
+
+#[test]
+fn a_noise_while_we_think_asks_the_same_again() {
+    check(
+        "
+           0 > start listen
+        1000 > voice
+        1900 > final I want a table
+        2000 > quiet
+        2500 < ask I want a table
+        2700 > voice
+        2900 < cut
+        3000 > quiet
+        3500 < ask I want a table
+        ",
+    );
+}
+
+#[test]
+fn keys_cut_a_reply() {
+    check(
+        "
+           0 > start greet
+           0 < speak greeting
+         300 > sounding
+        1000 > key 5
+        1000 < cut
+        3000 < ask DTMF: 5
+        ",
+    );
+}
