@@ -100,7 +100,7 @@ const chat = { visitor: visitorId(), thread: null, socket: null };
 
 function visitorId() {
   const name = "voxflow.visitor";
-  const made = localStorage.getItem(name) ?? `visitor-${uuid()}`;
+  const made = localStorage.getItem(name) ?? `visitor-${uuid().slice(0, 16)}`;
   localStorage.setItem(name, made);
   return made;
 }

@@ -41,30 +41,35 @@ export async function call(url, number, on) {
   };
 
   let over = false;
-  const end = (cause) => {
+  let cause = "the connection was closed";
+  const end = () => {
     if (over) return;
     over = true;
     release();
     socket.close();
     on({ type: "ended", cause });
   };
+  // Its last words are still on their way to the ear.
+  const endSoon = () => setTimeout(end, 300);
   socket.onopen = () => tell({ type: "start", to: number, from: "browser" });
   socket.onmessage = ({ data }) => {
     if (data instanceof ArrayBuffer) return phone.port.postMessage({ frame: data }, [data]);
     const message = JSON.parse(data);
     if (message.type === "clear") phone.port.postMessage({ clear: true });
     else if (message.type === "mark") phone.port.postMessage({ mark: message.id });
-    else if (message.type === "ended") setTimeout(() => end(message.cause), 300); // its last words
-    else on(message);
+    else if (message.type === "ended") {
+      cause = message.cause ?? "normal";
+      endSoon();
+    } else on(message);
   };
-  socket.onclose = () => end("the connection was closed");
+  socket.onclose = endSoon;
 
   return {
     digit: (digit) => tell({ type: "digit", digit }),
     hangup: () => {
       tell({ type: "hangup" });
       // The far side says `ended`; one that is gone cannot.
-      setTimeout(() => end("normal"), 2000);
+      setTimeout(end, 2000);
     },
   };
 }

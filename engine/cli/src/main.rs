@@ -1,18 +1,26 @@
 //! The binary `voxflow`: reads settings, wires vendors and carriers to the engine, starts.
 //!
 //! Read in this order: this file (the command line) → [`settings`] and [`sources`] (what can be
-//! set, and where) → [`validate`] (flows checked).
+//! set, and where) → [`wire`] (the house put together) with [`numbers`], [`library`] and [`log`]
+//! → [`serve`] and [`demo`] (it runs) → [`validate`], [`runs`] and [`schema`] (the desk).
 
+mod demo;
+mod library;
+mod log;
+mod numbers;
+mod runs;
 mod schema;
+mod serve;
 mod settings;
 mod sources;
 mod validate;
+mod wire;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// Runs JSON flows of actions for phone calls and text conversations.
 #[derive(Parser)]
@@ -24,6 +32,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve the example flows without any setting, and print how to text and call them
+    Demo,
+    /// Serve the numbers of the settings
+    Serve {
+        /// The settings; `voxflow.toml` is read when it is there
+        #[arg(long, value_name = "FILE", env = "VOXFLOW_CONFIG")]
+        config: Option<PathBuf>,
+        /// What this process does
+        #[arg(long, default_value = "all")]
+        role: Role,
+    },
     /// Check flows: every finding of every file. Exit code 0 clean, 1 errors, 2 could not run
     Validate {
         /// Flow files, or folders of them
@@ -39,6 +58,14 @@ enum Command {
         #[arg(long, default_value = "human")]
         format: validate::Format,
     },
+    /// Tell what a finding means and how to mend it
+    Explain {
+        /// Such as F003
+        code: String,
+    },
+    /// Look at what ran
+    #[command(subcommand)]
+    Runs(Runs),
     /// Print a JSON schema; without a name, list the names
     Schema {
         /// Such as `settings`, `flow`, `actions/talk`
@@ -51,26 +78,108 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum Runs {
+    /// The newest runs
+    List {
+        #[command(flatten)]
+        kept: Kept,
+        /// At most so many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// One run: its steps, its variables, what was said
+    Show {
+        /// Its id, or enough of its end to know it among the newest
+        id: String,
+        #[command(flatten)]
+        kept: Kept,
+    },
+}
+
+/// Where runs are kept, and how to tell them.
+#[derive(clap::Args)]
+struct Kept {
+    /// The settings that name the database; `voxflow.toml` is read when it is there
+    #[arg(long, value_name = "FILE", env = "VOXFLOW_CONFIG")]
+    config: Option<PathBuf>,
+    /// Look into the demo's database
+    #[arg(long, conflicts_with = "config")]
+    demo: bool,
+    /// How to tell
+    #[arg(long, default_value = "human")]
+    format: runs::Format,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Role {
+    /// Carriers, work, API and console.
+    All,
+}
+
 /// Exit code of a command that could not do its work at all.
 const COULD_NOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Validate { paths, medium, strict, format } => {
-            validate(&paths, medium, strict, format)
-        }
-        Command::Schema { name } => schema(name.as_deref()),
-        Command::Completions { shell } => {
-            let mut out = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "voxflow", &mut out);
-            print(&String::from_utf8_lossy(&out)).map(|()| ExitCode::SUCCESS)
-        }
-    };
-    result.unwrap_or_else(|why| {
+    run(Cli::parse().command).unwrap_or_else(|why| {
         // Nothing is left to be done when even this cannot be told.
         let _ = writeln!(std::io::stderr(), "voxflow: {why}");
         ExitCode::from(COULD_NOT_RUN)
     })
+}
+
+fn run(command: Command) -> Result<ExitCode, String> {
+    match command {
+        Command::Demo => block_on(demo::demo(demo::settings()?))?,
+        Command::Serve { config, role: Role::All } => {
+            block_on(serve::serve(read(config.as_deref())?))?;
+        }
+        Command::Validate { paths, medium, strict, format } => {
+            return validate(&paths, medium, strict, format);
+        }
+        Command::Explain { code } => match flow::diagnostic::explain(&code) {
+            Some(page) => print(&format!("{page}\n"))?,
+            None => {
+                let codes: Vec<_> = flow::diagnostic::RULES.iter().map(|rule| rule.code).collect();
+                return Err(format!(
+                    "no finding has the code {code}; there are {}",
+                    codes.join(" ")
+                ));
+            }
+        },
+        Command::Runs(Runs::List { kept, limit }) => {
+            print(&block_on(runs::list(kept.settings()?, limit, kept.format))?)?;
+        }
+        Command::Runs(Runs::Show { id, kept }) => {
+            print(&block_on(runs::show(kept.settings()?, &id, kept.format))?)?;
+        }
+        Command::Schema { name } => schema(name.as_deref())?,
+        Command::Completions { shell } => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "voxflow", &mut out);
+            print(&String::from_utf8_lossy(&out))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Kept {
+    fn settings(&self) -> Result<settings::Settings, String> {
+        if self.demo { demo::settings() } else { read(self.config.as_deref()) }
+    }
+}
+
+fn read(config: Option<&Path>) -> Result<settings::Settings, String> {
+    sources::read(config).map_err(|error| error.to_string())
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the system gives no threads: {error}"))?
+        .block_on(work)
 }
 
 /// Writes to the standard output. A reader that has gone (`| head`) is no error.
@@ -104,19 +213,13 @@ fn validate(
     Ok(if validate::clean(&checked, strict) { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn schema(name: Option<&str>) -> Result<ExitCode, String> {
+fn schema(name: Option<&str>) -> Result<(), String> {
     let all = schema::all();
-    match name {
-        None => {
-            let names: String = all.keys().map(|name| format!("{name}\n")).collect();
-            print(&names)?;
-        }
-        Some(name) => {
-            let schema = all.get(name).ok_or_else(|| {
-                format!("no schema is called `{name}`; `voxflow schema` lists them")
-            })?;
-            print_json(schema)?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    let Some(name) = name else {
+        return print(&all.keys().map(|name| format!("{name}\n")).collect::<String>());
+    };
+    let schema = all
+        .get(name)
+        .ok_or_else(|| format!("no schema is called `{name}`; `voxflow schema` lists them"))?;
+    print_json(schema)
 }

@@ -18,7 +18,7 @@ use serde_json::Value as Json;
 use crate::settings::Settings;
 
 /// The file that is read when it is there and no other is named.
-pub(crate) const DEFAULT_FILE: &str = "voxflow.toml";
+const DEFAULT_FILE: &str = "voxflow.toml";
 
 /// Names that users already have, and the key that each sets.
 const NAMES: &[(&str, &str)] = &[
@@ -57,22 +57,34 @@ fn key_line(key: &str) -> String {
     if key.is_empty() { String::new() } else { format!("key: {key}\n  ") }
 }
 
+/// Names that other programs of a machine use too: the demo, which asks for nothing, shall not
+/// come upon a database that is not its own.
+const SHARED_NAMES: &[&str] = &["DATABASE_URL", "AMQP_URL"];
+
 /// Reads the settings: `file` (which must exist), else `voxflow.toml` when it is there; then the
 /// environment. Paths in the file are taken from the file's folder.
 pub(crate) fn read(file: Option<&Path>) -> Result<Settings, Error> {
+    let default = Path::new(DEFAULT_FILE);
+    let file = file.or_else(|| default.exists().then_some(default));
     read_from(file, std::env::vars_os().collect())
 }
 
-/// The same with a given environment.
-pub(crate) fn read_from(
+/// Reads the settings of the demo: the environment alone, without [`SHARED_NAMES`].
+pub(crate) fn read_for_demo() -> Result<Settings, Error> {
+    let shared = |name: &OsString| {
+        let name = name.to_string_lossy();
+        SHARED_NAMES.contains(&name.trim_end_matches("_FILE"))
+    };
+    read_from(None, std::env::vars_os().filter(|(name, _)| !shared(name)).collect())
+}
+
+fn read_from(
     file: Option<&Path>,
     environment: Vec<(OsString, OsString)>,
 ) -> Result<Settings, Error> {
     let leaves = leaves();
     let mut figment = Figment::new();
-    let default = Path::new(DEFAULT_FILE);
-    let found = file.or_else(|| default.exists().then_some(default));
-    if let Some(path) = found {
+    if let Some(path) = file {
         let text = std::fs::read_to_string(path).map_err(|error| Error {
             message: format!("the settings file cannot be read: {error}"),
             key: String::new(),
@@ -85,7 +97,7 @@ pub(crate) fn read_from(
         figment = figment.merge(named);
     }
     let mut settings: Settings = figment.extract().map_err(|error| explain(&error, &leaves))?;
-    if let Some(folder) = found.and_then(Path::parent) {
+    if let Some(folder) = file.and_then(Path::parent) {
         rebase(&mut settings, folder);
     }
     Ok(settings)

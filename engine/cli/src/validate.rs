@@ -51,6 +51,13 @@ pub(crate) struct Checked {
     found: Vec<Diagnostic>,
 }
 
+impl Checked {
+    /// What was found in the text of a file.
+    pub(crate) fn new(file: String, text: String, found: Vec<Diagnostic>) -> Self {
+        Self { file, text, found }
+    }
+}
+
 /// A finding as scripts read it: the shape is a promise.
 #[derive(Serialize)]
 struct Finding<'a> {
@@ -84,7 +91,7 @@ pub(crate) fn check(
                 Ok((_, warnings)) => warnings,
                 Err(found) => found,
             };
-            checked.push(Checked { file: path.display().to_string(), text, found });
+            checked.push(Checked::new(path.display().to_string(), text, found));
         }
     }
     Ok(checked)

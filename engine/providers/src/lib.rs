@@ -5,8 +5,11 @@
 pub mod deepgram;
 mod dial;
 pub mod elevenlabs;
+pub mod engines;
 pub mod espeak;
 pub mod openai;
 pub mod pocketsphinx;
 pub mod scripted;
 pub mod wire;
+
+pub use engines::{Engines, Key, Names, Settings};

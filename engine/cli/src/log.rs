@@ -1,0 +1,47 @@
+//! The log and the counters of a process that serves.
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+/// What is told when `VOXFLOW_LOG` says nothing.
+const USUAL: &str = "info,lapin=warn,hyper=warn";
+
+/// Buckets of times, in seconds: from the lateness of a 20 ms tick to a slow model.
+const SECONDS: &[f64] = &[
+    0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0,
+    10.0, 30.0,
+];
+
+/// Begins the log on the standard error: for people on a terminal, JSON with
+/// `VOXFLOW_LOG_FORMAT=json`. `VOXFLOW_LOG` takes `debug` or `info,runtime=trace`.
+///
+/// # Errors
+/// `VOXFLOW_LOG` or `VOXFLOW_LOG_FORMAT` cannot be read.
+pub(crate) fn begin(usual: Option<&str>) -> Result<(), String> {
+    let filter = match std::env::var("VOXFLOW_LOG") {
+        Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(&wanted).map_err(|error| {
+            format!("VOXFLOW_LOG={wanted} cannot be read: {error}; write `debug`, or `info,runtime=trace`")
+        })?,
+        _ => EnvFilter::new(usual.unwrap_or(USUAL)),
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let begun = match std::env::var("VOXFLOW_LOG_FORMAT").as_deref() {
+        Ok("json") => log.json().flatten_event(true).try_init(),
+        Ok("human" | "") | Err(_) => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        Ok(other) => {
+            return Err(format!("VOXFLOW_LOG_FORMAT={other} is neither `json` nor `human`"));
+        }
+    };
+    begun.map_err(|error| error.to_string())
+}
+
+/// Begins to count; what was counted is read from the handle.
+///
+/// # Errors
+/// Somebody counts already.
+pub(crate) fn count() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .install_recorder()
+}

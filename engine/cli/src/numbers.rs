@@ -1,0 +1,111 @@
+//! From the settings to numbers with linked flows: what cannot be linked is told before anything
+//! is served.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use conversation::{Address, Tenant};
+use flow::{Flow, Linking, Needs};
+use jiff::Timestamp;
+use runtime::Numbers;
+use sha2::{Digest, Sha256};
+use store::FlowRow;
+
+use crate::settings::Number;
+use crate::validate::{self, Checked};
+
+/// A version of a flow, and the flow.
+type Linked = (FlowRow, Arc<Flow>);
+
+/// Reads and links the flows of all numbers.
+///
+/// # Errors
+/// Everything that is wrong with any of them, in words.
+pub(crate) fn load(settings: &[Number], now: Timestamp) -> Result<Numbers, String> {
+    let mut numbers = HashMap::new();
+    let mut wrong = String::new();
+    for number in settings {
+        match load_one(number, now) {
+            Ok(loaded) => {
+                let name = loaded.number.to_string();
+                if numbers.insert(name.clone(), loaded).is_some() {
+                    let _ = writeln!(wrong, "the number {name} is in the settings twice");
+                }
+            }
+            Err(why) => wrong.push_str(&why),
+        }
+    }
+    if wrong.is_empty() { Ok(Numbers(numbers)) } else { Err(wrong.trim_end().to_owned()) }
+}
+
+/// The folders that flows lie in: where their rules and sounds are looked for.
+pub(crate) fn folders(settings: &[Number]) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = settings
+        .iter()
+        .flat_map(|number| [&number.call_flow, &number.message_flow])
+        .flatten()
+        .filter_map(|file| file.parent())
+        .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        .map(Path::to_owned)
+        .collect();
+    folders.sort();
+    folders.dedup();
+    folders
+}
+
+fn load_one(number: &Number, now: Timestamp) -> Result<runtime::numbers::Number, String> {
+    let address = Address::phone(&number.number).map_err(|why| format!("{why}\n"))?;
+    if number.call_flow.is_none() && number.message_flow.is_none() {
+        return Err(format!("the number {address} has neither `call_flow` nor `message_flow`\n"));
+    }
+    let tenant = number.tenant.clone().map(Tenant).unwrap_or_default();
+    let flow = |file: &Option<PathBuf>, medium| {
+        file.as_deref().map(|file| link(file, medium, &tenant, now)).transpose()
+    };
+    let call = flow(&number.call_flow, Needs::Call);
+    let message = flow(&number.message_flow, Needs::Text);
+    let (call_flow, message_flow) = match (call, message) {
+        (Ok(call), Ok(message)) => (call, message),
+        (call, message) => {
+            return Err(call.err().into_iter().chain(message.err()).collect());
+        }
+    };
+    let idle_s = number.idle_hours.map(seconds);
+    Ok(runtime::numbers::Number { tenant, number: address, call_flow, message_flow, idle_s })
+}
+
+/// Hours as whole seconds, at least one.
+pub(crate) fn seconds(hours: f64) -> i64 {
+    // A float that does not fit becomes the largest number, which is as good as for ever.
+    ((hours * 3600.0).round() as i64).max(1)
+}
+
+fn link(file: &Path, medium: Needs, tenant: &Tenant, now: Timestamp) -> Result<Linked, String> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("the flow {name} cannot be read: {error}\n"))?;
+    match flow::link(&text, Linking { catalog: actions::ALL, medium }) {
+        Ok((flow, warnings)) => {
+            for warning in &warnings {
+                tracing::warn!(file = name, line = warning.line, "{}", warning.message);
+            }
+            let id = Sha256::digest(text.as_bytes());
+            let id = id.iter().fold(String::new(), |mut id, byte| {
+                let _ = write!(id, "{byte:02x}");
+                id
+            });
+            let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            let called =
+                if flow.name.is_empty() { stem.unwrap_or(name) } else { flow.name.clone() };
+            let row = FlowRow { id, tenant: tenant.clone(), name: called, text, created: now };
+            Ok((row, flow))
+        }
+        Err(found) => {
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            Err(validate::human(&[Checked::new(name, text, found)], colours))
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `voxflow runs`: what ran, from the database, whether a process serves or not.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde_json::json;
+use store::{RunRow, Store};
+
+use crate::settings::Settings;
+
+/// How runs are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Human,
+    /// As the API tells them.
+    Json,
+}
+
+/// The newest runs.
+///
+/// # Errors
+/// The database cannot be read.
+pub(crate) async fn list(settings: Settings, limit: u32, format: Format) -> Result<String, String> {
+    let store = open(&settings).await?;
+    let runs = store.runs(None, limit).await.map_err(|error| error.to_string())?;
+    if format == Format::Json {
+        let runs: Vec<_> = runs.iter().map(api::runs::summary).collect();
+        return Ok(format!("{:#}\n", json!(runs)));
+    }
+    let mut out = String::new();
+    for run in &runs {
+        let (at, how) = (when(run.created), how(run));
+        let _ = writeln!(out, "{}  {at}  {how:<9}  {}", run.id, run.flow_name);
+    }
+    let _ = writeln!(out, "{} run{}", runs.len(), if runs.len() == 1 { "" } else { "s" });
+    Ok(out)
+}
+
+/// One run.
+///
+/// # Errors
+/// The database cannot be read, or has no such run.
+pub(crate) async fn show(settings: Settings, id: &str, format: Format) -> Result<String, String> {
+    let store = open(&settings).await?;
+    let run = find(&*store, id).await?;
+    let known = |error: store::Error| error.to_string();
+    let taken = store.taken(&run.id).await.map_err(known)?;
+    let transcript = store.transcript(&run.id).await.map_err(known)?;
+    if format == Format::Json {
+        return Ok(format!("{:#}\n", api::runs::full(&run, &taken, &transcript)));
+    }
+    let mut out = String::new();
+    let _ = writeln!(out, "run      {}", run.id);
+    let _ = writeln!(out, "flow     {} (version {:.12})", run.flow_name, run.flow);
+    let _ = writeln!(out, "began    {}", when(run.created));
+    let _ = writeln!(out, "stands   {}", how(&run));
+    let _ = writeln!(out, "\nsteps");
+    for step in &taken {
+        let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
+        let at = when(step.at);
+        let _ = writeln!(out, "  {at}  {} ({}) -> {}{why}", step.action, step.kind, step.exit);
+    }
+    if !transcript.is_empty() {
+        let _ = writeln!(out, "\nsaid");
+        for line in &transcript {
+            let _ = writeln!(out, "  {}  {}: {}", when(line.at), line.who, line.text);
+        }
+    }
+    let _ = writeln!(out, "\nvariables");
+    for (name, value) in &run.state.vars {
+        let _ = writeln!(out, "  {name} = {value}");
+    }
+    Ok(out)
+}
+
+/// A run by its id, or by the end of it among the newest.
+async fn find(store: &dyn Store, id: &str) -> Result<RunRow, String> {
+    let known = |error: store::Error| error.to_string();
+    if let Some(run) = store.run(id).await.map_err(known)? {
+        return Ok(run);
+    }
+    let newest = store.runs(None, 1000).await.map_err(known)?;
+    let mut fitting = newest.into_iter().filter(|run| run.id.ends_with(id));
+    match (fitting.next(), fitting.next()) {
+        (Some(run), None) => Ok(run),
+        (Some(_), Some(_)) => Err(format!("more than one run ends in {id}: give more of its id")),
+        (None, _) => Err(format!("no run has the id {id}; `voxflow runs list` tells the newest")),
+    }
+}
+
+/// Opens what is there; a look makes no database.
+async fn open(settings: &Settings) -> Result<std::sync::Arc<dyn Store>, String> {
+    let url = settings.database.expose_secret();
+    if let Some(file) = url.strip_prefix("sqlite:")
+        && !Path::new(file).exists()
+    {
+        return Err(format!("there is no database at {file} yet; is it the right one?"));
+    }
+    store::open(url).await.map_err(|error| error.to_string())
+}
+
+fn when(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn how(run: &RunRow) -> String {
+    match (run.outcome, run.state.waiting()) {
+        (Some(outcome), _) => serde_json::to_value(outcome)
+            .ok()
+            .and_then(|it| it.as_str().map(str::to_owned))
+            .unwrap_or_default(),
+        (None, Some(_)) => "waiting".into(),
+        (None, None) => "running".into(),
+    }
+}

@@ -1,0 +1,154 @@
+//! Puts the house together: the only place that names vendors, carriers, store and queue at once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use call::Switchboard;
+use channels::browser::Browser;
+use channels::twilio::{self, Twilio};
+use conversation::{Inbox, Messenger};
+use jiff::Timestamp;
+use runtime::{Clock, Parts, Runtime};
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+
+use crate::library::{Rule, Shelf};
+use crate::numbers;
+use crate::settings::{Settings, Vendor};
+
+/// Everything, ready to run.
+pub(crate) struct House {
+    /// All doors.
+    pub(crate) router: Router,
+    /// What works behind them.
+    pub(crate) runtime: Arc<Runtime>,
+    /// Numbers that are answered.
+    pub(crate) numbers: usize,
+    /// What an agent uses whose flow does not say.
+    pub(crate) engines: providers::Names,
+}
+
+/// How Twilio's texts leave when there is no account.
+pub(crate) enum WithoutTwilio {
+    /// They are refused, and so are webhooks.
+    Refused,
+    /// The demo: webhooks of this machine are taken unsigned, and texts go to this messenger.
+    Demo(Arc<dyn Messenger>),
+}
+
+/// Builds everything from the settings.
+///
+/// # Errors
+/// What cannot be used, and why, in words for the operator.
+pub(crate) async fn build(
+    settings: &Settings,
+    without_twilio: WithoutTwilio,
+    stop: &CancellationToken,
+) -> Result<House, String> {
+    // Taken by whoever came first; all of them are the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let metrics = crate::log::count().map_err(|error| error.to_string())?;
+    let clock = runtime::clock::System;
+    let now = clock.now();
+    let numbers = numbers::load(&settings.number, now)?;
+    let folders = numbers::folders(&settings.number);
+
+    let store = store::open(settings.database.expose_secret())
+        .await
+        .map_err(|error| format!("`database`: {error}"))?;
+    let queue = queue::open(settings.queue.expose_secret())
+        .await
+        .map_err(|error| format!("`queue`: {error}"))?;
+    let engines = providers::Engines::new(engine_settings(settings, &folders))
+        .map_err(|error| error.to_string())?;
+    let names = engines.names();
+    let shelf = library(settings, folders)?;
+
+    let twilio = Twilio::new(twilio_settings(settings, &without_twilio)?)?;
+    let browser = Browser::new();
+    let texts_by_twilio: Arc<dyn Messenger> = match without_twilio {
+        WithoutTwilio::Demo(messenger) if settings.twilio.auth_token.is_none() => messenger,
+        WithoutTwilio::Demo(_) | WithoutTwilio::Refused => twilio.clone(),
+    };
+    let count = numbers.0.len();
+    let runtime = Runtime::new(Parts {
+        store,
+        queue,
+        clock: Arc::new(clock),
+        vendors: Arc::new(engines),
+        library: Arc::new(shelf),
+        messengers: vec![texts_by_twilio, browser.clone()],
+        catalog: actions::ALL,
+        numbers,
+        idle_s: numbers::seconds(settings.conversation.idle_timeout_hours),
+        worker: worker_name(now),
+    });
+
+    let access = api::Access::new(settings.access_keys.clone());
+    let inbox: Arc<dyn Inbox> = runtime.clone();
+    let switchboard: Arc<dyn Switchboard> = runtime.clone();
+    let router = api::router(api::Api {
+        runtime: Arc::clone(&runtime),
+        catalog: actions::ALL,
+        access: access.clone(),
+        metrics,
+        stop: stop.clone(),
+    })
+    .merge(access.guard(browser.router(inbox.clone(), switchboard.clone())))
+    .merge(twilio.router(inbox, switchboard));
+    Ok(House { router, runtime, numbers: count, engines: names })
+}
+
+fn engine_settings(settings: &Settings, folders: &[PathBuf]) -> providers::Settings {
+    let key = |vendor: &Vendor| {
+        let api_key = vendor.api_key.clone()?;
+        Some(providers::Key { api_key, base_url: vendor.base_url.clone() })
+    };
+    let agent = settings.agent.clone();
+    providers::Settings {
+        openai: key(&settings.openai),
+        deepgram: key(&settings.deepgram),
+        elevenlabs: key(&settings.elevenlabs),
+        rules: folders.to_vec(),
+        engine_model: agent.engine_model,
+        stt_type: agent.stt_type,
+        tts_type: agent.tts_type,
+        tts_voice_id: agent.tts_voice_id,
+    }
+}
+
+fn library(settings: &Settings, folders: Vec<PathBuf>) -> Result<Shelf, String> {
+    let folders = settings.media.folder.clone().map_or(folders, |folder| vec![folder]);
+    let rule = if settings.media.allow_private_addresses { Rule::Anywhere } else { Rule::Public };
+    Shelf::new(folders, rule)
+}
+
+/// Twilio's part of the settings.
+fn twilio_settings(
+    settings: &Settings,
+    without: &WithoutTwilio,
+) -> Result<twilio::Settings, String> {
+    if settings.twilio.account_sid.is_some() != settings.twilio.auth_token.is_some() {
+        let message = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are of use only together: set both";
+        return Err(message.into());
+    }
+    let here = format!("http://{}", settings.listen);
+    let mut wanted = twilio::Settings::new(settings.public_url.clone().unwrap_or(here));
+    if let Some(sid) = &settings.twilio.account_sid {
+        wanted.account_sid = sid.clone();
+    }
+    wanted.auth_token = settings.twilio.auth_token.clone();
+    if let Some(url) = &settings.twilio.base_url {
+        wanted.base_url = url.clone();
+    }
+    if matches!(without, WithoutTwilio::Demo(_)) {
+        wanted.unsigned = twilio::Unsigned::FromLoopback;
+    }
+    Ok(wanted)
+}
+
+/// A name among the processes of one database: the machine's word for this process, and when.
+fn worker_name(now: Timestamp) -> String {
+    format!("{}-{}", std::process::id(), now.as_microsecond())
+}

@@ -1,0 +1,142 @@
+//! The binary as a shell sees it: what it writes, and how it exits.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs voxflow in a folder, with nothing of our environment.
+fn voxflow(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_voxflow"))
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
+        .env("HOME", folder)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[track_caller]
+fn check(output: &Output, code: i32, stdout: &str, stderr: &str) {
+    assert_eq!(text(&output.stderr), stderr);
+    assert_eq!(text(&output.stdout), stdout);
+    assert_eq!(output.status.code(), Some(code));
+}
+
+#[test]
+fn validate_tells_every_finding_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let flow = r#"{ "actions": [
+  { "id": "hello", "type": "anser" },
+  { "id": "agent", "type": "goto", "option": { "target": "nowhere" } }
+] }
+"#;
+    std::fs::write(folder.path().join("a.json"), flow).unwrap();
+
+    let output = voxflow(folder.path(), &["validate", "a.json"], &[]);
+    let told = text(&output.stdout);
+    assert!(told.contains("[a.json:2:28]"), "{told}");
+    assert!(told.contains("did you mean `answer`?"), "{told}");
+    assert!(told.contains("nowhere"), "{told}");
+    assert!(told.contains("1 flow: 2 errors"), "{told}");
+    assert_eq!(output.status.code(), Some(1));
+
+    let output = voxflow(folder.path(), &["validate", "--format", "json", "."], &[]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let codes: Vec<_> = found.as_array().unwrap().iter().map(|one| &one["code"]).collect();
+    assert_eq!(codes, ["F001", "F003"], "{found:#}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_examples_are_clean() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let output = voxflow(&root, &["validate", "flows"], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+}
+
+#[test]
+fn what_cannot_run_exits_with_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = voxflow(folder.path(), &["validate", "none.json"], &[]);
+    check(&output, 2, "", "voxflow: none.json: No such file or directory (os error 2)\n");
+    let output = voxflow(folder.path(), &["validate", "."], &[]);
+    check(&output, 2, "", "voxflow: . holds no flow\n");
+    let output = voxflow(folder.path(), &["explain", "F999"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).starts_with("voxflow: no finding has the code F999; there are F001")
+    );
+    let output = voxflow(folder.path(), &["runs", "list"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!folder.path().join("voxflow.db").exists(), "a look made a database");
+}
+
+#[test]
+fn explain_has_a_page_for_every_code() {
+    let folder = tempfile::tempdir().unwrap();
+    for rule in flow::diagnostic::RULES {
+        let output = voxflow(folder.path(), &["explain", rule.code], &[]);
+        let page = text(&output.stdout);
+        assert!(page.starts_with(&format!("# {}", rule.code)), "{page}");
+        assert!(page.lines().count() > 2, "{page}");
+    }
+}
+
+#[test]
+fn serve_refuses_settings_that_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = |toml: &str, environment: &[(&str, &str)]| {
+        std::fs::write(folder.path().join("voxflow.toml"), toml).unwrap();
+        let output = voxflow(folder.path(), &["serve"], environment);
+        assert_eq!(output.status.code(), Some(2));
+        text(&output.stderr).to_owned()
+    };
+    assert_eq!(
+        serve("quue = \"embedded\"", &[]),
+        "voxflow: no setting is called `quue`\n  key: quue\n  where: voxflow.toml\n  help: did you mean `queue`?\n"
+    );
+    let free = "listen = \"127.0.0.1:0\"\n";
+    let told =
+        serve(&format!("{free}[[number]]\nnumber = \"5550001000\"\ncall_flow = \"a.json\""), &[]);
+    assert!(told.contains("`5550001000` is no phone number in E.164"), "{told}");
+    let told =
+        serve(&format!("{free}[[number]]\nnumber = \"+15550001000\"\ncall_flow = \"a.json\""), &[]);
+    assert!(told.contains("the flow a.json cannot be read"), "{told}");
+    let told = serve(free, &[("TWILIO_ACCOUNT_SID", "AC1")]);
+    assert!(told.contains("TWILIO_AUTH_TOKEN"), "{told}");
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for command in ["serve", "demo"] {
+        let output = voxflow(folder.path(), &[command], &[("VOXFLOW_LISTEN", &address)]);
+        let told = text(&output.stderr);
+        assert!(
+            told.starts_with(&format!("voxflow: {address} is taken by another program")),
+            "{told}"
+        );
+        assert!(told.contains("VOXFLOW_LISTEN="), "{told}");
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
+
+#[test]
+fn schemas_are_listed_and_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = voxflow(folder.path(), &["schema"], &[]);
+    let names: Vec<_> = text(&names.stdout).lines().collect();
+    assert!(names.contains(&"settings") && names.contains(&"actions/ai_talk"), "{names:?}");
+    for name in names {
+        let schema = voxflow(folder.path(), &["schema", name], &[]);
+        assert!(serde_json::from_slice::<serde_json::Value>(&schema.stdout).is_ok(), "{name}");
+    }
+}
