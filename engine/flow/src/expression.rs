@@ -13,7 +13,7 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage,
     BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{AST, Dynamic, Engine, Scope};
+use rhai::{AST, Dynamic, Engine, Scope, Token};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -63,6 +63,24 @@ struct Root {
     paths: Vec<Vec<String>>,
 }
 
+/// Words that reach out of an expression, or that mean something other than a value.
+const FORBIDDEN: [&str; 14] = [
+    "Fn",
+    "curry",
+    "debug",
+    "eval",
+    "export",
+    "fn",
+    "global",
+    "import",
+    "is_def_fn",
+    "is_def_var",
+    "is_shared",
+    "print",
+    "super",
+    "this",
+];
+
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut engine = Engine::new_raw();
     // Package by package, since the standard one brings a clock and `sleep`.
@@ -82,11 +100,18 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     engine.register_fn("number", |(): ()| ());
     // A field of what is not set is not set.
     engine.register_indexer_get(|(): &mut (), _: &str| ());
-    for symbol in
-        ["eval", "print", "debug", "import", "export", "Fn", "call", "curry", "fn", "this"]
-    {
-        engine.disable_symbol(symbol);
+    for word in FORBIDDEN {
+        engine.disable_symbol(word);
     }
+    // Rhai keeps many words for later, such as `call` and `type`. Here they are names, since
+    // variables are called so.
+    #[allow(deprecated, reason = "marked so only because it may change with Rhai's version")]
+    engine.on_parse_token(|token, _, _| match token {
+        Token::Reserved(word) if is_name(&word) && !FORBIDDEN.contains(&word.as_str()) => {
+            Token::Identifier(word)
+        }
+        other => other,
+    });
     engine
         .set_allow_anonymous_fn(false)
         .set_allow_looping(false)
@@ -98,6 +123,11 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
         .set_max_map_size(1_000);
     engine
 });
+
+fn is_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
 
 /// A text as a number; `()` when it is none.
 fn number(text: &str) -> Dynamic {
@@ -427,6 +457,9 @@ mod tests {
             ("a.b.c", json!(1)),
             ("a.b.d", json!(2)),
             ("digits", json!("12")),
+            ("call.digits", json!("9")),
+            ("order.type", json!("new")),
+            ("default", json!(3)),
         ]
         .into_iter()
         .map(|(name, value)| (name.into(), value))
@@ -450,6 +483,7 @@ mod tests {
         check(r#"caller.name == "Ann" && "vip" in caller.tags"#, json!(true));
         check("order.who.name + order.id", json!("Bo5"));
         check("a.b.c + a.b.d", json!(3));
+        check("call.digits + default + caller.match", json!("93"));
         check("a.b.keys().len() + caller[\"name\"].len", json!(5));
         check("n * 2 - 0x0F", json!(-1));
         check("if n > 5 { \"many\" } else { \"few\" }", json!("many"));

@@ -32,6 +32,8 @@ pub(crate) struct Fault {
     pub pointer: String,
     /// What of it.
     pub at: At,
+    /// Whether it is the value itself that is wrong, not a key in it.
+    of_value: bool,
     /// In words.
     pub message: String,
     /// The way out.
@@ -99,14 +101,27 @@ impl Shape {
         for error in self.validator.iter_errors(value) {
             self.explain(&error, value, &mut faults);
         }
+        // A value of the wrong kind breaks other rules too, which says nothing more.
+        let mut told: Vec<String> = Vec::new();
+        faults.retain(|fault| {
+            let again = fault.of_value && told.contains(&fault.pointer);
+            if fault.of_value {
+                told.push(fault.pointer.clone());
+            }
+            !again
+        });
         faults
     }
 
     fn explain(&self, error: &ValidationError<'_>, value: &Value, faults: &mut Vec<Fault>) {
         let pointer = error.instance_path().to_string();
         let found = value.pointer(&pointer).unwrap_or(value);
+        let of_value = !matches!(
+            error.kind(),
+            ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::Required { .. }
+        );
         let mut fault = |pointer: String, at, message, help| {
-            faults.push(Fault { pointer, at, message, help });
+            faults.push(Fault { pointer, at, of_value, message, help });
         };
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected } => {
@@ -135,6 +150,10 @@ impl Shape {
             }
             ValidationErrorKind::AnyOf { context }
             | ValidationErrorKind::OneOfNotValid { context } => {
+                if let Some(options) = constants(context) {
+                    let (message, help) = no_such(found, &options);
+                    return fault(pointer, At::Value, message, Some(help));
+                }
                 // The alternative that the value is most like tells best what is wrong.
                 let best = context
                     .iter()
@@ -163,14 +182,7 @@ impl Shape {
                     .as_array()
                     .map(|all| all.iter().map(|one| text::plain(one).into_owned()).collect())
                     .unwrap_or_default();
-                let help = found
-                    .as_str()
-                    .and_then(|found| nearest(found, options.iter().map(String::as_str)))
-                    .map_or_else(
-                        || format!("expected: {}", list(&options)),
-                        |near| format!("did you mean `{near}`?"),
-                    );
-                let message = format!("{} is none of the values it may have", short(found));
+                let (message, help) = no_such(found, &options);
                 fault(pointer, At::Value, message, Some(help));
             }
             ValidationErrorKind::Minimum { limit } => {
@@ -472,6 +484,35 @@ fn likeness(errors: &[ValidationError<'_>], pointer: &str) -> usize {
     usize::from(!wrong_kind)
 }
 
+/// The values that may be, when the alternatives are nothing but values.
+fn constants(context: &[Vec<ValidationError<'_>>]) -> Option<Vec<String>> {
+    let mut options = Vec::new();
+    for error in context.iter().flatten() {
+        match error.kind() {
+            ValidationErrorKind::Constant { expected_value } => {
+                options.push(text::plain(expected_value).into_owned());
+            }
+            ValidationErrorKind::Enum { options: some } => {
+                let some = some.as_array().into_iter().flatten();
+                options.extend(some.map(|one| text::plain(one).into_owned()));
+            }
+            ValidationErrorKind::Type { .. } => {}
+            _ => return None,
+        }
+    }
+    (!options.is_empty()).then_some(options)
+}
+
+/// What to say of a value that is none of those that may be.
+fn no_such(found: &Value, options: &[String]) -> (String, String) {
+    let near = found.as_str().and_then(|found| nearest(found, options.iter().map(String::as_str)));
+    let help = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("expected: {}", list(options)),
+    };
+    (format!("{} is none of the values it may have", short(found)), help)
+}
+
 fn keys(schema: &Value) -> Vec<String> {
     schema
         .get("properties")
@@ -544,7 +585,10 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
     let lower = name.to_lowercase();
     known
         .map(|other| (strsim::damerau_levenshtein(&lower, &other.to_lowercase()), other))
-        .filter(|(distance, other)| *distance <= 1 + other.chars().count().min(name.len()) / 4)
+        .filter(|(distance, other)| {
+            let longer = other.chars().count().max(name.chars().count());
+            *distance <= 1 + longer / 4 && *distance * 2 <= longer
+        })
         .min()
         .map(|(_, other)| other)
 }

@@ -103,10 +103,12 @@ pub fn render_value(value: &Value, vars: &Vars) -> Value {
     }
 }
 
-/// The name of the variable that a text consists of, if it is nothing but `${name}`.
+/// The name of the variable that a text consists of, if it is nothing but `${name}` or
+/// `${name:-default}`.
 pub(crate) fn only_variable(text: &str) -> Option<&str> {
-    let name = text.strip_prefix("${")?.strip_suffix('}')?;
-    (!name.contains(['}', '\n']) && !name.contains(":-")).then_some(name)
+    let inner = text.strip_prefix("${")?.strip_suffix('}')?;
+    let name = inner.split_once(":-").map_or(inner, |(name, _)| name);
+    (!inner.contains(['}', '\n'])).then_some(name)
 }
 
 /// How a value stands in a text: strings bare, nothing for null, the rest as JSON.

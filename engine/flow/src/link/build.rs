@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::names::Uses;
 use super::{Body, Findings, Flow, Linking, Place, graph};
-use crate::action::{Action, Needs, Pace, Spec};
+use crate::action::{Action, Catalog, Needs, Pace, Spec};
 use crate::diagnostic::{
     DOCUMENT, DUPLICATE_ID, ENDLESS_WAIT, EXIT, EXPRESSION, ID, MEDIUM, OPTION, RETRY, TARGET,
     TEMPLATE_PLACE, UNKNOWN_TYPE, UNWIRED, VERSION, ZONE,
@@ -26,6 +26,9 @@ const RESERVED: &str = "00000000-0000-0000-0000-00000000000";
 pub(super) struct Edge {
     pub to: Option<u32>,
     pub pointer: String,
+    /// Whether it may be taken at once even when the action waits or counts: a failure, or an
+    /// `if` that is false.
+    pub at_once: bool,
 }
 
 /// What the linker learned of an action, for the checks of the whole.
@@ -57,7 +60,7 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
             return None;
         }
     };
-    check_shape(document, findings);
+    check_shape(document, linking.catalog, findings);
     let zone = head(document, findings);
     let actions = actions.filter(|actions| !actions.is_empty())?;
     let count = u32::try_from(actions.len()).ok()?;
@@ -105,7 +108,7 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
 }
 
 /// Keys and kinds of the document and of every action.
-fn check_shape(document: &Value, findings: &mut Findings) {
+fn check_shape(document: &Value, catalog: Catalog, findings: &mut Findings) {
     let mut faults = Vec::new();
     match document {
         Value::Array(actions) => {
@@ -124,9 +127,24 @@ fn check_shape(document: &Value, findings: &mut Findings) {
         _ if shape::document().fits(document) => {}
         _ => faults = shape::document().faults(document),
     }
-    for fault in faults {
+    for mut fault in faults {
+        if fault.at == At::Key
+            && let Some((action, key)) = fault.pointer.rsplit_once('/')
+            && is_option(document, action, key, catalog)
+        {
+            fault.help = Some(format!("it is an option: write `\"option\": {{ \"{key}\": ... }}`"));
+        }
         findings.add_with(DOCUMENT, fault.pointer, fault.at, fault.message, fault.help);
     }
+}
+
+/// Whether a key that stands beside `option` belongs in it.
+fn is_option(document: &Value, action: &str, key: &str, catalog: Catalog) -> bool {
+    let kind = document.pointer(action).and_then(|action| action.get("type")?.as_str());
+    kind.and_then(|kind| catalog.get(kind)).is_some_and(|(_, spec)| {
+        shape::of(spec).schema.pointer(&format!("/properties/{key}")).is_some()
+            || spec.renamed.iter().any(|(older, _)| *older == key)
+    })
 }
 
 /// Version and time zone.
@@ -257,29 +275,28 @@ impl Builder<'_> {
         let here = self.pointer(n);
         let found = self.kind(action, &here);
         let spec = found.map(|(_, spec)| spec);
-        let next = match ["next", "next_id"]
+        let (next, next_at) = match ["next", "next_id"]
             .iter()
             .find_map(|key| written_id(action, key).map(|id| (id, format!("{here}/{key}"))))
         {
-            Some((id, pointer)) => {
-                Edge { to: self.target(id, n, &pointer).unwrap_or(self.after(n)), pointer }
-            }
-            None => Edge { to: self.after(n), pointer: here.clone() },
+            Some((id, pointer)) => (self.target(id, n, &pointer).unwrap_or(self.after(n)), pointer),
+            None => (self.after(n), here.clone()),
         };
         let timeout_s = action.get("timeout_s").and_then(Value::as_u64);
         let (on, mut edges) = self.exits(n, action, &here, spec, timeout_s.is_some());
-        let next_to = on.iter().find(|(exit, _)| exit == "done").map_or(next.to, |(_, to)| *to);
+        let next_to = on.iter().find(|(exit, _)| exit == "done").map_or(next, |(_, to)| *to);
         let condition = self.condition(action, &here);
         let retry = self.retry(action, &here, spec);
         // Without a type the options mean nothing, but may go on anywhere.
         let Some((kind, spec)) = found else {
-            edges.push(Edge { to: next_to, pointer: next.pointer });
+            edges.push(Edge { to: next_to, pointer: next_at, at_once: false });
             return (None, Learned { pace: Pace::Waits, edges });
         };
         let (body, pace) = self.option(n, action, &here, spec, &mut edges);
         let pace = pace.unwrap_or(Pace::Waits);
-        if condition.is_some() || !matches!(pace, Pace::Jumps | Pace::Ends) {
-            edges.push(Edge { to: next_to, pointer: next.pointer });
+        let passed_over = action.get("if").is_some();
+        if passed_over || !matches!(pace, Pace::Jumps | Pace::Ends) {
+            edges.push(Edge { to: next_to, pointer: next_at, at_once: passed_over });
         }
         if pace == Pace::WaitsForEver && timeout_s.is_none() {
             let message = format!("`{kind}` may wait for ever");
@@ -353,7 +370,7 @@ impl Builder<'_> {
             {
                 on.push((exit.clone(), to));
                 if exit != "done" {
-                    edges.push(Edge { to, pointer });
+                    edges.push(Edge { to, pointer, at_once: exit == "failed" });
                 }
             }
         }
@@ -384,7 +401,8 @@ impl Builder<'_> {
             false if fault.message.contains("'='") => Some("to compare, write `==`"),
             false => None,
         };
-        let message = format!("{}, in the expression `{text}`", lower_first(&fault.message));
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let message = format!("{}, in the expression `{flat}`", lower_first(&fault.message));
         self.findings.add_with(EXPRESSION, pointer, At::Inside(start..end), message, help);
         None
     }
@@ -408,7 +426,12 @@ impl Builder<'_> {
         edges: &mut Vec<Edge>,
     ) -> (Option<Body>, Option<Pace>) {
         let empty = Value::Object(Default::default());
-        let written = action.get("option").filter(|option| option.is_object()).unwrap_or(&empty);
+        let written = match action.get("option") {
+            None | Some(Value::Null) => &empty,
+            Some(option @ Value::Object(_)) => option,
+            // The shape of the action is wrong, which was reported.
+            Some(_) => return (None, None),
+        };
         let (renamed, older) = rename(written, spec);
         let option = renamed.as_ref().unwrap_or(written);
         let at = |pointer: &str| match pointer.split('/').nth(1).and_then(|key| older.get(key)) {
@@ -438,6 +461,7 @@ impl Builder<'_> {
         let mut broken = false;
         let mut marks = Vec::new();
         shape.marks(option, &mut |mark, pointer, found| marks.push((mark, at(pointer), found)));
+        let marked: Vec<String> = marks.iter().map(|(_, pointer, _)| pointer.clone()).collect();
         for (mark, pointer, found) in marks {
             match mark {
                 _ if text::is_template(found) && mark == Mark::Target => {
@@ -448,7 +472,7 @@ impl Builder<'_> {
                 }
                 Mark::Target => {
                     if let Some(to) = self.target(found, n, &pointer) {
-                        edges.push(Edge { to, pointer });
+                        edges.push(Edge { to, pointer, at_once: false });
                     }
                 }
                 Mark::Expression => match self.compile(found, &pointer) {
@@ -458,7 +482,7 @@ impl Builder<'_> {
             }
         }
         if template {
-            self.uses.templates(option, &at, self.findings);
+            self.uses.templates(option, &at, &marked, self.findings);
         }
         match read {
             Ok(action) => {
@@ -568,7 +592,7 @@ fn lower_first(text: &str) -> String {
 /// # Errors
 /// A sentence: the type does not exist, or its options are wrong.
 pub(crate) fn from_model(
-    catalog: crate::action::Catalog,
+    catalog: Catalog,
     name: &str,
     option: &Value,
 ) -> Result<(&'static str, &'static Spec, Box<dyn Action>), String> {

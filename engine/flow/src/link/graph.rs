@@ -48,11 +48,9 @@ fn reached(actions: &[Learned], on_error: Option<u32>) -> Vec<bool> {
     reached
 }
 
-/// Where the edges are written that close a circle of actions none of which waits or counts.
+/// Where the edges are written that close a circle in which nothing waits or counts.
 fn spinning(actions: &[Learned], reached: &[bool]) -> Vec<String> {
-    let goes_on = |n: usize| {
-        reached[n] && matches!(actions[n].pace, Pace::Instant | Pace::Jumps | Pace::Effect)
-    };
+    let at_once = |n: usize| matches!(actions[n].pace, Pace::Instant | Pace::Jumps | Pace::Effect);
     #[derive(Clone, Copy, PartialEq)]
     enum State {
         New,
@@ -62,7 +60,7 @@ fn spinning(actions: &[Learned], reached: &[bool]) -> Vec<String> {
     let mut states = vec![State::New; actions.len()];
     let mut found = Vec::new();
     for start in 0..actions.len() {
-        if states[start] != State::New || !goes_on(start) {
+        if states[start] != State::New || !reached[start] {
             continue;
         }
         // Depth first, with a stack of our own: a document may be long.
@@ -75,9 +73,8 @@ fn spinning(actions: &[Learned], reached: &[bool]) -> Vec<String> {
                 continue;
             };
             *at += 1;
-            let Some(to) = edge.to.map(|to| to as usize).filter(|to| goes_on(*to)) else {
-                continue;
-            };
+            let Some(to) = edge.to.filter(|_| edge.at_once || at_once(*n)) else { continue };
+            let to = to as usize;
             match states[to] {
                 State::Open => found.push(edge.pointer.clone()),
                 State::New => {

@@ -10,8 +10,6 @@ mod build;
 mod graph;
 mod names;
 mod read;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

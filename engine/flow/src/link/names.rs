@@ -59,9 +59,14 @@ impl Uses {
         &mut self,
         option: &Value,
         at: &dyn Fn(&str) -> String,
+        marked: &[String],
         findings: &mut Findings,
     ) {
+        let before = self.reads.len();
         self.strings(option, &mut String::new(), at, findings);
+        // Targets and expressions are no templates.
+        let new = self.reads.split_off(before);
+        self.reads.extend(new.into_iter().filter(|read| !marked.contains(&read.pointer)));
     }
 
     fn strings(

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{Activeflow, Advance, Frame, Taken, Waiting};
-use crate::action::{Action, Cx, Pace, Spec, Step};
+use crate::action::{Action, Cx, Pace, Spec, Step, Tool};
 use crate::event::{Event, Key, Medium, Outcome};
 use crate::expression::World;
 use crate::limits;
@@ -238,7 +238,8 @@ impl<'a> Advancing<'a> {
         };
         self.taken(&current.id, current.kind, "done", &why, answer.changed);
         let kind = then.get("type").and_then(Value::as_str).unwrap_or_default();
-        let known = self.flow.catalog.get(kind).map(|(kind, _)| kind);
+        let known = self.flow.catalog.get(kind).filter(|(_, spec)| spec.tool != Tool::No);
+        let known = known.map(|(kind, _)| kind);
         // Where the author has put an action of this type, the author's options count.
         if let Some(next) = current.place.next
             && known.is_some()
@@ -249,6 +250,7 @@ impl<'a> Advancing<'a> {
         let option = then.get("option").unwrap_or(&Value::Null);
         let fault = match from_model(self.flow.catalog, kind, option) {
             Err(why) => Some(why),
+            Ok((kind, ..)) if known.is_none() => Some(format!("`{kind}` is no tool")),
             Ok(_) if limits::size(&then) > limits::ONE_VALUE => {
                 Some(format!("the options of `{kind}` are too large"))
             }
@@ -382,7 +384,8 @@ impl<'a> Advancing<'a> {
             return Go::To(to);
         }
         let outcome = if exit == "timeout" { Outcome::Expired } else { Outcome::Failed };
-        self.end(outcome, format!("`{}` ended by `{exit}`: {why}", place.id))
+        let colon = if why.is_empty() { "" } else { ": " };
+        self.end(outcome, format!("`{}` ended by `{exit}`{colon}{why}", place.id))
     }
 
     /// Lets an action act on the run, and takes over what it asks for unless it met a limit.

@@ -7,8 +7,6 @@
 //! Invariant: what answers a wait that is gone is dropped and counted; it never ends a run.
 
 mod advance;
-#[cfg(test)]
-mod tests;
 mod tool;
 
 use std::collections::BTreeMap;

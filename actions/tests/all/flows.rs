@@ -1,5 +1,4 @@
 //! The example flows: every one links without any diagnostic, and fits the published schema.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

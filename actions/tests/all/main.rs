@@ -1,0 +1,9 @@
+//! The actions and the engine together: linking, runs as scores, random runs.
+#![allow(clippy::unwrap_used)]
+
+mod diagnostics;
+mod flows;
+mod random;
+mod score;
+mod scores;
+mod tools;
