@@ -139,8 +139,9 @@ impl Line {
         loop {
             tokio::select! {
                 biased;
-                end = &mut deed => return Ok(end),
+                // A caller who is gone matters more than what came of it.
                 heard = self.hear() => { heard?; }
+                end = &mut deed => return Ok(end),
             }
         }
     }

@@ -10,6 +10,7 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use conversation::Address;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -66,7 +67,10 @@ pub(super) async fn connect(
 async fn begin(doors: Arc<Doors>, asked: Asked, mut socket: WebSocket) {
     let limits = doors.browser.limits;
     let (to, from) = match timeout(limits.start, started(&mut socket)).await {
-        Ok(Ok((to, from))) => (if to.is_empty() { asked.number } else { to }, from),
+        Ok(Ok((to, from))) => {
+            let to = if to.is_empty() { asked.number } else { to };
+            (Address::phone(&to).map_or(to, |to| to.to_string()), from)
+        }
         Ok(Err(closing)) => return close(socket, closing).await,
         Err(_) => return close(socket, Closing::policy("no start came in time")).await,
     };
@@ -84,7 +88,7 @@ async fn begin(doors: Arc<Doors>, asked: Asked, mut socket: WebSocket) {
     let arrival = Arrival {
         carrier: CHANNEL.into(),
         carrier_id: id.clone(),
-        from: if from.is_empty() { CHANNEL.into() } else { from },
+        from: if from.is_empty() { CHANNEL.into() } else { from.chars().take(64).collect() },
         to,
     };
     if write(&mut socket, json(&json!({ "type": "call", "id": id }))).await.is_err() {

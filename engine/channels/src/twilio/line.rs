@@ -98,12 +98,15 @@ pub(super) async fn live(doors: &Doors, arrival: Arrival, stream: Stream) {
             Next::Gone(left) => break left,
         };
     };
+    let Line { rim, dial, .. } = line;
     // The call learns of it at once, while the socket's farewell takes its time.
-    tokio::join!(line.rim.gone(), async {
+    tokio::join!(rim.gone(), async {
         if let Some((stream, closing)) = left {
             close(stream.socket, closing).await;
         }
     });
+    // Only now: whoever waits for a dial shall hear of the caller first.
+    drop(dial);
 }
 
 impl Line {
@@ -121,8 +124,7 @@ impl Line {
                 biased;
                 happening = self.happenings.recv() => match happening {
                     None | Some(Happening::Hangup | Happening::Gone) => {
-                        self.dial = None;
-                        break Closing::normal();
+                        return Next::Gone(Some((stream, Closing::normal())));
                     }
                     Some(Happening::Back(new)) => {
                         self.return_marks(&mut marks);
@@ -139,8 +141,7 @@ impl Line {
                     let Some(given) = given else {
                         // Whoever had the call has dropped it.
                         self.complete().await;
-                        self.dial = None;
-                        break Closing::normal();
+                        return Next::Gone(Some((stream, Closing::normal())));
                     };
                     let text = match given {
                         Outbound::Frame(frame) => stream.writer.media(&frame.samples),
