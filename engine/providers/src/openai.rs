@@ -1,1 +1,0 @@
-//! OpenAI: language models by chat completions (any compatible server), and voices by speech.
