@@ -9,6 +9,7 @@ use talk::{Stt, Tts, Vendors};
 
 use crate::deepgram::Deepgram;
 use crate::elevenlabs::ElevenLabs;
+use crate::openai::OpenAi;
 
 /// What an operator tells about vendors.
 #[derive(Default)]
@@ -52,6 +53,7 @@ pub struct Names {
 
 /// Every vendor that can be used here.
 pub struct Engines {
+    openai: Option<Arc<OpenAi>>,
     deepgram: Option<Arc<Deepgram>>,
     elevenlabs: Option<Arc<ElevenLabs>>,
     names: Names,
@@ -64,6 +66,11 @@ impl Engines {
     /// The vendor whose settings cannot be used.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let refused = |vendor| move |why| Error::Refused { vendor, why };
+        let openai = settings.openai.as_ref();
+        let openai = openai
+            .map(|key| OpenAi::new(key.api_key.clone(), key.base_url.as_deref()).map(Arc::new))
+            .transpose()
+            .map_err(refused("openai"))?;
         let deepgram = settings.deepgram.as_ref();
         let deepgram = deepgram
             .map(|key| Deepgram::new(key.api_key.clone(), key.base_url.as_deref()).map(Arc::new))
@@ -78,11 +85,11 @@ impl Engines {
             wanted.unwrap_or_else(|| if there { name } else { else_ }.to_owned())
         };
         let names = Names {
-            llm: or(settings.engine_model, settings.openai.is_some(), "openai", "scripted"),
+            llm: or(settings.engine_model, openai.is_some(), "openai", "scripted"),
             stt: or(settings.stt_type, deepgram.is_some(), "deepgram", "pocketsphinx"),
             tts: or(settings.tts_type, elevenlabs.is_some(), "elevenlabs", "espeak"),
         };
-        Ok(Self { deepgram, elevenlabs, names })
+        Ok(Self { openai, deepgram, elevenlabs, names })
     }
 
     /// What is used where an agent names nothing.
@@ -97,7 +104,8 @@ fn missing(vendor: &'static str) -> Error {
 
 impl Models for Engines {
     fn llm(&self, _: &Config) -> Result<Vec<Arc<dyn Llm>>, Error> {
-        Err(missing("the model"))
+        let openai = self.openai.clone().ok_or_else(|| missing("the model"))?;
+        Ok(vec![openai])
     }
 }
 
