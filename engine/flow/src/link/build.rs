@@ -1,23 +1,22 @@
-//! Actions, one by one: types, ids, options, exits, targets, expressions.
+//! Actions, one by one: types, ids, exits, targets, expressions.
 
 use std::collections::HashMap;
 
-use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde_json::Value;
 
+use super::head::{check_medium, check_shape, head};
 use super::names::Uses;
-use super::{Body, Findings, Flow, Linking, Place, graph};
-use crate::action::{Action, Catalog, Needs, Pace, Spec};
+use super::{Findings, Flow, Linking, Place, graph};
+use crate::action::{Pace, Spec};
 use crate::diagnostic::{
-    DOCUMENT, DUPLICATE_ID, ENDLESS_WAIT, EXIT, EXPRESSION, ID, MEDIUM, OPTION, RETRY, TARGET,
-    TEMPLATE_PLACE, UNKNOWN_TYPE, UNWIRED, VERSION, ZONE,
+    DOCUMENT, DUPLICATE_ID, ENDLESS_WAIT, EXIT, EXPRESSION, ID, RETRY, TARGET, UNKNOWN_TYPE,
+    UNWIRED,
 };
-use crate::document::{Retry, VERSION as NEWEST};
+use crate::document::Retry;
 use crate::event::Vars;
 use crate::expression::Expression;
 use crate::place::{At, escape};
-use crate::shape::{self, Mark, nearest};
-use crate::text;
+use crate::shape::{self, nearest};
 
 /// Ids that the older dialect reserves; the last letters tell them apart.
 const RESERVED: &str = "00000000-0000-0000-0000-00000000000";
@@ -37,16 +36,16 @@ pub(super) struct Learned {
     pub edges: Vec<Edge>,
 }
 
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     linking: Linking,
-    findings: &'a mut Findings,
+    pub(super) findings: &'a mut Findings,
     /// The pointer of the list of actions.
     base: &'static str,
     ids: HashMap<String, u32>,
     count: u32,
     /// Where failures go, if the author said so.
     on_error: Option<Option<u32>>,
-    uses: Uses,
+    pub(super) uses: Uses,
 }
 
 /// Builds a flow; `None` when there is nothing to build.
@@ -107,106 +106,6 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
     })
 }
 
-/// Keys and kinds of the document and of every action.
-fn check_shape(document: &Value, catalog: Catalog, findings: &mut Findings) {
-    let mut faults = Vec::new();
-    match document {
-        Value::Array(actions) => {
-            for (n, action) in actions.iter().enumerate() {
-                if !shape::written().fits(action) {
-                    for mut fault in shape::written().faults(action) {
-                        fault.pointer.insert_str(0, &format!("/{n}"));
-                        faults.push(fault);
-                    }
-                }
-            }
-            if actions.is_empty() {
-                findings.add(DOCUMENT, "", At::Value, "a flow has at least one action");
-            }
-        }
-        _ if shape::document().fits(document) => {}
-        _ => faults = shape::document().faults(document),
-    }
-    for mut fault in faults {
-        if fault.at == At::Key
-            && let Some((action, key)) = fault.pointer.rsplit_once('/')
-            && is_option(document, action, key, catalog)
-        {
-            fault.help = Some(format!("it is an option: write `\"option\": {{ \"{key}\": ... }}`"));
-        }
-        findings.add_with(DOCUMENT, fault.pointer, fault.at, fault.message, fault.help);
-    }
-}
-
-/// Whether a key that stands beside `option` belongs in it.
-fn is_option(document: &Value, action: &str, key: &str, catalog: Catalog) -> bool {
-    let kind = document.pointer(action).and_then(|action| action.get("type")?.as_str());
-    kind.and_then(|kind| catalog.get(kind)).is_some_and(|(_, spec)| {
-        shape::of(spec).schema.pointer(&format!("/properties/{key}")).is_some()
-            || spec.renamed.iter().any(|(older, _)| *older == key)
-    })
-}
-
-/// Version and time zone.
-fn head(document: &Value, findings: &mut Findings) -> TimeZone {
-    let version = document.get("version").and_then(Value::as_u64).unwrap_or(1);
-    if version > u64::from(NEWEST) {
-        let message = format!("the document is of version {version} of the language");
-        let help = format!("this engine knows versions up to {NEWEST}; update it");
-        findings.add_with(VERSION, "/version", At::Value, message, Some(help));
-    }
-    let Some(name) = document.get("timezone").and_then(Value::as_str) else {
-        return TimeZone::UTC;
-    };
-    // The table inside the program, so that a flow means the same on every machine.
-    TimeZoneDatabase::bundled().get(name).unwrap_or_else(|_| {
-        let message = format!("there is no time zone `{name}`");
-        let known: Vec<String> =
-            TimeZoneDatabase::bundled().available().map(|known| known.to_string()).collect();
-        let help = match nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "names are such as `Europe/Berlin`, `America/New_York`, `UTC`".into(),
-        };
-        findings.add_with(ZONE, "/timezone", At::Value, message, Some(help));
-        TimeZone::UTC
-    })
-}
-
-/// An action that needs what the flow is not for; without a purpose, actions that cannot both run.
-fn check_medium(
-    places: &[Option<Place>],
-    medium: Needs,
-    pointer: &dyn Fn(usize) -> String,
-    findings: &mut Findings,
-) {
-    let mut purpose = medium;
-    for (n, place) in places.iter().enumerate() {
-        let Some(place) = place else { continue };
-        let needs = place.spec.needs;
-        if needs == Needs::Nothing || needs == purpose {
-            continue;
-        }
-        if purpose == Needs::Nothing {
-            purpose = needs;
-            continue;
-        }
-        let kind = place.kind;
-        let message = match medium {
-            Needs::Nothing => format!(
-                "`{kind}` needs {}, and another action of this flow needs {}",
-                needs.words(),
-                purpose.words()
-            ),
-            _ => format!(
-                "`{kind}` needs {}, and this flow is for {}",
-                needs.words(),
-                purpose.words()
-            ),
-        };
-        findings.add(MEDIUM, format!("{}/type", pointer(n)), At::Value, message);
-    }
-}
-
 impl Builder<'_> {
     fn pointer(&self, n: u32) -> String {
         format!("{}/{n}", self.base)
@@ -253,7 +152,7 @@ impl Builder<'_> {
     }
 
     /// Where a target leads: `Some(None)` is the end, `None` a fault that was reported.
-    fn target(&mut self, id: &str, from: u32, pointer: &str) -> Option<Option<u32>> {
+    pub(super) fn target(&mut self, id: &str, from: u32, pointer: &str) -> Option<Option<u32>> {
         if let Some(&to) = self.ids.get(id) {
             return Some(Some(to));
         }
@@ -385,7 +284,7 @@ impl Builder<'_> {
         Some(compiled)
     }
 
-    fn compile(&mut self, text: &str, pointer: &str) -> Option<Expression> {
+    pub(super) fn compile(&mut self, text: &str, pointer: &str) -> Option<Expression> {
         let fault = match Expression::compile(text) {
             Ok(compiled) => return Some(compiled),
             Err(fault) => fault,
@@ -414,93 +313,6 @@ impl Builder<'_> {
             self.findings.add(RETRY, format!("{here}/retry"), At::Key, message);
         }
         Some(retry)
-    }
-
-    /// Reads the options. The edges that they hold are added.
-    fn option(
-        &mut self,
-        n: u32,
-        action: &Value,
-        here: &str,
-        spec: &'static Spec,
-        edges: &mut Vec<Edge>,
-    ) -> (Option<Body>, Option<Pace>) {
-        let empty = Value::Object(Default::default());
-        let written = match action.get("option") {
-            None | Some(Value::Null) => &empty,
-            Some(option @ Value::Object(_)) => option,
-            // The shape of the action is wrong, which was reported.
-            Some(_) => return (None, None),
-        };
-        let (renamed, older) = rename(written, spec);
-        let option = renamed.as_ref().unwrap_or(written);
-        let at = |pointer: &str| match pointer.split('/').nth(1).and_then(|key| older.get(key)) {
-            Some(older) => {
-                let rest = pointer[1..].find('/').map_or("", |end| &pointer[1 + end..]);
-                format!("{here}/option/{older}{rest}")
-            }
-            None => format!("{here}/option{pointer}"),
-        };
-        let shape = shape::of(spec);
-        let template = holds_variables(option);
-        let probe = template.then(|| shape.probe(option));
-        let probe = probe.as_ref().unwrap_or(option);
-        let fits = shape.fits(probe);
-        if !fits {
-            for fault in shape.faults(probe) {
-                self.findings.add_with(
-                    OPTION,
-                    at(&fault.pointer),
-                    fault.at,
-                    fault.message,
-                    fault.help,
-                );
-            }
-        }
-        let read = (spec.read)(probe);
-        let mut broken = false;
-        let mut marks = Vec::new();
-        shape.marks(option, &mut |mark, pointer, found| marks.push((mark, at(pointer), found)));
-        let marked: Vec<String> = marks.iter().map(|(_, pointer, _)| pointer.clone()).collect();
-        for (mark, pointer, found) in marks {
-            match mark {
-                _ if text::is_template(found) && mark == Mark::Target => {
-                    let message = "a target cannot hold variables";
-                    let help = "use a `branch`";
-                    self.findings.add_with(TEMPLATE_PLACE, pointer, At::Value, message, Some(help));
-                    broken = true;
-                }
-                Mark::Target => {
-                    if let Some(to) = self.target(found, n, &pointer) {
-                        edges.push(Edge { to, pointer, at_once: false });
-                    }
-                }
-                Mark::Expression => match self.compile(found, &pointer) {
-                    Some(compiled) => self.uses.expression(&compiled, &pointer),
-                    None => broken = true,
-                },
-            }
-        }
-        if template {
-            self.uses.templates(option, &at, &marked, self.findings);
-        }
-        match read {
-            Ok(action) => {
-                self.uses.sets.extend(action.sets());
-                let pace = action.pace();
-                let body = match template {
-                    true => Body::Template(option.clone()),
-                    false => Body::Ready(action),
-                };
-                (Some(body), Some(pace))
-            }
-            Err(why) => {
-                if fits && !broken {
-                    self.findings.add(OPTION, at(""), At::Value, why);
-                }
-                (None, None)
-            }
-        }
     }
 
     fn check_wired(&mut self, kind: &str, spec: &Spec, on: &[(String, Option<u32>)], here: &str) {
@@ -547,75 +359,10 @@ fn written_id<'a>(action: &'a Value, key: &str) -> Option<&'a str> {
     (!id.is_empty() && id.strip_prefix(RESERVED) != Some("0")).then_some(id)
 }
 
-/// The options under today's names, and which of them were written under which older name.
-fn rename(option: &Value, spec: &Spec) -> (Option<Value>, HashMap<&'static str, &'static str>) {
-    let mut older = HashMap::new();
-    let Value::Object(fields) = option else { return (None, older) };
-    for (old, new) in spec.renamed {
-        if fields.contains_key(*old) && !fields.contains_key(*new) {
-            older.insert(*new, *old);
-        }
-    }
-    if older.is_empty() {
-        return (None, older);
-    }
-    let renamed = fields
-        .iter()
-        .map(|(key, value)| {
-            let new = older.iter().find(|(_, old)| *old == key).map(|(new, _)| *new);
-            (new.map_or_else(|| key.clone(), Into::into), value.clone())
-        })
-        .collect();
-    (Some(Value::Object(renamed)), older)
-}
-
-fn holds_variables(value: &Value) -> bool {
-    match value {
-        Value::String(found) => text::is_template(found),
-        Value::Array(values) => values.iter().any(holds_variables),
-        Value::Object(fields) => fields.values().any(holds_variables),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
 fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     match chars.next() {
         Some(first) => first.to_lowercase().chain(chars).collect(),
         None => String::new(),
     }
-}
-
-/// An action that a model chose: its type and its options, checked like written ones, except that
-/// no variable is filled in, since what the model says came from whoever talks to it.
-///
-/// # Errors
-/// A sentence: the type does not exist, or its options are wrong.
-pub(crate) fn from_model(
-    catalog: Catalog,
-    name: &str,
-    option: &Value,
-) -> Result<(&'static str, &'static Spec, Box<dyn Action>), String> {
-    let (kind, spec) = catalog.get(name).ok_or_else(|| format!("no action is called `{name}`"))?;
-    let empty = Value::Object(Default::default());
-    let option = if option.is_null() { &empty } else { option };
-    let (renamed, _) = rename(option, spec);
-    let option = renamed.as_ref().unwrap_or(option);
-    let shape = shape::of(spec);
-    if !shape.fits(option) {
-        let all: Vec<String> = shape
-            .faults(option)
-            .into_iter()
-            .map(|fault| match (fault.pointer.as_str(), fault.help) {
-                ("", Some(help)) => format!("{} ({help})", fault.message),
-                ("", None) => fault.message,
-                (pointer, Some(help)) => format!("{pointer}: {} ({help})", fault.message),
-                (pointer, None) => format!("{pointer}: {}", fault.message),
-            })
-            .collect();
-        return Err(format!("`{kind}` cannot be taken so: {}", all.join("; ")));
-    }
-    let action =
-        (spec.read)(option).map_err(|why| format!("`{kind}` cannot be taken so: {why}"))?;
-    Ok((kind, spec, action))
 }

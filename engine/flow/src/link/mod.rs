@@ -1,14 +1,17 @@
 //! From a document to a flow, or to every diagnostic at once.
 //!
-//! Read in this order: [`read`] (the text) → [`build`] (actions, one by one) → [`graph`] (how they
-//! hang together) → [`names`] (variables).
+//! Read in this order: [`read`] (the text) → [`head`] (the document around the actions) → [`build`]
+//! (actions, one by one) → [`option`] (their options) → [`graph`] (how they hang together) →
+//! [`names`] (variables).
 //!
 //! Invariant: nothing stops at the first fault. What cannot be read is left out, and the rest is
 //! checked all the same.
 
 mod build;
 mod graph;
+mod head;
 mod names;
+mod option;
 mod read;
 
 use std::collections::HashMap;
@@ -26,7 +29,8 @@ use crate::expression::Expression;
 use crate::place::{self, At};
 use crate::shape;
 
-pub(crate) use build::{from_model, has_exit};
+pub(crate) use build::has_exit;
+pub(crate) use option::from_model;
 
 /// A linked flow: all options typed, all targets exist. Only [`link`] makes one.
 pub struct Flow {

@@ -3,23 +3,23 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::current::{Answer, Current};
 use super::{Activeflow, Advance, Frame, Taken, Waiting};
-use crate::action::{Action, Cx, Pace, Spec, Step, Tool};
+use crate::action::{Pace, Step, Tool};
 use crate::event::{Event, Key, Medium, Outcome};
 use crate::expression::World;
 use crate::limits;
-use crate::link::{Body, Flow, Place, from_model, has_exit};
-use crate::shape;
+use crate::link::{Flow, Place, from_model, has_exit};
 
 /// The word for the pause between two tries.
 const RETRY: &str = "retry";
 
 /// One event on its way through a run.
 pub(super) struct Advancing<'a> {
-    run: &'a mut Activeflow,
-    flow: &'a Flow,
-    now: Timestamp,
-    out: Advance,
+    pub(super) run: &'a mut Activeflow,
+    pub(super) flow: &'a Flow,
+    pub(super) now: Timestamp,
+    pub(super) out: Advance,
     /// Actions entered since the event.
     entered: u32,
 }
@@ -32,36 +32,6 @@ enum Go {
     Again,
     /// Nothing: the run waits or has ended.
     Halt,
-}
-
-/// The action of the innermost frame.
-struct Current<'a> {
-    id: String,
-    kind: &'static str,
-    spec: &'static Spec,
-    place: &'a Place,
-    action: Result<Held<'a>, String>,
-}
-
-/// An action that the flow owns, or one that was made for this moment.
-enum Held<'a> {
-    Flow(&'a dyn Action),
-    Own(Box<dyn Action>),
-}
-
-impl Held<'_> {
-    fn get(&self) -> &dyn Action {
-        match self {
-            Held::Flow(action) => *action,
-            Held::Own(action) => action.as_ref(),
-        }
-    }
-}
-
-/// What an action answered, and what it changed.
-struct Answer {
-    step: Step,
-    changed: Vec<String>,
 }
 
 impl<'a> Advancing<'a> {
@@ -388,79 +358,7 @@ impl<'a> Advancing<'a> {
         self.end(outcome, format!("`{}` ended by `{exit}`{colon}{why}", place.id))
     }
 
-    /// Lets an action act on the run, and takes over what it asks for unless it met a limit.
-    fn ask(&mut self, current: &Current<'a>, act: impl FnOnce(&mut Cx<'_>) -> Step) -> Answer {
-        let key = self.key(&current.id);
-        let Activeflow { vars, frames, counts, medium, .. } = &mut *self.run;
-        let (at, asked) = frames.last().map_or((0, 0), |frame| (frame.at, frame.asked));
-        let mut cx = Cx {
-            now: self.now,
-            medium: *medium,
-            vars,
-            zone: &self.flow.zone,
-            key,
-            asked,
-            count: counts.get(&at).copied().unwrap_or(0),
-            commands: Vec::new(),
-            changed: Vec::new(),
-            fault: None,
-        };
-        let before = cx.count;
-        let step = act(&mut cx);
-        let Cx { asked, count, commands, changed, fault, .. } = cx;
-        if count != before {
-            match count {
-                0 => counts.remove(&at),
-                n => counts.insert(at, n),
-            };
-        }
-        if let Some(why) = fault {
-            return Answer { step: Step::exit("failed", &why), changed };
-        }
-        if let Some(frame) = frames.last_mut() {
-            frame.asked = asked;
-        }
-        self.out.commands.extend(commands);
-        Answer { step, changed }
-    }
-
-    /// The action of the innermost frame.
-    fn current(&self) -> Current<'a> {
-        let flow = self.flow;
-        let frame = self.run.frames.last();
-        let place =
-            &flow.places[frame.map_or(0, |frame| frame.at as usize).min(flow.places.len() - 1)];
-        if let Some(then) = frame.and_then(|frame| frame.then.as_ref()) {
-            let kind = then.get("type").and_then(Value::as_str).unwrap_or_default();
-            let option = then.get("option").unwrap_or(&Value::Null);
-            let id = format!("{}.then", place.id);
-            return match from_model(flow.catalog, kind, option) {
-                Ok((kind, spec, action)) => {
-                    Current { id, kind, spec, place, action: Ok(Held::Own(action)) }
-                }
-                // It was checked when it came; a newer catalog may see it otherwise.
-                Err(why) => {
-                    Current { id, kind: place.kind, spec: place.spec, place, action: Err(why) }
-                }
-            };
-        }
-        let action = match &place.body {
-            Body::Ready(action) => Ok(Held::Flow(action.as_ref())),
-            Body::Template(option) => self.fill(place, option).map(Held::Own),
-        };
-        Current { id: place.id.clone(), kind: place.kind, spec: place.spec, place, action }
-    }
-
-    fn fill(&self, place: &Place, option: &Value) -> Result<Box<dyn Action>, String> {
-        let shape = shape::of(place.spec);
-        let filled = shape.fill(option, &self.run.vars);
-        if let Some(fault) = shape.faults(&filled).first() {
-            return Err(format!("option{}: {}", fault.pointer, fault.message));
-        }
-        (place.spec.read)(&filled)
-    }
-
-    fn key(&self, action: &str) -> Key {
+    pub(super) fn key(&self, action: &str) -> Key {
         let (visit, attempt) =
             self.run.frames.last().map_or((0, 0), |frame| (frame.visit, frame.attempt));
         Key(format!("{}/{action}/{visit}/{attempt}", self.run.id))

@@ -1,12 +1,14 @@
 //! One run of a flow: an event in, commands out.
 //!
 //! Read in this order: this file (the state, and what an event does to it) → [`advance`] (from
-//! action to action until the run waits or ends) → [`tool`] (actions that a model takes).
+//! action to action until the run waits or ends) → [`current`] (one action, asked) → [`tool`]
+//! (actions that a model takes).
 //!
 //! Invariant: the same state and the same events give the same commands, to the byte.
 //! Invariant: what answers a wait that is gone is dropped and counted; it never ends a run.
 
 mod advance;
+mod current;
 mod tool;
 
 use std::collections::BTreeMap;

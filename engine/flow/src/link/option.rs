@@ -1,0 +1,167 @@
+//! The options of one action: names, kinds, targets, expressions, variables.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::Body;
+use super::build::{Builder, Edge};
+use crate::action::{Action, Catalog, Pace, Spec};
+use crate::diagnostic::{OPTION, TEMPLATE_PLACE};
+use crate::place::At;
+use crate::shape::{self, Mark};
+use crate::text;
+
+impl Builder<'_> {
+    /// Reads the options. The edges that they hold are added.
+    pub(super) fn option(
+        &mut self,
+        n: u32,
+        action: &Value,
+        here: &str,
+        spec: &'static Spec,
+        edges: &mut Vec<Edge>,
+    ) -> (Option<Body>, Option<Pace>) {
+        let empty = Value::Object(Default::default());
+        let written = match action.get("option") {
+            None | Some(Value::Null) => &empty,
+            Some(option @ Value::Object(_)) => option,
+            // The shape of the action is wrong, which was reported.
+            Some(_) => return (None, None),
+        };
+        let (renamed, older) = rename(written, spec);
+        let option = renamed.as_ref().unwrap_or(written);
+        let at = |pointer: &str| match pointer.split('/').nth(1).and_then(|key| older.get(key)) {
+            Some(older) => {
+                let rest = pointer[1..].find('/').map_or("", |end| &pointer[1 + end..]);
+                format!("{here}/option/{older}{rest}")
+            }
+            None => format!("{here}/option{pointer}"),
+        };
+        let shape = shape::of(spec);
+        let template = holds_variables(option);
+        let probe = template.then(|| shape.probe(option));
+        let probe = probe.as_ref().unwrap_or(option);
+        let fits = shape.fits(probe);
+        if !fits {
+            for fault in shape.faults(probe) {
+                self.findings.add_with(
+                    OPTION,
+                    at(&fault.pointer),
+                    fault.at,
+                    fault.message,
+                    fault.help,
+                );
+            }
+        }
+        let read = (spec.read)(probe);
+        let mut broken = false;
+        let mut marks = Vec::new();
+        shape.marks(option, &mut |mark, pointer, found| marks.push((mark, at(pointer), found)));
+        let marked: Vec<String> = marks.iter().map(|(_, pointer, _)| pointer.clone()).collect();
+        for (mark, pointer, found) in marks {
+            match mark {
+                _ if text::is_template(found) && mark == Mark::Target => {
+                    let message = "a target cannot hold variables";
+                    let help = "use a `branch`";
+                    self.findings.add_with(TEMPLATE_PLACE, pointer, At::Value, message, Some(help));
+                    broken = true;
+                }
+                Mark::Target => {
+                    if let Some(to) = self.target(found, n, &pointer) {
+                        edges.push(Edge { to, pointer, at_once: false });
+                    }
+                }
+                Mark::Expression => match self.compile(found, &pointer) {
+                    Some(compiled) => self.uses.expression(&compiled, &pointer),
+                    None => broken = true,
+                },
+            }
+        }
+        if template {
+            self.uses.templates(option, &at, &marked, self.findings);
+        }
+        match read {
+            Ok(action) => {
+                self.uses.sets.extend(action.sets());
+                let pace = action.pace();
+                let body = match template {
+                    true => Body::Template(option.clone()),
+                    false => Body::Ready(action),
+                };
+                (Some(body), Some(pace))
+            }
+            Err(why) => {
+                if fits && !broken {
+                    self.findings.add(OPTION, at(""), At::Value, why);
+                }
+                (None, None)
+            }
+        }
+    }
+}
+
+/// The options under today's names, and which of them were written under which older name.
+fn rename(option: &Value, spec: &Spec) -> (Option<Value>, HashMap<&'static str, &'static str>) {
+    let mut older = HashMap::new();
+    let Value::Object(fields) = option else { return (None, older) };
+    for (old, new) in spec.renamed {
+        if fields.contains_key(*old) && !fields.contains_key(*new) {
+            older.insert(*new, *old);
+        }
+    }
+    if older.is_empty() {
+        return (None, older);
+    }
+    let renamed = fields
+        .iter()
+        .map(|(key, value)| {
+            let new = older.iter().find(|(_, old)| *old == key).map(|(new, _)| *new);
+            (new.map_or_else(|| key.clone(), Into::into), value.clone())
+        })
+        .collect();
+    (Some(Value::Object(renamed)), older)
+}
+
+fn holds_variables(value: &Value) -> bool {
+    match value {
+        Value::String(found) => text::is_template(found),
+        Value::Array(values) => values.iter().any(holds_variables),
+        Value::Object(fields) => fields.values().any(holds_variables),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// An action that a model chose: its type and its options, checked like written ones, except that
+/// no variable is filled in, since what the model says came from whoever talks to it.
+///
+/// # Errors
+/// A sentence: the type does not exist, or its options are wrong.
+pub(crate) fn from_model(
+    catalog: Catalog,
+    name: &str,
+    option: &Value,
+) -> Result<(&'static str, &'static Spec, Box<dyn Action>), String> {
+    let (kind, spec) = catalog.get(name).ok_or_else(|| format!("no action is called `{name}`"))?;
+    let empty = Value::Object(Default::default());
+    let option = if option.is_null() { &empty } else { option };
+    let (renamed, _) = rename(option, spec);
+    let option = renamed.as_ref().unwrap_or(option);
+    let shape = shape::of(spec);
+    if !shape.fits(option) {
+        let all: Vec<String> = shape
+            .faults(option)
+            .into_iter()
+            .map(|fault| match (fault.pointer.as_str(), fault.help) {
+                ("", Some(help)) => format!("{} ({help})", fault.message),
+                ("", None) => fault.message,
+                (pointer, Some(help)) => format!("{pointer}: {} ({help})", fault.message),
+                (pointer, None) => format!("{pointer}: {}", fault.message),
+            })
+            .collect();
+        return Err(format!("`{kind}` cannot be taken so: {}", all.join("; ")));
+    }
+    let action =
+        (spec.read)(option).map_err(|why| format!("`{kind}` cannot be taken so: {why}"))?;
+    Ok((kind, spec, action))
+}
