@@ -68,6 +68,7 @@ impl Rig {
             vendors: Arc::new(Nobody),
             library: Arc::new(Nobody),
             messengers: Vec::new(),
+            catalog: actions::ALL,
             numbers: Numbers::default(),
             idle_s: 60,
             worker: "w".into(),

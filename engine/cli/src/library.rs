@@ -57,7 +57,7 @@ impl Shelf {
         Ok(Self { folders, client, rule })
     }
 
-    async fn from_web(&self, url: Url) -> Result<Vec<u8>, String> {
+    async fn download(&self, url: Url) -> Result<Vec<u8>, String> {
         allowed(&url, self.rule)?;
         let mut response =
             self.client.get(url).send().await.map_err(|error| chain(&error.without_url()))?;
@@ -76,7 +76,7 @@ impl Shelf {
         Ok(bytes)
     }
 
-    fn from_folder(folders: &[PathBuf], source: &str) -> Result<Vec<u8>, String> {
+    fn open(folders: &[PathBuf], source: &str) -> Result<Vec<u8>, String> {
         let path = Path::new(source);
         if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
             return Err("a file is named by its path below the media folder, without `..`".into());
@@ -103,12 +103,12 @@ impl call::Library for Shelf {
     async fn fetch(&self, source: &str) -> Result<Vec<u8>, String> {
         let found = if source.contains("://") {
             match Url::parse(source) {
-                Ok(url) => self.from_web(url).await,
+                Ok(url) => self.download(url).await,
                 Err(error) => Err(error.to_string()),
             }
         } else {
             let (folders, name) = (self.folders.clone(), source.to_owned());
-            tokio::task::spawn_blocking(move || Self::from_folder(&folders, &name))
+            tokio::task::spawn_blocking(move || Self::open(&folders, &name))
                 .await
                 .unwrap_or_else(|error| Err(error.to_string()))
         };

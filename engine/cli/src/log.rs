@@ -1,7 +1,10 @@
 //! The log and the counters of a process that serves.
 
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// What is told when `VOXFLOW_LOG` says nothing.
@@ -36,12 +39,22 @@ pub(crate) fn begin(usual: Option<&str>) -> Result<(), String> {
     begun.map_err(|error| error.to_string())
 }
 
+/// Between two looks at what was counted: what nobody asks for must not grow for ever.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Begins to count; what was counted is read from the handle.
 ///
 /// # Errors
 /// Somebody counts already.
-pub(crate) fn count() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
+pub(crate) fn count(stop: &CancellationToken) -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
-        .install_recorder()
+        .install_recorder()?;
+    let (kept, stop) = (handle.clone(), stop.clone());
+    tokio::spawn(async move {
+        while tokio::time::timeout(UPKEEP, stop.cancelled()).await.is_err() {
+            kept.run_upkeep();
+        }
+    });
+    Ok(handle)
 }

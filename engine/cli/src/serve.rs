@@ -2,15 +2,23 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
 use crate::wire::{self, House, WithoutTwilio};
+
+/// How often a stop looks whether the last call is over.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long a stop waits for answers that are being written.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Takes the address before anything else is begun.
 ///
@@ -44,10 +52,11 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), String> {
     run(listener, house, stop, Duration::from_secs(settings.drain_s)).await
 }
 
-/// Works until `stop`, then for at most `drain`.
+/// Works until `stop`, then for at most `drain`: no new jobs, while live calls go on, with the
+/// doors open that their carriers need.
 ///
 /// # Errors
-/// The listener broke, or what was begun did not end in time.
+/// The listener or the runtime broke.
 pub(crate) async fn run(
     listener: TcpListener,
     house: House,
@@ -55,30 +64,38 @@ pub(crate) async fn run(
     drain: Duration,
 ) -> Result<(), String> {
     let House { router, runtime, .. } = house;
-    let working = tokio::spawn(runtime.serve(stop.clone()));
-    let http = tokio::spawn(listen(listener, router, stop.clone()));
-
-    let mut ended = tokio::spawn(async move {
-        let (worked, served) = tokio::join!(working, http);
-        worked.map_err(|error| format!("the runtime broke: {error}"))?;
-        served.map_err(|error| format!("HTTP broke: {error}"))?
-    });
+    let doors = CancellationToken::new();
+    let mut working = tokio::spawn(Arc::clone(&runtime).serve(stop.clone()));
+    let mut http = tokio::spawn(listen(listener, router, doors.clone()));
     tokio::select! {
         () = stop.cancelled() => {}
-        // It never ends by itself: something is broken, and all of it shall stop.
-        result = &mut ended => {
-            stop.cancel();
-            return result.map_err(|error| error.to_string())?;
-        }
+        // Neither ends by itself: something is broken, and all of it shall stop.
+        ended = &mut working => return Err(broken("the runtime", ended.map(|()| Ok(())))),
+        ended = &mut http => return Err(broken("HTTP", ended)),
     }
-    tracing::info!(at_most = ?drain, "stopping");
-    match tokio::time::timeout(drain, &mut ended).await {
-        Ok(result) => result.map_err(|error| error.to_string())?,
-        Err(_) => {
-            ended.abort();
-            tracing::warn!("some connections did not end in time and were cut");
-            Ok(())
+    tracing::info!(at_most = ?drain, calls = runtime.live_calls(), "stopping");
+    let drained = tokio::time::timeout(drain, async {
+        let worked = working.await;
+        while runtime.live_calls() > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
+        worked
+    });
+    match drained.await {
+        Ok(worked) => worked.map_err(|error| format!("the runtime broke: {error}"))?,
+        Err(_) => tracing::warn!(calls = runtime.live_calls(), "not done in time; cut"),
+    }
+    doors.cancel();
+    // Answers that are on their way; a peer that does not read them must not hold us.
+    let _ = tokio::time::timeout(LAST_ANSWERS, http).await;
+    Ok(())
+}
+
+fn broken(what: &str, ended: Result<Result<(), String>, JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => format!("{what} ended by itself"),
+        Ok(Err(why)) => format!("{what} broke: {why}"),
+        Err(error) => format!("{what} broke: {error}"),
     }
 }
 

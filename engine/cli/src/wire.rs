@@ -48,7 +48,7 @@ pub(crate) async fn build(
 ) -> Result<House, String> {
     // Taken by whoever came first; all of them are the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let metrics = crate::log::count().map_err(|error| error.to_string())?;
+    let metrics = crate::log::count(stop).map_err(|error| error.to_string())?;
     let clock = runtime::clock::System;
     let now = clock.now();
     let numbers = numbers::load(&settings.number, now)?;

@@ -130,6 +130,11 @@ impl Runtime {
         }
     }
 
+    /// How many calls this process hosts at this moment: what a clean stop waits for.
+    pub fn live_calls(&self) -> usize {
+        self.lines.count()
+    }
+
     /// Works until `stop`: jobs, outbox, timers, sweep. Returns when all of it has ended; calls
     /// that are live then go on until their legs are gone.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {

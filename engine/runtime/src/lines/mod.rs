@@ -35,6 +35,11 @@ impl Lines {
         live.get(run).is_some_and(|owner| owner.send(event).is_ok())
     }
 
+    /// How many calls are live.
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn enter(&self, run: &str, owner: mpsc::UnboundedSender<Event>) -> Here<'_> {
         let mut live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         live.insert(run.into(), owner);
