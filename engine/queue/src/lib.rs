@@ -36,19 +36,25 @@ pub(crate) fn pause(dropped: u32) -> Duration {
 }
 
 /// Opens the queue that a URL names: `embedded`, or `amqp://user:password@host/vhost` (and
-/// `amqps://`).
+/// `amqps://`). Processes with the same URL share the work.
 ///
 /// # Errors
 /// The URL is none of these, or the broker cannot be reached. No error shows a password.
 pub async fn open(url: &str) -> Result<Arc<dyn Queue>, Error> {
-    match url {
-        "embedded" => Ok(Arc::new(embedded::Embedded::new())),
-        _ => Err(Error {
-            queue: "?".into(),
+    if url == "embedded" {
+        Ok(Arc::new(embedded::Embedded::new()))
+    } else if url.starts_with("amqp://") || url.starts_with("amqps://") {
+        Ok(Arc::new(rabbit::Rabbit::open(url, NAME).await?))
+    } else {
+        Err(Error {
+            queue: "queue".into(),
             why: "its URL must be `embedded` or begin with `amqp://` or `amqps://`".into(),
-        }),
+        })
     }
 }
+
+/// How the names of our queues begin at a broker.
+const NAME: &str = "voxflow";
 
 /// Carries jobs from process to process.
 #[async_trait]

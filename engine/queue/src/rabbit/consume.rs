@@ -1,0 +1,168 @@
+//! Jobs come in: a consumer that is made anew for as long as somebody wants its jobs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use lapin::message::Delivery as Message;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+    BasicRejectOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use tokio::sync::mpsc;
+
+use super::PREFETCH;
+use super::broker::Broker;
+use crate::{Delivery, Error, Job, pause};
+
+/// The first pause before a new connection; it doubles up to [`LONGEST`].
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(5);
+/// How long work in hand may take to end after nobody wants new jobs.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// Who consumes, for `/readyz`.
+#[derive(Clone, Default)]
+pub(super) struct Presence(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    wanted: AtomicUsize,
+    there: AtomicUsize,
+}
+
+impl Presence {
+    /// Whether every subscriber is connected.
+    pub(super) fn whole(&self) -> bool {
+        self.0.there.load(Ordering::Relaxed) >= self.0.wanted.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts one up for as long as it lives.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Consumes until the other end of `jobs` is dropped, through every loss of the broker.
+pub(super) async fn for_ever(broker: Broker, jobs: mpsc::Sender<Delivery>, presence: Presence) {
+    let _wanted = Counted::new(&presence.0.wanted);
+    let mut wait = SHORTEST;
+    loop {
+        let mut began = false;
+        let Err(error) = once(&broker, &jobs, &presence, &mut began).await else {
+            return;
+        };
+        if began {
+            wait = SHORTEST;
+        }
+        tracing::warn!(%error, ?wait, "jobs do not come in; connecting again");
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = jobs.closed() => return,
+        }
+        wait = (wait * 2).min(LONGEST);
+    }
+}
+
+/// One connection's life. Ok when nobody listens any more.
+async fn once(
+    broker: &Broker,
+    jobs: &mpsc::Sender<Delivery>,
+    presence: &Presence,
+    began: &mut bool,
+) -> Result<(), Error> {
+    let error = |e| broker.error(e);
+    let connection = broker.connect("consumes").await?;
+    let channel = connection.create_channel().await.map_err(error)?;
+    broker.declare(&channel).await.map_err(error)?;
+    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(error)?;
+    let mut messages = channel
+        .basic_consume(
+            broker.jobs(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await
+        .map_err(error)?;
+    *began = true;
+    let there = Counted::new(&presence.0.there);
+    let mut in_hand = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            message = messages.next() => {
+                let message = match message {
+                    Some(message) => message.map_err(error)?,
+                    None => return Err(broker.error("the broker ended it")),
+                };
+                in_hand.push(hand_over(message, jobs));
+            }
+            Some(settled) = in_hand.next() => settled.map_err(error)?,
+            () = jobs.closed() => break,
+        }
+    }
+    drop(there);
+    let cancel = BasicCancelOptions::default();
+    channel.basic_cancel(messages.tag(), cancel).await.map_err(error)?;
+    // What is being worked on may end; what nobody took goes back by itself.
+    let farewell = async { while in_hand.next().await.is_some() {} };
+    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+        tracing::warn!(queue = %broker.jobs(), "jobs in hand are left to somebody else");
+    }
+    // The broker gives back at once what was not acknowledged.
+    let _ = connection.close(200, "done".into()).await;
+    Ok(())
+}
+
+/// Gives a job to the subscriber and waits for its end, however long that takes.
+async fn hand_over(message: Message, jobs: &mpsc::Sender<Delivery>) -> Result<(), lapin::Error> {
+    let job = match serde_json::from_slice::<Job>(&message.data) {
+        Ok(job) => job,
+        Err(error) => {
+            tracing::error!(%error, "a job cannot be read; it goes to the dead ones");
+            return message.reject(BasicRejectOptions { requeue: false }).await.map(|_| ());
+        }
+    };
+    let before = times_before(&message);
+    metrics::counter!("voxflow_jobs_delivered_total").increment(1);
+    if message.redelivered {
+        metrics::counter!("voxflow_jobs_redelivered_total").increment(1);
+    }
+    let (delivery, done) = Delivery::new(job);
+    // There is room: it holds as many as the broker gives us.
+    if jobs.send(delivery).await.is_ok() {
+        if done.await.is_ok() {
+            // False: the connection was lost in between, and the job comes again.
+            if message.ack(BasicAckOptions::default()).await? {
+                metrics::counter!("voxflow_jobs_acknowledged_total").increment(1);
+            }
+            return Ok(());
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause(before)) => {}
+            () = jobs.closed() => {}
+        }
+    }
+    let again = BasicNackOptions { multiple: false, requeue: true };
+    message.nack(again).await.map(|_| ())
+}
+
+/// How often the broker has given this job out before.
+fn times_before(message: &Message) -> u32 {
+    let headers = message.properties.headers().as_ref();
+    let count = headers.and_then(|h| h.inner().get("x-delivery-count"));
+    count.and_then(AMQPValue::as_long_long_int).and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+}

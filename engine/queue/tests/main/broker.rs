@@ -1,0 +1,126 @@
+//! What only a broker can do to us.
+
+use lapin::options::BasicNackOptions;
+use queue::rabbit::Rabbit;
+use queue::{Job, Queue};
+
+use crate::rig::{Broker, Wire, job, next, soon, until};
+
+#[tokio::test]
+async fn a_cut_wire_loses_nothing_and_is_told() {
+    let broker = Broker::new().await;
+    let wire = Wire::new(&broker.url).await;
+    let queue = Rabbit::open(&wire.url, &broker.name).await.unwrap();
+    let mut jobs = queue.subscribe().await.unwrap();
+    for round in 0..3 {
+        let (done, open) = (format!("done {round}"), format!("open {round}"));
+        queue.publish(job(&done)).await.unwrap();
+        next(&mut jobs).await.done();
+        queue.publish(job(&open)).await.unwrap();
+        let in_hand = next(&mut jobs).await;
+        assert_eq!(in_hand.job, job(&open));
+
+        wire.cut();
+        soon(async { while queue.ready().await.is_ok() {} }).await;
+        let refused = soon(queue.publish(job("nowhere"))).await;
+        assert!(refused.is_err());
+        // Its connection is gone, so this cannot count any more.
+        in_hand.done();
+
+        wire.mend();
+        assert_eq!(next(&mut jobs).await.job, job(&open));
+        until(|| async { queue.ready().await.is_ok() }).await;
+        // That one was dropped by the test, and comes once more.
+        let again = next(&mut jobs).await;
+        assert_eq!(again.job, job(&open));
+        again.done();
+        queue.publish(job("after")).await.unwrap();
+        let after = next(&mut jobs).await;
+        assert_eq!(after.job, job("after"));
+        after.done();
+    }
+    until(|| async { broker.waiting("jobs").await == 0 }).await;
+    assert_eq!(broker.waiting("dead").await, 0);
+    drop((jobs, queue));
+    broker.clean().await;
+}
+
+#[tokio::test]
+async fn queues_that_vanish_are_declared_again() {
+    let broker = Broker::new().await;
+    let queue = Rabbit::open(&broker.url, &broker.name).await.unwrap();
+    queue.publish(job("lost with the queue")).await.unwrap();
+    broker.delete("jobs").await;
+    queue.publish(job("a")).await.unwrap();
+    let mut jobs = queue.subscribe().await.unwrap();
+    next(&mut jobs).await.done();
+    // Under a consumer as well: the broker cancels it, and it comes back.
+    broker.delete("jobs").await;
+    until(|| async { queue.ready().await.is_err() }).await;
+    until(|| async { queue.ready().await.is_ok() }).await;
+    queue.publish(job("b")).await.unwrap();
+    let b = next(&mut jobs).await;
+    assert_eq!(b.job, job("b"));
+    b.done();
+    drop((jobs, queue));
+    broker.clean().await;
+}
+
+#[tokio::test]
+async fn what_is_no_job_goes_to_the_dead_ones() {
+    let broker = Broker::new().await;
+    let queue = Rabbit::open(&broker.url, &broker.name).await.unwrap();
+    let mut jobs = queue.subscribe().await.unwrap();
+    broker.put(b"{\"what\": ").await;
+    queue.publish(job("a")).await.unwrap();
+    next(&mut jobs).await.done();
+    until(|| async { broker.waiting("dead").await == 1 }).await;
+    assert_eq!(broker.get("dead").await.unwrap().delivery.data, b"{\"what\": ");
+    drop((jobs, queue));
+    broker.clean().await;
+}
+
+#[tokio::test]
+async fn a_job_that_always_comes_back_ends_with_the_dead_ones() {
+    let broker = Broker::new().await;
+    let queue = Rabbit::open(&broker.url, &broker.name).await.unwrap();
+    queue.publish(job("poison")).await.unwrap();
+    let mut times = 0;
+    soon(async {
+        while broker.waiting("dead").await == 0 {
+            if let Some(message) = broker.get("jobs").await {
+                times += 1;
+                let again = BasicNackOptions { multiple: false, requeue: true };
+                message.delivery.nack(again).await.unwrap();
+            }
+        }
+    })
+    .await;
+    assert_eq!(times, 21);
+    let dead = broker.get("dead").await.unwrap();
+    assert_eq!(serde_json::from_slice::<Job>(&dead.delivery.data).unwrap(), job("poison"));
+    assert!(dead.delivery.properties.message_id().is_some());
+    drop(queue);
+    broker.clean().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_is_named_without_its_password() {
+    for url in [
+        "amqp://me:hush@127.0.0.1:1/vhost",
+        "amqp://me:hu sh@:x:/",
+        "amqp://me:hush@127.0.0.1:hush/",
+    ] {
+        let why = soon(queue::open(url)).await.map(|_| ()).unwrap_err().to_string();
+        assert!(!why.contains("hush") && !why.contains("hu sh"), "{why}");
+    }
+    let why = soon(queue::open("amqp://me:hush@127.0.0.1:1/vhost")).await.map(|_| ());
+    let why = why.unwrap_err().to_string();
+    assert!(why.contains("amqp://127.0.0.1:1/vhost") && why.contains("refused"), "{why}");
+
+    let broker = Broker::new().await;
+    let wrong = broker.url.replacen("guest:guest", "guest:hush", 1);
+    assert_ne!(wrong, broker.url);
+    let why = soon(queue::open(&wrong)).await.map(|_| ()).unwrap_err().to_string();
+    assert!(!why.contains("hush"), "{why}");
+}
