@@ -102,7 +102,7 @@ async fn a_call_to_an_unknown_number_is_turned_away() {
 #[tokio::test]
 async fn media_sockets_without_manners_are_closed() {
     let (world, mut voxflow) = opened().await;
-    let tasks = voxflow.metric("voxflow_tasks_alive").await;
+    let rest = voxflow.tasks_at_rest().await;
     let media = format!("ws://{}/twilio/media", voxflow.at);
     let start = |token: &str| {
         json!({ "event": "start", "sequenceNumber": "1", "streamSid": "MZ1", "start": {
@@ -133,7 +133,7 @@ async fn media_sockets_without_manners_are_closed() {
     let mut socket = bare_socket(&media).await.expect("the media door is open");
     socket.close_code().await;
     assert!(voxflow.alive());
-    voxflow.settles_at(tasks + 1.0).await;
+    voxflow.settles_at(rest + 1.0).await;
     assert!(world.openai.requests().is_empty());
 }
 
@@ -141,7 +141,7 @@ async fn media_sockets_without_manners_are_closed() {
 #[tokio::test]
 async fn a_call_survives_or_ends_when_its_stream_turns_bad() {
     let (world, mut voxflow) = opened().await;
-    let tasks = voxflow.metric("voxflow_tasks_alive").await;
+    let rest = voxflow.tasks_at_rest().await;
     let network = world.network(&voxflow);
     let sid = format!("CA{:032x}", 99);
     let form: Vec<(String, String)> =
@@ -181,7 +181,7 @@ async fn a_call_survives_or_ends_when_its_stream_turns_bad() {
     drop(socket); // Half-open: the connection is gone without a close.
     super::calls::finished_run(&voxflow).await;
     assert!(voxflow.alive());
-    voxflow.settles_at(tasks + 1.0).await;
+    voxflow.settles_at(rest + 1.0).await;
     // The token was for one use.
     let mut socket = bare_socket(&format!("ws://{}/twilio/media", voxflow.at))
         .await
@@ -195,7 +195,7 @@ async fn a_call_survives_or_ends_when_its_stream_turns_bad() {
 #[tokio::test]
 async fn half_requests_do_not_stay() {
     let (_world, mut voxflow) = opened().await;
-    let tasks = voxflow.metric("voxflow_tasks_alive").await;
+    let rest = voxflow.tasks_at_rest().await;
     let mut halves = Vec::new();
     for _ in 0..20 {
         let mut half = TcpStream::connect(voxflow.at).await.unwrap();
@@ -214,6 +214,6 @@ async fn half_requests_do_not_stay() {
     let _ = tokio::time::timeout(Duration::from_secs(10), rubbish.read_to_end(&mut answer))
         .await
         .expect("kept open");
-    voxflow.settles_at(tasks + 1.0).await;
+    voxflow.settles_at(rest + 1.0).await;
     assert!(voxflow.alive());
 }

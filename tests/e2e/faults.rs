@@ -25,7 +25,7 @@ async fn fails(vendor: Vendor, fault: Fault) {
     )
     .await;
     let voxflow = world.start(Setup { call_flow: Some(line(&baker())), ..Setup::default() }).await;
-    let tasks = voxflow.metric("voxflow_tasks_alive").await;
+    let rest = voxflow.tasks_at_rest().await;
     let breaks = || match vendor {
         Vendor::Model => world.openai.fail(fault),
         Vendor::Recognizer => world.deepgram.fail(fault),
@@ -57,7 +57,8 @@ async fn fails(vendor: Vendor, fault: Fault) {
     let exits = exits(&run);
     assert!(exits.contains(&("agent".into(), "failed".into())), "{vendor:?} {fault:?}: {exits:?}");
     assert_eq!(phone.violations(), [""; 0]);
-    voxflow.settles_at(tasks + 1.0).await;
+    // The runtime keeps connections to those that it asks by HTTP: Twilio and the model.
+    voxflow.settles_at(rest + 4.0).await;
 }
 
 #[tokio::test]

@@ -54,16 +54,12 @@ async fn forty_texts_are_each_answered_once_and_in_order() {
     }
 
     // Both worked, and together no more than there was.
-    let worked = [
-        one.metric("voxflow_jobs_worked_total").await,
-        two.metric("voxflow_jobs_worked_total").await,
-    ];
-    assert!(worked.iter().all(|n| *n > 0.0), "{worked:?}");
-    let left = [
-        one.metric("voxflow_outbox_sent_total").await,
-        two.metric("voxflow_outbox_sent_total").await,
-    ];
-    assert!((left[0] + left[1] - 40.0).abs() < 0.1, "{left:?}");
+    for voxflow in [&one, &two] {
+        assert!(voxflow.metric("voxflow_jobs_acknowledged_total").await > 0.0);
+        assert!(voxflow.metric("voxflow_steps_total").await > 0.0);
+    }
+    let steps = one.metric("voxflow_steps_total").await + two.metric("voxflow_steps_total").await;
+    assert!((steps - 40.0).abs() < 0.1, "{steps} steps");
     assert_eq!(world.twilio.sent().len(), 40);
     assert_eq!(one.stop().await, Some(0));
     assert_eq!(two.stop().await, Some(0));

@@ -296,16 +296,46 @@ impl Voxflow {
             .sum()
     }
 
-    /// How many tasks are alive in it, once that has settled to at most `most`.
+    /// How many tasks are alive in it.
+    pub async fn tasks(&self) -> f64 {
+        self.metric("voxflow_tasks_alive").await
+    }
+
+    /// How many tasks are alive in it when nothing happens: the same for a second.
     ///
     /// # Panics
-    /// When more stay alive.
-    pub async fn settles_at(&self, most: f64) -> f64 {
-        until(&format!("at most {most} live tasks"), || async {
-            let alive = self.metric("voxflow_tasks_alive").await;
-            (alive > 0.0 && alive <= most).then_some(alive)
-        })
-        .await
+    /// When the number does not come to rest.
+    pub async fn tasks_at_rest(&self) -> f64 {
+        let began = std::time::Instant::now();
+        let (mut alive, mut since) = (self.tasks().await, began);
+        while since.elapsed() < Duration::from_secs(1) {
+            assert!(began.elapsed().as_secs() < crate::PATIENCE_S, "{alive} tasks, never the same");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = self.tasks().await;
+            if (now - alive).abs() > 0.1 {
+                (alive, since) = (now, std::time::Instant::now());
+            }
+        }
+        alive
+    }
+
+    /// Waits until at most so many tasks are alive.
+    ///
+    /// # Panics
+    /// When more stay alive; tells how many.
+    pub async fn settles_at(&self, most: f64) {
+        let began = std::time::Instant::now();
+        loop {
+            let alive = self.tasks().await;
+            if alive <= most {
+                return;
+            }
+            assert!(
+                began.elapsed().as_secs() < crate::PATIENCE_S,
+                "{alive} tasks stay alive, {most} were expected"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Asks it to end (SIGTERM), and returns its exit code.
