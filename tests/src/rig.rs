@@ -17,7 +17,6 @@ use crate::double::openai::{OpenAi, Reply};
 use crate::double::twilio::{ACCOUNT, Form, TOKEN, Twilio};
 use crate::phone::{Dialling, Network, Phone};
 use crate::python::Signer;
-use crate::record::until;
 
 /// Our number, to which calls and texts go.
 pub const OURS: &str = "+15550001000";
