@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 
-use crate::{Delivery, Error, Job, Jobs, LIMIT, Queue, pause};
+use crate::{Dead, Delivery, Error, Job, Jobs, LIMIT, Queue, pause};
+
+/// Dead jobs that are kept; the oldest go first.
+const DEAD: usize = 1000;
 
 /// The queue of a single process.
 #[derive(Default)]
@@ -29,6 +32,7 @@ struct Waiting {
 struct Line {
     order: VecDeque<(String, String)>,
     jobs: HashMap<(String, String), Waiter>,
+    dead: VecDeque<Job>,
 }
 
 struct Waiter {
@@ -78,6 +82,29 @@ impl Queue for Embedded {
             }
         });
         Ok(Jobs(taken))
+    }
+
+    async fn dead(&self, limit: u32) -> Result<Vec<Dead>, Error> {
+        let first: Vec<Job> =
+            self.waiting.line().dead.iter().take(limit as usize).cloned().collect();
+        let dead = first.iter().map(|job| {
+            let body = serde_json::to_string(job)
+                .map_err(|e| Error { queue: "embedded".into(), why: e.to_string() })?;
+            Ok(Dead { body, why: "delivery_limit".into() })
+        });
+        dead.collect()
+    }
+
+    async fn replay(&self, limit: u32) -> Result<u32, Error> {
+        let mut replayed = 0;
+        while replayed < limit {
+            let Some(job) = self.waiting.line().dead.pop_front() else {
+                break;
+            };
+            self.waiting.put(Waiter { job, dropped: 0 });
+            replayed += 1;
+        }
+        Ok(replayed)
     }
 
     async fn ready(&self) -> Result<(), Error> {
@@ -134,6 +161,11 @@ impl Waiting {
         if dropped >= LIMIT {
             metrics::counter!("voxflow_jobs_dead_total").increment(1);
             tracing::error!(kind = job.kind, id = job.id, "a job was dropped too often");
+            let mut line = self.line();
+            if line.dead.len() == DEAD {
+                line.dead.pop_front();
+            }
+            line.dead.push_back(job);
             return;
         }
         tokio::time::sleep(pause(dropped)).await;
@@ -177,6 +209,12 @@ mod tests {
         }
         let hour = std::time::Duration::from_secs(3600);
         assert!(tokio::time::timeout(hour, jobs.0.recv()).await.is_err());
+        let dead = queue.dead(9).await.unwrap();
+        assert_eq!(serde_json::from_str::<Job>(&dead[0].body).unwrap(), job("a", None));
+        assert_eq!((dead.len(), dead[0].why.as_str()), (1, "delivery_limit"));
+        assert_eq!(queue.replay(9).await.unwrap(), 1);
+        jobs.0.recv().await.unwrap().done();
+        assert!(queue.dead(9).await.unwrap().is_empty());
         queue.publish(job("a", None)).await.unwrap();
         jobs.0.recv().await.unwrap().done();
     }

@@ -66,8 +66,25 @@ pub trait Queue: Send + Sync {
     /// somebody else.
     async fn subscribe(&self) -> Result<Jobs, Error>;
 
+    /// The jobs that were given up and are kept for people to look at, oldest first, at most
+    /// `limit`.
+    async fn dead(&self, limit: u32) -> Result<Vec<Dead>, Error>;
+
+    /// Puts dead jobs among the others again, oldest first, at most `limit`; those that are no jobs
+    /// are thrown away. How many came back to life.
+    async fn replay(&self, limit: u32) -> Result<u32, Error>;
+
     /// Whether jobs can be published and taken at this moment, for `/readyz`.
     async fn ready(&self) -> Result<(), Error>;
+}
+
+/// A job that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Dead {
+    /// What it was, as JSON; or what somebody put there.
+    pub body: String,
+    /// Why: `delivery_limit` (it was dropped too often), `rejected` (it is no job).
+    pub why: String,
 }
 
 /// Jobs as they come. Ends when the queue is closed for good.

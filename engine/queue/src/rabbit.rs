@@ -1,7 +1,7 @@
 //! RabbitMQ, through lapin: the queue of many processes.
 //!
 //! Read in this order: this file (the seam) → `broker` (where it is, what is declared there) →
-//! `channels` (who may publish) → `consume` (jobs come in).
+//! `channels` (who may publish) → `consume` (jobs come in) → `dead` (jobs that were given up).
 //!
 //! Invariant: a channel has one publishing task at a time. Two tasks on one channel are given each
 //! other's confirms, and a job that the broker refused would count as safe.
@@ -10,6 +10,7 @@
 mod broker;
 mod channels;
 mod consume;
+mod dead;
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use uuid::Uuid;
 use self::broker::Broker;
 use self::channels::{Channels, Lent};
 use self::consume::Presence;
-use crate::{Error, Job, Jobs, Queue, pause};
+use crate::{Dead, Error, Job, Jobs, Queue, pause};
 
 /// How long a job may take to be safe with the broker, with all tries.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,6 +68,11 @@ impl Rabbit {
 
     async fn channel(&self) -> Result<Lent, Error> {
         self.channels.get().await.map(Lent::new).map_err(|e| self.broker.error(e))
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let done = tokio::time::timeout(PATIENCE, work).await;
+        done.unwrap_or_else(|_| Err(self.broker.error("no answer")))
     }
 
     /// One try: on a channel of its own until the broker has it on its disk.
@@ -122,8 +128,7 @@ impl Queue for Rabbit {
                 }
             }
         };
-        let done = tokio::time::timeout(PATIENCE, tries).await;
-        done.unwrap_or_else(|_| Err(self.broker.error("no answer")))?;
+        self.in_time(tries).await?;
         metrics::counter!("voxflow_jobs_published_total").increment(1);
         Ok(())
     }
@@ -132,6 +137,15 @@ impl Queue for Rabbit {
         let (jobs, taken) = mpsc::channel(PREFETCH.into());
         tokio::spawn(consume::for_ever(self.broker.clone(), jobs, self.presence.clone()));
         Ok(Jobs(taken))
+    }
+
+    async fn dead(&self, limit: u32) -> Result<Vec<Dead>, Error> {
+        self.in_time(dead::list(&self.broker, limit)).await
+    }
+
+    async fn replay(&self, limit: u32) -> Result<u32, Error> {
+        // Each is safe among the jobs before it leaves the dead ones.
+        dead::replay(self, limit).await
     }
 
     async fn ready(&self) -> Result<(), Error> {

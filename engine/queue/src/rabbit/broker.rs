@@ -16,6 +16,8 @@ const HEARTBEAT: u16 = 8;
 const CONNECTING: Duration = Duration::from_secs(5);
 /// Dead jobs that are kept for people to look at; the oldest go first.
 const DEAD: i64 = 10_000;
+/// How often people can look at a dead job.
+const LOOKS: i64 = 1_000_000;
 /// The longest name; the broker takes 255 bytes, and we add to it.
 const NAME: usize = 200;
 
@@ -86,6 +88,8 @@ impl Broker {
     pub(super) async fn declare(&self, channel: &Channel) -> Result<(), lapin::Error> {
         let mut dead = quorum();
         dead.insert("x-max-length".into(), AMQPValue::LongLongInt(DEAD));
+        // Looking at them must not wear them out; newer brokers have a limit by themselves.
+        dead.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(LOOKS));
         channel.queue_declare(self.dead(), QueueDeclareOptions::durable(), dead).await?;
         let mut jobs = quorum();
         // Without a limit, older brokers also put what comes back behind what waits.
