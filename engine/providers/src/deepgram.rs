@@ -38,6 +38,10 @@ const UTTERANCE_END: &str = "1000";
 /// The vendor closes after 10 s without sound, unless told to stay.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
 
+/// Told to fix its words, the vendor answers something at once, if only that there are none. One
+/// that is silent for so long hears nothing any more.
+const ANSWER: Duration = Duration::from_secs(4);
+
 /// A socket that takes nothing for so long is gone.
 const SEND: Duration = Duration::from_secs(5);
 
@@ -110,7 +114,9 @@ async fn listen(
 ) {
     let mut reader = Reader::default();
     let mut last_sent = Instant::now();
+    let mut owed: Option<Instant> = None;
     loop {
+        let answer_at = owed.map(|since| since + ANSWER);
         let step = tokio::select! {
             () = words.closed() => break,
             hear = hears.recv() => match hear {
@@ -120,6 +126,9 @@ async fn listen(
                     if !messages.is_empty() {
                         last_sent = Instant::now();
                     }
+                    if messages.last().is_some_and(Message::is_text) {
+                        owed.get_or_insert(last_sent);
+                    }
                     send(&mut socket, messages).await
                 }
             },
@@ -127,8 +136,14 @@ async fn listen(
                 last_sent = Instant::now();
                 send(&mut socket, vec![Message::text(r#"{"type":"KeepAlive"}"#)]).await
             }
+            () = sleep_until(answer_at.unwrap_or(last_sent)), if answer_at.is_some() => {
+                Err(Error::Unreachable { vendor: VENDOR, why: "it does not answer".into() })
+            }
             message = socket.next() => match message {
-                Some(Ok(Message::Text(text))) => reader.read(&text, &words).await,
+                Some(Ok(Message::Text(text))) => {
+                    owed = None;
+                    reader.read(&text, &words).await
+                }
                 Some(Ok(Message::Close(frame))) => Err(dial::gone(VENDOR, frame.as_ref())),
                 Some(Err(_)) | None => Err(dial::gone(VENDOR, None)),
                 Some(Ok(_)) => Ok(()),
