@@ -22,6 +22,8 @@ use crate::{Runtime, Trouble};
 pub(crate) const OPT_OUT: &str = "/opt_out";
 /// How the reason begins of a text to somebody who has left.
 const LEFT: &str = "the peer has opted out";
+/// Instead of a carrier's code: it was not even asked.
+const BLOCKED: &str = "blocked here";
 /// How long a claim holds, seconds: longer than a carrier may take.
 const HOLD: u32 = 60;
 /// Texts that one process sends at once.
@@ -99,7 +101,7 @@ impl Runtime {
             Err(error) => return tracing::warn!(key = row.key, %error, "a text waits"),
         };
         let sent = match messenger {
-            _ if left => Err(Refusal::OptedOut { code: "blocked here".into() }),
+            _ if left => Err(Refusal::OptedOut { code: BLOCKED.into() }),
             Some(messenger) => messenger.send(&outgoing).await,
             None => Err(Refusal::Never {
                 code: "no_channel".into(),
@@ -149,7 +151,10 @@ impl Runtime {
                 None
             }
             Refusal::OptedOut { code } => {
-                writes.push(Write::OptOut(peering.clone(), true));
+                // What we know already is not written again: the peer may return just now.
+                if code != BLOCKED {
+                    writes.push(Write::OptOut(peering.clone(), true));
+                }
                 row.status = Status::Failed;
                 row.why = Some(format!("{LEFT} ({code})"));
                 Some("opted_out")

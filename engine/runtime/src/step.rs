@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use agent::{Config, Item};
-use conversation::thread::{Input, Output, Session, Thread};
+use conversation::thread::{Input, Output, Session, Thread, Why};
 use conversation::{Address, Outgoing, Status};
 use flow::{Command, Deed, Destination, Event, Flow, Key, Medium, Vars};
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +16,9 @@ use uuid::Uuid;
 use crate::numbers::Number;
 use crate::{Runtime, Trouble};
 
+/// The variable that names the text that an agent has heard last.
+const HEARD: &str = "message.heard";
+
 /// A run at work, what it is about, and the writes so far.
 pub(crate) struct Step<'a> {
     pub(crate) runtime: &'a Runtime,
@@ -23,10 +26,10 @@ pub(crate) struct Step<'a> {
     pub(crate) thread: ThreadRow,
     pub(crate) flow: Arc<Flow>,
     pub(crate) run: RunRow,
-    /// The text that the run was given, if it was given one.
-    pub(crate) text: Option<String>,
     pub(crate) session: Option<SessionRow>,
     pub(crate) now: Timestamp,
+    /// Whether the event came from somebody who ends a service or the run.
+    from_outside: bool,
     writes: Vec<Write>,
     /// Told once the writes are committed.
     happenings: Vec<(&'static str, Value)>,
@@ -74,9 +77,9 @@ impl<'a> Step<'a> {
             thread,
             flow,
             run,
-            text: None,
             session,
             now,
+            from_outside: false,
             writes: Vec::new(),
             happenings: Vec::new(),
         }
@@ -84,8 +87,8 @@ impl<'a> Step<'a> {
 
     /// Gives it the event, and then whatever its wishes led to at once.
     pub(crate) fn take(mut self, event: Event) -> Stepped {
-        let new = self.run.seq == 0;
-        if new {
+        self.from_outside = matches!(event, Event::ServiceStopped | Event::Stopped { .. });
+        if self.run.seq == 0 {
             self.happenings.push((
                 "run_started",
                 json!({ "flow": self.run.flow_name, "from": self.thread.peering.peer }),
@@ -172,7 +175,7 @@ impl<'a> Step<'a> {
             Deed::Talk { agent, wait, .. } => self.talk(command.key, agent, wait),
             Deed::StopService => {
                 if let Some(session) = self.session.take() {
-                    self.end(session, conversation::thread::Why::StopService);
+                    self.end(session, Why::StopService);
                 }
                 Ok(())
             }
@@ -242,19 +245,19 @@ impl<'a> Step<'a> {
         let (Some(mut session), Some(life)) = (self.session.take(), thread.session) else {
             return Err("no session could be had".into());
         };
+        self.writes.extend(release(&session, self.now));
         session.agent = agent;
         session.generation = life.generation;
         session.active = life.active;
         session.idle_s = idle_s;
         session.run = self.run.id.clone();
         session.awaited = wait.then_some(key.0);
-        if let Some(text) = &self.text {
-            session.history.push(Item::User { text: text.clone() });
+        if let Some(text) = self.unheard() {
+            session.history.push(Item::User { text });
         }
-        self.timer("session", &session, life.active + life.idle);
-        let debounce =
-            SignedDuration::from_millis(i64::try_from(config.debounce_ms).unwrap_or(i64::MAX));
-        self.timer("reply", &session, self.now.checked_add(debounce).unwrap_or(Timestamp::MAX));
+        let idle = life.active.checked_add(life.idle).unwrap_or(Timestamp::MAX);
+        self.writes.push(timer("session", &session, idle));
+        self.writes.push(timer("reply", &session, reply_due(&session, &config)));
         self.writes.push(Write::Session(session.clone()));
         session.seq += 1;
         self.session = Some(session);
@@ -280,24 +283,66 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn end(&mut self, session: SessionRow, why: conversation::thread::Why) {
+    /// The text of the peer that the run has and that no agent has heard yet. A run may have done
+    /// other things since the text came, so the run's variables keep it.
+    fn unheard(&mut self) -> Option<String> {
+        let vars = &mut self.run.state.vars;
+        let id = vars.get("message.id").cloned();
+        if id.is_none() || id.as_ref() == vars.get(HEARD) {
+            return None;
+        }
+        vars.insert(HEARD.into(), id.unwrap_or_default());
+        let mut text =
+            vars.get("message.text").and_then(Value::as_str).unwrap_or_default().to_owned();
+        for media in vars.get("message.media").and_then(Value::as_array).into_iter().flatten() {
+            text.push_str(&format!("\n[attachment: {}]", media.as_str().unwrap_or_default()));
+        }
+        Some(text.trim_start().to_owned())
+    }
+
+    /// The session is over. What the peer was promised by a flow that ends it itself still comes:
+    /// the reply to the text before. An end from outside takes that back.
+    fn end(&mut self, mut session: SessionRow, why: Why) {
         self.happenings
             .push(("session_ended", json!({ "session": session.id, "why": why.word() })));
-        for kind in ["session", "reply"] {
-            self.writes.push(Write::Forget { id: format!("{kind}:{}", session.id) });
+        self.writes.push(Write::Forget { id: format!("session:{}", session.id) });
+        if why != Why::StopService || self.from_outside {
+            session.answered = session.generation;
+            self.writes.push(Write::Forget { id: format!("reply:{}", session.id) });
+            self.writes.extend(release(&session, self.now));
         }
         self.writes.push(Write::Session(SessionRow { ended: Some(why.word().into()), ..session }));
     }
+}
 
-    fn timer(&mut self, kind: &str, session: &SessionRow, due: Timestamp) {
-        self.writes.push(Write::Timer(TimerRow {
-            id: format!("{kind}:{}", session.id),
-            due,
-            kind: kind.into(),
-            subject: session.id.clone(),
-            guard: session.generation.to_string(),
-        }));
-    }
+/// When a session's newest text is answered: when no other has come for a while.
+pub(crate) fn reply_due(session: &SessionRow, config: &Config) -> Timestamp {
+    let debounce =
+        SignedDuration::from_millis(i64::try_from(config.debounce_ms).unwrap_or(i64::MAX));
+    session.active.checked_add(debounce).unwrap_or(Timestamp::MAX)
+}
+
+/// The timer of a session.
+pub(crate) fn timer(kind: &str, session: &SessionRow, due: Timestamp) -> Write {
+    Write::Timer(TimerRow {
+        id: format!("{kind}:{}", session.id),
+        due,
+        kind: kind.into(),
+        subject: session.id.clone(),
+        guard: session.generation.to_string(),
+    })
+}
+
+/// The run that waits for this session's reply shall be looked at: the reply will not come.
+pub(crate) fn release(session: &SessionRow, now: Timestamp) -> Option<Write> {
+    let guard = session.awaited.clone()?;
+    Some(Write::Timer(TimerRow {
+        id: format!("awaits:{}", session.run),
+        due: now,
+        kind: "awaits".into(),
+        subject: session.run.clone(),
+        guard,
+    }))
 }
 
 /// A session as the machine of its thread sees it.

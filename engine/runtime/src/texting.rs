@@ -64,24 +64,44 @@ impl Runtime {
     async fn handle(&self, thread: &mut ThreadRow, text: &MessageRow) -> Result<(), Trouble> {
         let now = self.parts.clock.now();
         let left = self.parts.store.opted_out(&thread.peering).await?;
-        let stepped = match opt_out::wish(&text.text, left) {
-            Some(wish) => {
-                self.commit(thread, text, self.heed(thread, text, wish)).await?;
-                return Ok(());
+        if let Some(wish) = opt_out::wish(&text.text, left) {
+            let writes = self.heed(thread, text, wish, left);
+            return self.commit(thread, text, writes).await;
+        }
+        let stepped = match self.meet(thread, text, now).await {
+            Ok(Some(stepped)) => stepped,
+            // The number has no flow for texts any more.
+            Ok(None) => return self.commit(thread, text, Vec::new()).await,
+            Err(Trouble::Broken(why)) => {
+                // It will not get better, and the texts after it must not wait for it.
+                tracing::error!(thread = thread.id, message = text.id, why, "a text is put away");
+                self.tell("", &thread.id, "trouble", json!({ "text": why }));
+                return self.commit(thread, text, Vec::new()).await;
             }
-            None => match self.resume(thread, text).await? {
-                Some(stepped) => stepped,
-                None => match self.fresh(thread, text, now).await? {
-                    Some(stepped) => stepped,
-                    // The number has no flow for texts any more.
-                    None => return self.commit(thread, text, Vec::new()).await,
-                },
-            },
+            Err(error) => return Err(error),
         };
         thread.waiting_run.clone_from(&stepped.thread.waiting_run);
         self.commit(thread, text, stepped.writes.clone()).await?;
         stepped.committed(self);
         Ok(())
+    }
+
+    /// Gives a text to the run that waits for one, or to a fresh one.
+    async fn meet(
+        &self,
+        thread: &ThreadRow,
+        text: &MessageRow,
+        now: jiff::Timestamp,
+    ) -> Result<Option<Stepped>, Trouble> {
+        match self.resume(thread, text).await {
+            Ok(Some(stepped)) => Ok(Some(stepped)),
+            Ok(None) => self.fresh(thread, text, now).await,
+            Err(Trouble::Broken(why)) => {
+                tracing::error!(thread = thread.id, why, "a run that waits cannot go on");
+                self.fresh(thread, text, now).await
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Commits what a text led to, and that it is handled.
@@ -101,15 +121,16 @@ impl Runtime {
     }
 
     /// A word by which the peer leaves, returns, or asks who we are. It has one answer, unless the
-    /// carrier has given it already.
-    fn heed(&self, thread: &ThreadRow, text: &MessageRow, wish: Wish) -> Vec<Write> {
+    /// carrier has given it already; who has left is not told again.
+    fn heed(&self, thread: &ThreadRow, text: &MessageRow, wish: Wish, left: bool) -> Vec<Write> {
         let peering = thread.peering.clone();
         let mut writes = match wish {
             Wish::Leave => vec![Write::OptOut(peering.clone(), true)],
             Wish::Return => vec![Write::OptOut(peering.clone(), false)],
             Wish::Help => Vec::new(),
         };
-        if !text.answered_by_carrier {
+        let told = left && wish == Wish::Leave;
+        if !text.answered_by_carrier && !told {
             let key = format!("{}{OPT_OUT}", text.id);
             let answer = opt_out::answer(wish).to_owned();
             let now = self.parts.clock.now();
@@ -132,8 +153,7 @@ impl Runtime {
         let flow = self.flow(&run.flow).await?;
         let number = self.number(&thread.peering)?;
         let session = self.parts.store.session(&thread.id).await?;
-        let mut step = Step::new(self, number, thread.clone(), flow, run, session);
-        step.text = Some(text.text.clone());
+        let step = Step::new(self, number, thread.clone(), flow, run, session);
         let event = Event::Message { text: text.text.clone(), values: message(thread, text) };
         Ok(Some(step.take(event)))
     }
@@ -180,8 +200,7 @@ impl Runtime {
             updated: now,
         };
         let session = self.parts.store.session(&thread.id).await?;
-        let mut step = Step::new(self, number, thread.clone(), Arc::clone(flow), run, session);
-        step.text = Some(text.text.clone());
+        let step = Step::new(self, number, thread.clone(), Arc::clone(flow), run, session);
         Ok(Some(step.take(Event::Started)))
     }
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use queue::{Delivery, Jobs};
-use tokio::task::{AbortHandle, JoinSet};
+use store::Write;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Runtime, Trouble};
@@ -47,6 +48,30 @@ enum Ended {
     Later,
 }
 
+impl Desk {
+    /// The row whose work has ended, taken from the desk. `None` when its place was taken by the
+    /// job that aborted it: what is at work there now is not over.
+    fn ended(
+        &mut self,
+        ended: Result<(Id, (Row, Ended)), JoinError>,
+    ) -> Option<(Row, Busy, Ended)> {
+        let (row, ended) = match ended {
+            Ok((id, (row, ended))) => {
+                let busy = self.busy.get(&row)?;
+                (busy.running.id() == id).then_some((row, ended))?
+            }
+            Err(error) => {
+                let at = |(_, busy): &(&Row, &Busy)| busy.running.id() == error.id();
+                let row = self.busy.iter().find(at)?.0.clone();
+                tracing::error!(kind = row.0, id = row.1, %error, "the work on a job broke");
+                (row, Ended::Later)
+            }
+        };
+        let busy = self.busy.remove(&row)?;
+        Some((row, busy, ended))
+    }
+}
+
 impl Runtime {
     /// Takes jobs until `stop`, then ends those at work.
     pub(crate) async fn work(self: Arc<Self>, stop: CancellationToken) {
@@ -55,10 +80,8 @@ impl Runtime {
             self.take_jobs(&mut jobs, &mut desk, &stop).await;
         }
         let drained = async {
-            while let Some(ended) = desk.tasks.join_next().await {
-                if let Ok((row, Ended::Done)) = ended
-                    && let Some(busy) = desk.busy.remove(&row)
-                {
+            while let Some(ended) = desk.tasks.join_next_with_id().await {
+                if let Some((_, busy, Ended::Done)) = desk.ended(ended) {
                     busy.delivery.done();
                 }
             }
@@ -95,12 +118,7 @@ impl Runtime {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                Some(ended) = desk.tasks.join_next() => {
-                    // An aborted one was replaced by the job that aborted it.
-                    if let Ok((row, ended)) = ended {
-                        self.end(desk, row, ended);
-                    }
-                }
+                Some(ended) = desk.tasks.join_next_with_id() => self.end(desk, ended),
                 delivery = jobs.0.recv(), if desk.busy.len() < AT_ONCE => match delivery {
                     Some(delivery) => self.begin(desk, delivery),
                     None => return,
@@ -124,8 +142,8 @@ impl Runtime {
         }
     }
 
-    fn end(self: &Arc<Self>, desk: &mut Desk, row: Row, ended: Ended) {
-        let Some(mut busy) = desk.busy.remove(&row) else { return };
+    fn end(self: &Arc<Self>, desk: &mut Desk, ended: Result<(Id, (Row, Ended)), JoinError>) {
+        let Some((row, mut busy, ended)) = desk.ended(ended) else { return };
         match ended {
             Ended::Done => busy.delivery.done(),
             Ended::Later => drop(busy.delivery),
@@ -154,6 +172,7 @@ impl Runtime {
                 "reply" => self.reply(id).await,
                 "session" => self.expire_session(id).await,
                 "run" => self.run_deadline(id).await,
+                "awaits" => self.release_run(id).await,
                 other => Err(Trouble::Broken(format!("no job is called `{other}`"))),
             };
             match done {
@@ -165,7 +184,12 @@ impl Runtime {
                 }
                 Err(Trouble::Broken(why)) => {
                     tracing::error!(kind, id, why, "a job makes no sense and is put away");
-                    return Ended::Done;
+                    // The timers of runs and sessions are called after their jobs.
+                    let timer = Write::Forget { id: format!("{kind}:{id}") };
+                    match self.parts.store.commit(vec![timer]).await {
+                        Ok(()) => return Ended::Done,
+                        Err(_) => break,
+                    }
                 }
             }
         }

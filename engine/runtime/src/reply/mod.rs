@@ -1,0 +1,228 @@
+//! An agent answers a text: asked outside of any transaction, committed only when no newer text
+//! has come meanwhile.
+//!
+//! What tools do is collected and committed together with the reply, so a reply that is thrown
+//! away has done nothing.
+//!
+//! Read in this order: this file (when a reply is made, and when it counts) → `think` (how).
+
+mod think;
+
+use std::sync::Arc;
+
+use agent::{Config, Item, Tool};
+use conversation::segment;
+use conversation::thread::{Input, Output, Thread, Why};
+use flow::{Event, Flow, Key, Medium, Vars};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use store::{RunRow, SessionRow, ThreadRow, Write};
+
+use crate::numbers::Number;
+use crate::step::{self, Step, life, text_row};
+use crate::{Runtime, Trouble, tools};
+
+/// What an agent came to.
+#[derive(Default)]
+struct Thought {
+    /// What to send; empty = nothing.
+    text: String,
+    /// What was said and done, for the history.
+    said: Vec<Item>,
+    /// What tools want committed.
+    writes: Vec<Write>,
+    /// Variables that tools set, when they set any.
+    vars: Option<Vars>,
+    /// The action by which a tool ended the conversation.
+    ends: Option<Value>,
+}
+
+/// A session about to be answered.
+struct Thinking<'a> {
+    runtime: &'a Runtime,
+    number: &'a Number,
+    thread: ThreadRow,
+    session: &'a SessionRow,
+    config: Arc<Config>,
+    run: RunRow,
+    flow: Arc<Flow>,
+    tools: Vec<Tool>,
+    now: Timestamp,
+}
+
+impl Runtime {
+    /// Answers the newest text of a session, if nobody has.
+    pub(crate) async fn reply(&self, id: &str) -> Result<(), Trouble> {
+        let timer = || Write::Forget { id: format!("reply:{id}") };
+        let Some(session) = self.parts.store.session_by_id(id).await? else {
+            return Ok(self.parts.store.commit(vec![timer()]).await?);
+        };
+        // A flow that ends the conversation right after `ai_talk` wants this one reply.
+        let over = session.ended.as_deref().is_some_and(|why| why != Why::StopService.word());
+        if over || session.answered >= session.generation {
+            return Ok(self.parts.store.commit(vec![timer()]).await?);
+        }
+        let thread = self.parts.store.thread(&session.thread).await?;
+        let run = self.parts.store.run(&session.run).await?;
+        let (Some(thread), Some(run)) = (thread, run) else {
+            return Err(Trouble::Broken(format!("session {id} has lost its thread or run")));
+        };
+        let config: Config = serde_json::from_value(session.agent.clone())
+            .map_err(|error| Trouble::Broken(format!("session {id}: {error}")))?;
+        // A reply that came too late is thrown away and this job done again: the burst goes on.
+        let due = step::reply_due(&session, &config);
+        if due > self.parts.clock.now() {
+            self.parts.store.commit(vec![step::timer("reply", &session, due)]).await?;
+            self.timers_changed();
+            return Ok(());
+        }
+        let flow = self.flow(&run.flow).await?;
+        let thinking = Thinking {
+            runtime: self,
+            number: self.number(&thread.peering)?,
+            thread: thread.clone(),
+            session: &session,
+            tools: tools::offered(&flow, Medium::Text, &config),
+            config: Arc::new(config),
+            run,
+            flow,
+            now: self.parts.clock.now(),
+        };
+        let thought = thinking.think().await;
+        self.say(&thinking, thought).await
+    }
+
+    /// Commits a reply under the session's fence. A conflict throws it away; the job is then done
+    /// again and finds what is newest.
+    async fn say(&self, thinking: &Thinking<'_>, thought: Thought) -> Result<(), Trouble> {
+        let Thinking { session, config, .. } = thinking;
+        let peering = &thinking.thread.peering;
+        let now = self.parts.clock.now();
+        let mut thread = Thread { session: Some(life(session)) };
+        if !thread.on(now, Input::Answered(session.generation)).contains(&Output::Send) {
+            // Silence has ended it while it was thinking.
+            return Ok(self
+                .parts
+                .store
+                .commit(vec![Write::Forget { id: format!("reply:{}", session.id) }])
+                .await?);
+        }
+        let mut row =
+            SessionRow { answered: session.generation, active: now, ..(*session).clone() };
+        row.awaited = None;
+        row.history.extend(thought.said);
+        let mut writes = vec![Write::Forget { id: format!("reply:{}", session.id) }];
+        if thought.ends.is_some() {
+            row.ended = Some(Why::StopService.word().into());
+            writes.push(Write::Forget { id: format!("session:{}", session.id) });
+        }
+        let whole = thought.text.trim();
+        let text = segment::cut(whole, config.max_segments as usize);
+        if !text.is_empty() {
+            let key = format!("{}/{}", session.id, session.generation);
+            writes.push(Write::Outbox(text_row(
+                key,
+                peering.clone(),
+                text.into(),
+                Vec::new(),
+                None,
+                now,
+            )));
+        }
+        writes.extend(thought.writes);
+        let mut run = thinking.run.clone();
+        if let Some(vars) = thought.vars {
+            run.state.vars = vars;
+        }
+        // The run either waits for this reply and goes on, or has only its variables changed.
+        let mut stepped = None;
+        if let Some(key) = &session.awaited
+            && run.outcome.is_none()
+        {
+            let values = Vars::from([("text".into(), json!(text))]);
+            let (exit, key) = ("done".into(), Key(key.clone()));
+            let then = thought.ends.clone();
+            let event = Event::Done { key, exit, values, why: String::new(), then };
+            let open = row.ended.is_none().then(|| SessionRow { seq: row.seq + 1, ..row.clone() });
+            let flow = Arc::clone(&thinking.flow);
+            let thread = thinking.thread.clone();
+            let step = Step::new(self, thinking.number, thread, flow, run, open).take(event);
+            writes.push(Write::Session(row.clone()));
+            writes.extend(step.writes.iter().cloned());
+            if step.thread != thinking.thread {
+                writes.push(Write::Thread(step.thread.clone()));
+            }
+            stepped = Some(step);
+        } else {
+            writes.push(Write::Session(row.clone()));
+            if run.state.vars != thinking.run.state.vars {
+                writes.push(Write::Run(run));
+            }
+        }
+        self.parts.store.commit(writes).await?;
+        self.outbox_changed();
+        self.timers_changed();
+        if thought.ends.is_some() {
+            let data = json!({ "session": session.id, "why": Why::StopService.word() });
+            self.tell(&session.run, &session.thread, "session_ended", data);
+        }
+        if let Some(stepped) = stepped {
+            stepped.committed(self);
+        }
+        Ok(())
+    }
+
+    /// A session's silence may have lasted long enough.
+    pub(crate) async fn expire_session(&self, id: &str) -> Result<(), Trouble> {
+        let timer = format!("session:{id}");
+        let session = self.parts.store.session_by_id(id).await?;
+        let Some(session) = session.filter(|session| session.ended.is_none()) else {
+            return Ok(self.parts.store.commit(vec![Write::Forget { id: timer }]).await?);
+        };
+        let mut thread = Thread { session: Some(life(&session)) };
+        let outputs = thread.on(self.parts.clock.now(), Input::Timeout);
+        if outputs.is_empty() {
+            // It was used in between: the timer goes on to the new deadline.
+            let due = thread.deadline().unwrap_or(Timestamp::MAX);
+            return Ok(self
+                .parts
+                .store
+                .commit(vec![step::timer("session", &session, due)])
+                .await?);
+        }
+        let (run, subject) = (session.run.clone(), session.thread.clone());
+        let ended = SessionRow { ended: Some(Why::Idle.word().into()), ..session };
+        let reply = format!("reply:{id}");
+        let now = self.parts.clock.now();
+        let mut writes = vec![Write::Forget { id: timer }, Write::Forget { id: reply }];
+        writes.extend(step::release(&ended, now));
+        writes.push(Write::Session(ended));
+        self.parts.store.commit(writes).await?;
+        self.tell(
+            &run,
+            &subject,
+            "session_ended",
+            json!({ "session": id, "why": Why::Idle.word() }),
+        );
+        Ok(())
+    }
+
+    /// A run may wait for a reply that will not come: a newer text is answered in its place, or
+    /// the session is over.
+    pub(crate) async fn release_run(&self, id: &str) -> Result<(), Trouble> {
+        let run = self.parts.store.run(id).await?;
+        let waiting = run.as_ref().and_then(|run| run.state.waiting());
+        if let (Some(run), Some(waiting)) = (&run, waiting)
+            && waiting.what == "ai_talk"
+        {
+            let session = self.parts.store.session(&run.subject).await?;
+            let awaited = session.and_then(|session| session.awaited);
+            if awaited.as_ref() != Some(&waiting.key.0) {
+                let (key, values) = (waiting.key.clone(), Vars::new());
+                let (exit, why) = ("done".into(), "a newer text is answered instead".into());
+                self.advance_run(id, Event::Done { key, exit, values, why, then: None }).await?;
+            }
+        }
+        Ok(self.parts.store.commit(vec![Write::Forget { id: format!("awaits:{id}") }]).await?)
+    }
+}

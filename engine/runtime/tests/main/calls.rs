@@ -1,0 +1,180 @@
+//! Calls that are hosted: the run moves with the leg, and what it texts leaves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use call::{Arrival, Control, Dial, Dialled, HangupCause, Inbound, Leg, Outbound, Switchboard};
+use flow::Outcome;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::rig::{OURS, PEER, Rig};
+use crate::world::soon;
+
+/// The caller's end of a call.
+struct Caller {
+    ear: mpsc::Sender<Inbound>,
+    answered: Arc<AtomicBool>,
+    hosted: JoinHandle<()>,
+}
+
+struct Phone {
+    ear: mpsc::Sender<Inbound>,
+    answered: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Control for Phone {
+    async fn answer(&self) -> Result<(), String> {
+        self.answered.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn hangup(&self, _: HangupCause) -> Result<(), String> {
+        let _ = self.ear.send(Inbound::Gone).await;
+        Ok(())
+    }
+
+    async fn connect(&self, _: Dial) -> Result<Dialled, String> {
+        Ok(Dialled::NoAnswer)
+    }
+}
+
+impl Caller {
+    /// Somebody calls; marks come back at once, as if all sound had been played.
+    fn calls(rig: &Rig, from: &str) -> Self {
+        let (ear, inbound) = mpsc::channel(64);
+        let (outbound, mut sound) = mpsc::channel(64);
+        let answered = Arc::new(AtomicBool::new(false));
+        let marks = ear.clone();
+        tokio::spawn(async move {
+            while let Some(sound) = sound.recv().await {
+                if let Outbound::Mark(mark) = sound
+                    && marks.send(Inbound::Mark(mark)).await.is_err()
+                {
+                    return;
+                }
+            }
+        });
+        let leg = Leg {
+            arrival: Arrival {
+                carrier: "twilio".into(),
+                carrier_id: "CA1".into(),
+                from: from.into(),
+                to: OURS.into(),
+            },
+            rate: audio::Rate::default(),
+            inbound,
+            outbound,
+            control: Arc::new(Phone { ear: ear.clone(), answered: Arc::clone(&answered) }),
+        };
+        let runtime = Arc::clone(rig.runtime());
+        let hosted = tokio::spawn(async move { runtime.arrive(leg).await });
+        Self { ear, answered, hosted }
+    }
+
+    async fn hangs_up(&self) {
+        let _ = self.ear.send(Inbound::Gone).await;
+    }
+
+    async fn over(self) {
+        soon("the call to be over", self.hosted).await.unwrap();
+    }
+}
+
+fn texts() -> serde_json::Value {
+    json!([
+        { "id": "hello", "type": "answer" },
+        { "id": "text", "type": "send_message", "option": { "text": "you called, ${caller.number:-friend}" } },
+        { "id": "bye", "type": "hangup" },
+    ])
+}
+
+#[tokio::test]
+async fn a_call_texts_its_caller_and_ends() {
+    let rig = Rig::calls(texts()).await;
+    let caller = Caller::calls(&rig, PEER);
+    let answered = Arc::clone(&caller.answered);
+    caller.over().await;
+    assert!(answered.load(Ordering::SeqCst));
+    let sent = rig.carrier.sent(1).await;
+    assert_eq!((sent[0].peer.as_str(), sent[0].text.as_str()), (PEER, "you called, +15557654321"));
+    let runs = rig.ended(1).await;
+    assert_eq!(runs[0].outcome, Some(Outcome::Finished));
+    assert_eq!(rig.steps(&runs[0].id).await, ["hello done", "text done", "bye ended"]);
+    let call = rig.store.call(&runs[0].subject).await.unwrap().unwrap();
+    assert_eq!((call.status.as_str(), call.run.as_str()), ("completed", runs[0].id.as_str()));
+    assert!(call.ended.is_some());
+}
+
+#[tokio::test]
+async fn who_calls_from_no_phone_cannot_be_texted() {
+    let rig = Rig::calls(texts()).await;
+    Caller::calls(&rig, "browser").over().await;
+    let runs = rig.ended(1).await;
+    let taken = rig.store.taken(&runs[0].id).await.unwrap();
+    assert_eq!((taken[1].action.as_str(), taken[1].exit.as_str()), ("text", "failed"));
+    assert!(taken[1].why.contains("browser"), "{}", taken[1].why);
+    assert_eq!(rig.carrier.texts(), [""; 0]);
+}
+
+fn waits() -> serde_json::Value {
+    json!([
+        { "id": "hello", "type": "answer" },
+        { "id": "nap", "type": "sleep", "option": { "duration_s": 3600 } },
+        { "id": "bye", "type": "hangup" },
+    ])
+}
+
+async fn naps(rig: &Rig) -> String {
+    rig.until("the run to sleep", async || {
+        let runs = rig.runs().await;
+        runs.first().and_then(|run| run.state.waiting()).is_some_and(|w| w.what == "sleep")
+    })
+    .await;
+    rig.runs().await[0].id.clone()
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_ends_the_run() {
+    let rig = Rig::calls(waits()).await;
+    let caller = Caller::calls(&rig, PEER);
+    naps(&rig).await;
+    caller.hangs_up().await;
+    caller.over().await;
+    let runs = rig.ended(1).await;
+    assert_eq!(runs[0].outcome, Some(Outcome::HungUp));
+    let call = rig.store.call(&runs[0].subject).await.unwrap().unwrap();
+    assert_eq!(call.status, "completed");
+}
+
+#[tokio::test]
+async fn time_passes_on_a_call_too() {
+    let rig = Rig::calls(waits()).await;
+    let caller = Caller::calls(&rig, PEER);
+    naps(&rig).await;
+    rig.pass(3600);
+    caller.over().await;
+    assert_eq!(rig.ended(1).await[0].outcome, Some(Outcome::Finished));
+}
+
+#[tokio::test]
+async fn a_call_is_stopped_from_outside() {
+    let rig = Rig::calls(waits()).await;
+    let caller = Caller::calls(&rig, PEER);
+    let run = naps(&rig).await;
+    assert!(rig.runtime().stop_run(&run, "enough").await.unwrap());
+    caller.over().await;
+    assert_eq!(rig.ended(1).await[0].outcome, Some(Outcome::Stopped));
+    assert!(!rig.runtime().stop_run(&run, "again").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_number_without_a_flow_for_calls_takes_none() {
+    let rig = Rig::texts(json!([{ "type": "stop" }])).await;
+    assert!(!rig.runtime().answers(OURS));
+    Caller::calls(&rig, PEER).over().await;
+    assert!(rig.runs().await.is_empty());
+}

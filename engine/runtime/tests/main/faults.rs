@@ -1,0 +1,182 @@
+//! A store and a queue that fail when they are told to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use conversation::{Receipt, Status};
+use flow::Taken;
+use jiff::Timestamp;
+use queue::{Job, Jobs, Queue};
+use store::{
+    CallRow, Error, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, Store,
+    ThreadRow, TimerRow, Write,
+};
+
+/// A store that takes no commits while it is down.
+pub(crate) struct Faulty {
+    pub(crate) store: Arc<dyn Store>,
+    down: AtomicBool,
+}
+
+impl Faulty {
+    pub(crate) async fn new() -> Arc<Self> {
+        let store = store::open("sqlite::memory:").await.unwrap();
+        Arc::new(Self { store, down: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
+
+    fn up(&self) -> Result<(), Error> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Error::Unavailable("the test took it down".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        self.up()?;
+        self.store.commit(writes).await
+    }
+
+    async fn flow(&self, id: &str) -> Result<Option<FlowRow>, Error> {
+        self.store.flow(id).await
+    }
+
+    async fn run(&self, id: &str) -> Result<Option<RunRow>, Error> {
+        self.store.run(id).await
+    }
+
+    async fn runs(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        self.store.runs(before, limit).await
+    }
+
+    async fn taken(&self, run: &str) -> Result<Vec<Taken>, Error> {
+        self.store.taken(run).await
+    }
+
+    async fn transcript(&self, run: &str) -> Result<Vec<Line>, Error> {
+        self.store.transcript(run).await
+    }
+
+    async fn thread(&self, id: &str) -> Result<Option<ThreadRow>, Error> {
+        self.store.thread(id).await
+    }
+
+    async fn threads(
+        &self,
+        peer: Option<&str>,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<ThreadRow>, Error> {
+        self.store.threads(peer, before, limit).await
+    }
+
+    async fn messages(
+        &self,
+        thread: &str,
+        above: i64,
+        limit: u32,
+    ) -> Result<Vec<MessageRow>, Error> {
+        self.store.messages(thread, above, limit).await
+    }
+
+    async fn unhandled(&self, before: Timestamp, limit: u32) -> Result<Vec<String>, Error> {
+        self.store.unhandled(before, limit).await
+    }
+
+    async fn session(&self, thread: &str) -> Result<Option<SessionRow>, Error> {
+        self.store.session(thread).await
+    }
+
+    async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error> {
+        self.store.session_by_id(id).await
+    }
+
+    async fn opted_out(&self, peering: &Peering) -> Result<bool, Error> {
+        self.store.opted_out(peering).await
+    }
+
+    async fn due(&self, now: Timestamp, hold: u32, limit: u32) -> Result<Vec<TimerRow>, Error> {
+        self.store.due(now, hold, limit).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
+        self.store.next_due().await
+    }
+
+    async fn claim_outbox(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        hold: u32,
+        limit: u32,
+    ) -> Result<Vec<OutboxRow>, Error> {
+        self.store.claim_outbox(worker, now, hold, limit).await
+    }
+
+    async fn next_outbox(&self) -> Result<Option<Timestamp>, Error> {
+        self.store.next_outbox().await
+    }
+
+    async fn outbox(&self, key: &str) -> Result<Option<OutboxRow>, Error> {
+        self.store.outbox(key).await
+    }
+
+    async fn receipt(&self, receipt: &Receipt) -> Result<Option<(String, Status)>, Error> {
+        self.store.receipt(receipt).await
+    }
+
+    async fn call(&self, id: &str) -> Result<Option<CallRow>, Error> {
+        self.store.call(id).await
+    }
+
+    async fn calls(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<CallRow>, Error> {
+        self.store.calls(before, limit).await
+    }
+
+    async fn ready(&self) -> Result<(), Error> {
+        self.store.ready().await
+    }
+}
+
+/// A queue that takes no jobs, as during a restart of the broker; what it has, it still gives.
+pub(crate) struct Deaf {
+    pub(crate) queue: Arc<dyn Queue>,
+    deaf: AtomicBool,
+}
+
+impl Deaf {
+    pub(crate) async fn new() -> Arc<Self> {
+        let queue = queue::open("embedded").await.unwrap();
+        Arc::new(Self { queue, deaf: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn deaf(&self, deaf: bool) {
+        self.deaf.store(deaf, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Queue for Deaf {
+    async fn publish(&self, job: Job) -> Result<(), queue::Error> {
+        if self.deaf.load(Ordering::SeqCst) {
+            let why = "the test stopped its ears".into();
+            return Err(queue::Error { queue: "embedded".into(), why });
+        }
+        self.queue.publish(job).await
+    }
+
+    async fn subscribe(&self) -> Result<Jobs, queue::Error> {
+        self.queue.subscribe().await
+    }
+
+    async fn ready(&self) -> Result<(), queue::Error> {
+        self.queue.ready().await
+    }
+}

@@ -1,0 +1,19 @@
+//! The runtime in one process: real flows and actions, a real store and queue; the carrier, the
+//! model and the clock are the tests'.
+//!
+//! Read in this order: [`rig`] (a runtime to send texts to) → [`world`] (the carrier and the model
+//! around it) → [`faults`] (a store and a queue that fail) → the tests.
+
+#![allow(clippy::unwrap_used)]
+
+mod bursts;
+mod calls;
+mod faults;
+mod outbox;
+mod replies;
+mod rig;
+mod runs;
+mod sessions;
+mod shared;
+mod texts;
+mod world;
