@@ -8,7 +8,9 @@ pub mod elevenlabs;
 pub mod engines;
 pub mod espeak;
 pub mod openai;
+mod pieces;
 pub mod pocketsphinx;
+mod programs;
 pub mod scripted;
 pub mod wire;
 

@@ -1,1 +1,162 @@
-//! pocketsphinx: a recognizer on this machine, by grammar, without a key.
+//! pocketsphinx: a recognizer on this machine, by grammar, without a key. English only.
+//!
+//! Read in this order: [`grammar`] (what can be understood) → [`utterance`] (what is recognized at
+//! once) → [`run`] (the programs) → this file (the stream).
+//!
+//! With phrases to choose from it understands nearly every one of them. Without ([`Hear::Expect`]
+//! of `None`) it takes dictation, and is wrong about most words: good enough to see that something
+//! was said, not what.
+
+mod grammar;
+mod run;
+mod utterance;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use agent::Error;
+use async_trait::async_trait;
+use talk::{Hear, Listening, Stt, Want, Words};
+use tokio::sync::mpsc;
+
+use crate::programs;
+use grammar::Dictionary;
+use run::{Runner, Understood};
+use utterance::{Utterance, Utterances};
+
+pub(crate) const VENDOR: &str = "pocketsphinx";
+
+/// The program, and the Debian packages that have it and its model.
+const PROGRAM: &str = "pocketsphinx_batch";
+const PACKAGES: &str = "pocketsphinx pocketsphinx-en-us";
+
+/// Where Debian puts the model.
+const MODEL: &str = "/usr/share/pocketsphinx/model/en-us";
+
+/// What is heard when somebody clearly spoke, but none of the phrases. A model can ask again.
+pub const UNCLEAR: &str = "(unclear)";
+
+/// Sound that may wait to be taken by the stream's task: 5 s.
+const SOUNDS: usize = 256;
+
+/// Utterances that may wait to be recognized; a caller who speaks on while this many wait is not
+/// understood anyway, so the oldest is dropped.
+const UTTERANCES: usize = 4;
+
+/// The recognizer.
+pub struct Pocketsphinx {
+    program: Option<PathBuf>,
+    model: PathBuf,
+}
+
+impl Default for Pocketsphinx {
+    fn default() -> Self {
+        Self { program: programs::find(PROGRAM), model: MODEL.into() }
+    }
+}
+
+impl Pocketsphinx {
+    /// The program.
+    ///
+    /// # Errors
+    /// It or its model is not installed; says which packages have them.
+    pub fn program(&self) -> Result<&PathBuf, Error> {
+        match &self.program {
+            Some(program) if self.model.join(grammar::DICTIONARY).is_file() => Ok(program),
+            Some(_) => Err(programs::missing(VENDOR, &self.model.to_string_lossy(), PACKAGES)),
+            None => Err(programs::missing(VENDOR, PROGRAM, PACKAGES)),
+        }
+    }
+}
+
+#[async_trait]
+impl Stt for Pocketsphinx {
+    async fn open(&self, want: Want) -> Result<Listening, Error> {
+        let program = self.program()?.clone();
+        let language = want.language.to_ascii_lowercase();
+        if !language.is_empty() && !language.starts_with("en") {
+            let why = format!("it understands English only, not `{}`", want.language);
+            return Err(Error::Refused { vendor: VENDOR, why });
+        }
+        let dictionary = grammar::dictionary(&self.model).await?;
+        let runner = Runner::new(program, self.model.clone()).await?;
+        let (sound, sounds) = mpsc::channel(SOUNDS);
+        let (send, words) = mpsc::channel(SOUNDS);
+        let stream = Stream { runner, dictionary, utterances: Utterances::new(want.rate) };
+        tokio::spawn(stream.run(sounds, send));
+        Ok(Listening { sound, words })
+    }
+}
+
+struct Stream {
+    runner: Runner,
+    dictionary: Arc<Dictionary>,
+    utterances: Utterances,
+}
+
+impl Stream {
+    async fn run(
+        mut self,
+        mut sounds: mpsc::Receiver<Hear>,
+        words: mpsc::Sender<Result<Words, Error>>,
+    ) {
+        let mut expected: Option<Arc<grammar::Grammar>> = None;
+        let mut waiting: VecDeque<(Utterance, Option<Arc<grammar::Grammar>>)> = VecDeque::new();
+        let mut phrases: Option<Vec<String>> = None;
+        loop {
+            // The programs run while sound goes on coming in; they are killed with this future.
+            let recognize = async {
+                let Some((utterance, grammar)) = waiting.front() else {
+                    return std::future::pending().await;
+                };
+                self.runner.recognize(utterance, grammar.as_deref()).await
+            };
+            tokio::select! {
+                hear = sounds.recv() => match hear {
+                    None => return,
+                    Some(Hear::Expect(wanted)) if wanted == phrases => {}
+                    Some(Hear::Expect(wanted)) => {
+                        expected = wanted.as_deref().map(|wanted| Arc::new(self.dictionary.grammar(wanted)));
+                        phrases = wanted;
+                    }
+                    Some(hear) => {
+                        if let Some(utterance) = self.utterances.on(hear) {
+                            waiting.push_back((utterance, expected.clone()));
+                        }
+                        // Never the one that is in the works.
+                        if waiting.len() > UTTERANCES {
+                            waiting.remove(1);
+                        }
+                    }
+                },
+                understood = recognize => {
+                    waiting.pop_front();
+                    if !tell(&words, understood).await {
+                        return;
+                    }
+                }
+                () = words.closed() => return,
+            }
+        }
+    }
+}
+
+/// Tells what was understood; `false` = the stream is over.
+async fn tell(
+    words: &mpsc::Sender<Result<Words, Error>>,
+    understood: Result<Understood, Error>,
+) -> bool {
+    let text = match understood {
+        Ok(Understood::Words(text)) => text,
+        Ok(Understood::Unclear) => UNCLEAR.to_owned(),
+        Ok(Understood::Noise) => String::new(),
+        Err(error) => {
+            // Who dropped the words wants no error either.
+            let _ = words.send(Err(error)).await;
+            return false;
+        }
+    };
+    words.send(Ok(Words::Final(text))).await.is_ok()
+        && words.send(Ok(Words::EndOfTurn)).await.is_ok()
+}
