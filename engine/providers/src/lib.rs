@@ -1,6 +1,8 @@
 //! Speech and language vendors, one file each.
 //!
-//! Read in this order: [`wire`] (what they share) → any vendor.
+//! Read in this order: [`engines`] (who gets which) → `dial` (the sockets of vendors) and `pieces`
+//! (voices that speak piece by piece) → any vendor. Three need no key and no network:
+//! [`scripted`] thinks, [`espeak`] speaks, [`pocketsphinx`] listens.
 
 pub mod deepgram;
 mod dial;
@@ -12,6 +14,5 @@ mod pieces;
 pub mod pocketsphinx;
 mod programs;
 pub mod scripted;
-pub mod wire;
 
-pub use engines::{Engines, Key, Names, Settings};
+pub use engines::{Engines, Key, Known, Names, Settings};

@@ -50,7 +50,7 @@ impl OpenAi {
         ask: &Ask,
         give: &mpsc::Sender<Result<Piece, Error>>,
     ) -> Result<Usage, Error> {
-        let response = self.post("/chat/completions", &body(ask), PATIENCE).await?;
+        let response = self.post("/chat/completions", &body(ask, &self.model), PATIENCE).await?;
         let mut bytes = response.bytes_stream();
         let mut events = Events::default();
         let mut reader = Reader::default();
@@ -91,10 +91,9 @@ fn unreadable(why: &str) -> Error {
     Error::Unreadable { vendor: VENDOR, why: why.into() }
 }
 
-fn body(ask: &Ask) -> Value {
-    let (_, model) = ask.config.vendor_and_model();
+fn body(ask: &Ask, model: &str) -> Value {
     let mut body = json!({
-        "model": if model.is_empty() { MODEL } else { model },
+        "model": model,
         "messages": ask.items.iter().map(message).collect::<Vec<_>>(),
         "stream": true,
         "stream_options": { "include_usage": true },
@@ -308,7 +307,7 @@ mod tests {
         };
         let mut ask =
             Ask { config: Arc::new(config), items, tools: vec![tool], session: "x".into() };
-        let written = body(&ask);
+        let written = body(&ask, "gpt-x.1");
         assert_eq!(written["model"], "gpt-x.1");
         assert_eq!(
             written["messages"][2],
@@ -321,7 +320,7 @@ mod tests {
         );
         assert_eq!(written["tools"][0]["function"]["name"], "stop");
         ask.tools.clear();
-        assert!(body(&ask).get("tools").is_none());
+        assert!(body(&ask, MODEL).get("tools").is_none());
     }
 
     #[test]

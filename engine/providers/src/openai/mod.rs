@@ -1,9 +1,10 @@
 //! OpenAI, and the many services that speak its protocol.
 //!
 //! Read in this order: this file (the account) → [`sse`] (how answers stream) → [`chat`] (the
-//! model).
+//! model) → `speech` (the voice).
 
 pub mod chat;
+mod speech;
 mod sse;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub struct OpenAi {
     key: SecretString,
     base: String,
     http: Client,
+    model: String,
 }
 
 impl OpenAi {
@@ -52,7 +54,13 @@ impl OpenAi {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { key, base: base.to_owned(), http })
+        Ok(Self { key, base: base.to_owned(), http, model: chat::MODEL.into() })
+    }
+
+    /// The same account with another language model; empty = the default.
+    pub fn with_model(&self, model: &str) -> Self {
+        let model = if model.is_empty() { chat::MODEL } else { model };
+        Self { model: model.into(), ..self.clone() }
     }
 
     /// Posts to a path, and gives the answer when it is none of refusal. `patience` is for the

@@ -1,1 +1,0 @@
-//! The socket that vendors share: dialing, keep-alive, closing words, first-byte times.
