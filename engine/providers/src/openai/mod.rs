@@ -10,6 +10,7 @@ mod sse;
 use std::time::Duration;
 
 use agent::Error;
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -23,6 +24,12 @@ pub const BASE_URL: &str = "https://api.openai.com/v1";
 
 /// Whoever does not take a connection within this counts as unreachable.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// A request that failed for no lasting reason is made again after this.
+const SOON: Duration = Duration::from_millis(200);
+
+/// A caller does not wait longer for another try; then somebody else is asked.
+const LATEST: Duration = Duration::from_secs(1);
 
 /// The longest word of a refusal that is repeated.
 const WHY: usize = 200;
@@ -64,8 +71,26 @@ impl OpenAi {
     }
 
     /// Posts to a path, and gives the answer when it is none of refusal. `patience` is for the
-    /// head of the answer, and between any two pieces of its body.
+    /// head of the answer, and between any two pieces of its body. What may pass within a second
+    /// is tried once more; nothing was heard of it yet.
     async fn post(&self, path: &str, body: &Value, patience: Duration) -> Result<Response, Error> {
+        match self.try_post(path, body, patience).await {
+            Ok(response) => Ok(response),
+            Err(Trouble { error, again: None }) => Err(error),
+            Err(Trouble { error, again: Some(after) }) => {
+                tracing::debug!(%error, "once more");
+                tokio::time::sleep(after).await;
+                self.try_post(path, body, patience).await.map_err(|trouble| trouble.error)
+            }
+        }
+    }
+
+    async fn try_post(
+        &self,
+        path: &str,
+        body: &Value,
+        patience: Duration,
+    ) -> Result<Response, Trouble> {
         let request = self
             .http
             .post(format!("{}{path}", self.base))
@@ -74,16 +99,46 @@ impl OpenAi {
             .send();
         let response = match tokio::time::timeout(patience, request).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(unreachable(plain(error))),
-            Err(_) => return Err(silent(patience)),
+            Ok(Err(error)) => {
+                return Err(Trouble { error: unreachable(plain(error)), again: Some(SOON) });
+            }
+            Err(_) => return Err(Trouble { error: silent(patience), again: None }),
         };
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
+        let after = again_after(status, response.headers());
         let text = tokio::time::timeout(patience, response.text()).await;
-        Err(refusal(status, &text.ok().and_then(Result::ok).unwrap_or_default()))
+        let error = refusal(status, &text.ok().and_then(Result::ok).unwrap_or_default());
+        let again = after.filter(|_| matches!(error, Error::Unreachable { .. }));
+        Err(Trouble { error, again })
     }
+}
+
+/// Why a request failed, and when it is worth another.
+struct Trouble {
+    error: Error,
+    again: Option<Duration>,
+}
+
+/// When a request that was answered so is worth another, if that is within [`LATEST`].
+fn again_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let number = |name| header(name).and_then(|value| value.trim().parse::<f64>().ok());
+    if header("x-should-retry") == Some("false") {
+        return None;
+    }
+    let millis = number("retry-after-ms").or(number("retry-after").map(|seconds| seconds * 1000.0));
+    let after = match (millis, header("retry-after")) {
+        (Some(millis), _) => Duration::try_from_secs_f64(millis / 1000.0).ok()?,
+        // A date: longer than a caller waits.
+        (None, Some(_)) => return None,
+        // Who is busy says when to come back; who does not is not better off with one more.
+        (None, None) if status == StatusCode::TOO_MANY_REQUESTS => return None,
+        (None, None) => SOON,
+    };
+    (after <= LATEST).then_some(after)
 }
 
 fn unreachable(why: String) -> Error {
@@ -146,6 +201,10 @@ impl Complaint {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use reqwest::header::HeaderName;
+
     use super::*;
 
     #[test]
@@ -158,5 +217,24 @@ mod tests {
         let broke = r#"{"error":{"message":"pay","code":"insufficient_quota"}}"#;
         assert_eq!(refusal(StatusCode::TOO_MANY_REQUESTS, broke).kind(), "refused");
         assert_eq!(refusal(StatusCode::BAD_GATEWAY, "<html>").kind(), "unreachable");
+    }
+
+    #[test]
+    fn another_try_is_worth_it_only_within_a_second() {
+        let after = |status: u16, headers: &[(&'static str, &str)]| {
+            let headers = headers.iter().map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+            });
+            let status = StatusCode::from_u16(status).unwrap();
+            again_after(status, &headers.collect()).map(|after| after.as_millis())
+        };
+        assert_eq!(after(503, &[]), Some(200));
+        assert_eq!(after(429, &[]), None);
+        assert_eq!(after(429, &[("retry-after", "1")]), Some(1000));
+        assert_eq!(after(429, &[("retry-after", "2")]), None);
+        assert_eq!(after(429, &[("retry-after-ms", "150"), ("retry-after", "9")]), Some(150));
+        assert_eq!(after(503, &[("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")]), None);
+        assert_eq!(after(503, &[("retry-after", "-1")]), None);
+        assert_eq!(after(503, &[("x-should-retry", "false")]), None);
     }
 }

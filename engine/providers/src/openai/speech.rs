@@ -69,13 +69,14 @@ impl Source for Speech {
         let (give, sound) = mpsc::channel(4);
         let (openai, body) = (self.openai.clone(), body(text, &self.voice));
         tokio::spawn(async move {
-            tokio::select! {
+            let done = tokio::select! {
                 // Nobody wants the rest: dropping the request cancels it.
-                () = give.closed() => {}
-                Err(error) = openai.speech(&body, &give) => {
-                    // Who dropped the sound wants no error either.
-                    let _ = give.send(Err(error)).await;
-                }
+                () = give.closed() => return,
+                done = openai.speech(&body, &give) => done,
+            };
+            if let Err(error) = done {
+                // Who dropped the sound wants no error either.
+                let _ = give.send(Err(error)).await;
             }
         });
         sound
