@@ -13,6 +13,7 @@ mod utterance;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use agent::Error;
@@ -89,6 +90,8 @@ impl Stt for Pocketsphinx {
     }
 }
 
+type Recognizing = Pin<Box<dyn Future<Output = Result<Understood, Error>> + Send>>;
+
 struct Stream {
     runner: Runner,
     dictionary: Arc<Dictionary>,
@@ -101,16 +104,26 @@ impl Stream {
         mut sounds: mpsc::Receiver<Hear>,
         words: mpsc::Sender<Result<Words, Error>>,
     ) {
+        let runner = Arc::new(self.runner);
         let mut expected: Option<Arc<grammar::Grammar>> = None;
         let mut waiting: VecDeque<(Utterance, Option<Arc<grammar::Grammar>>)> = VecDeque::new();
         let mut phrases: Option<Vec<String>> = None;
+        // What is being recognized. It is killed with this future, and goes on while sound comes in.
+        let mut at_work: Option<Recognizing> = None;
         loop {
-            // The programs run while sound goes on coming in; they are killed with this future.
-            let recognize = async {
-                let Some((utterance, grammar)) = waiting.front() else {
-                    return std::future::pending().await;
-                };
-                self.runner.recognize(utterance, grammar.as_deref()).await
+            if at_work.is_none()
+                && let Some((utterance, grammar)) = waiting.pop_front()
+            {
+                let runner = Arc::clone(&runner);
+                at_work = Some(Box::pin(async move {
+                    runner.recognize(&utterance, grammar.as_deref()).await
+                }));
+            }
+            let recognized = async {
+                match &mut at_work {
+                    Some(work) => work.await,
+                    None => std::future::pending().await,
+                }
             };
             tokio::select! {
                 hear = sounds.recv() => match hear {
@@ -124,14 +137,13 @@ impl Stream {
                         if let Some(utterance) = self.utterances.on(hear) {
                             waiting.push_back((utterance, expected.clone()));
                         }
-                        // Never the one that is in the works.
                         if waiting.len() > UTTERANCES {
-                            waiting.remove(1);
+                            waiting.pop_front();
                         }
                     }
                 },
-                understood = recognize => {
-                    waiting.pop_front();
+                understood = recognized => {
+                    at_work = None;
                     if !tell(&words, understood).await {
                         return;
                     }

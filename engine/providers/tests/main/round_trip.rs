@@ -40,8 +40,15 @@ async fn hear(listening: &mut Listening, samples: &[i16], rate: Rate) -> String 
         listening.sound.send(Hear::Frame(frame)).await.unwrap();
     }
     listening.sound.send(Hear::Quiet).await.unwrap();
-    let next = tokio::time::timeout(PATIENCE, listening.words.recv());
-    let Words::Final(text) = next.await.expect("an answer").unwrap().unwrap() else {
+    let Listening { sound, words } = listening;
+    let answer = tokio::select! {
+        answer = tokio::time::timeout(PATIENCE, words.recv()) => answer.expect("an answer"),
+        // A call is never without sound: silence goes on while the words are recognized.
+        () = async { while sound.send(Hear::Frame(Frame::silence(rate))).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        } } => panic!("the stream is over"),
+    };
+    let Words::Final(text) = answer.unwrap().unwrap() else {
         panic!("the words come first");
     };
     assert_eq!(listening.words.recv().await.unwrap().unwrap(), Words::EndOfTurn);
