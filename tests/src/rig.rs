@@ -69,8 +69,8 @@ pub struct Setup {
     pub database: Option<String>,
     /// Instead of the embedded queue.
     pub queue: Option<String>,
-    /// More lines of `voxflow.toml`, before its tables.
-    pub more: String,
+    /// Instead of the `PATH` of the tests: which programs it finds.
+    pub path: Option<String>,
 }
 
 impl World {
@@ -98,7 +98,9 @@ impl World {
         let home = self.folder.path().join(at.port().to_string());
         std::fs::create_dir_all(&home).unwrap();
         std::fs::write(home.join("voxflow.toml"), self.settings(at, &home, &setup)).unwrap();
-        Voxflow::start(at, home, &["serve", "--config", "voxflow.toml"], &[]).await
+        let path = setup.path.iter().map(|path| ("PATH", path.as_str()));
+        let environment: Vec<(&str, &str)> = path.collect();
+        Voxflow::start(at, home, &["serve", "--config", "voxflow.toml"], &environment).await
     }
 
     fn settings(&self, at: SocketAddr, home: &Path, setup: &Setup) -> String {
@@ -109,8 +111,7 @@ impl World {
         };
         let mut settings = format!(
             "listen = \"{at}\"\npublic_url = \"{PUBLIC}\"\ndatabase = \"{database}\"\nqueue = \"{queue}\"\n\
-             access_keys = [\"{ACCESS_KEY}\"]\ndrain_s = 2\n{}\n",
-            setup.more
+             access_keys = [\"{ACCESS_KEY}\"]\ndrain_s = 2\n"
         );
         settings += &vendor("openai", &self.openai.base());
         settings += &vendor("deepgram", &self.deepgram.base());
