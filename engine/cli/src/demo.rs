@@ -118,18 +118,20 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn banner(settings: &Settings, at: SocketAddr, house: &House) -> String {
     let number = settings.number.first().map_or(NUMBER, |number| &number.number);
     let providers::Names { llm, stt, tts } = &house.engines;
-    let keys = if llm == "scripted" || stt == "pocketsphinx" || tts == "espeak" {
-        "\n             set OPENAI_API_KEY, DEEPGRAM_API_KEY, ELEVENLABS_API_KEY for the real ones"
-    } else {
-        ""
-    };
+    let mut hints = String::new();
+    if llm == "scripted" {
+        hints += "\n             by written rules: say or text \"help\" to learn what they know";
+    }
+    if llm == "scripted" || stt == "pocketsphinx" || tts == "espeak" {
+        hints += "\n             OPENAI_API_KEY, DEEPGRAM_API_KEY, ELEVENLABS_API_KEY bring the real ones";
+    }
     format!(
         "
 voxflow {version}, the demo. Ctrl-C ends it.
 
   console    http://{at}/console/   to text and to call from the browser
   number     {number}
-  thinks     {llm}; listens by {stt}; speaks by {tts}{keys}
+  thinks     {llm}; listens by {stt}; speaks by {tts}{hints}
   flows      {flows}
   remembers  {database}
 
