@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use conversation::{Receipt, Status};
 use flow::Taken;
 use jiff::Timestamp;
-use queue::{Job, Jobs, Queue};
+use queue::{Dead, Job, Jobs, Queue};
 use store::{
     CallRow, Error, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, Store,
     ThreadRow, TimerRow, Write,
@@ -178,5 +178,13 @@ impl Queue for Deaf {
 
     async fn ready(&self) -> Result<(), queue::Error> {
         self.queue.ready().await
+    }
+
+    async fn dead(&self, limit: u32) -> Result<Vec<Dead>, queue::Error> {
+        self.queue.dead(limit).await
+    }
+
+    async fn replay(&self, limit: u32) -> Result<u32, queue::Error> {
+        self.queue.replay(limit).await
     }
 }

@@ -9,6 +9,7 @@
 mod bursts;
 mod calls;
 mod faults;
+mod killed;
 mod outbox;
 mod replies;
 mod rig;

@@ -54,6 +54,12 @@ impl Carrier {
         tried.into_iter().map(|(text, _)| text).collect()
     }
 
+    /// What was taken so far.
+    pub(crate) fn all(&self) -> Vec<Outgoing> {
+        let tried = self.tried.borrow();
+        tried.iter().filter(|(_, taken)| *taken).map(|(text, _)| text.clone()).collect()
+    }
+
     /// The words that were taken so far.
     pub(crate) fn texts(&self) -> Vec<String> {
         let tried = self.tried.borrow();
