@@ -22,7 +22,7 @@ use talk::{Hear, Listening, Stt, Want, Words};
 use tokio::sync::mpsc;
 
 use crate::programs;
-use grammar::Dictionary;
+use grammar::{Dictionary, Grammar};
 use run::{Runner, Understood};
 use utterance::{Utterance, Utterances};
 
@@ -81,7 +81,7 @@ impl Stt for Pocketsphinx {
             return Err(Error::Refused { vendor: VENDOR, why });
         }
         let dictionary = grammar::dictionary(&self.model).await?;
-        let runner = Runner::new(program, self.model.clone()).await?;
+        let runner = Arc::new(Runner::new(program, self.model.clone()).await?);
         let (sound, sounds) = mpsc::channel(SOUNDS);
         let (send, words) = mpsc::channel(SOUNDS);
         let stream = Stream { runner, dictionary, utterances: Utterances::new(want.rate) };
@@ -90,13 +90,14 @@ impl Stt for Pocketsphinx {
     }
 }
 
-type Recognizing = Pin<Box<dyn Future<Output = Result<Understood, Error>> + Send>>;
-
 struct Stream {
-    runner: Runner,
+    runner: Arc<Runner>,
     dictionary: Arc<Dictionary>,
     utterances: Utterances,
 }
+
+/// An utterance on its way to being understood.
+type Recognition = Pin<Box<dyn Future<Output = Result<Understood, Error>> + Send>>;
 
 impl Stream {
     async fn run(
@@ -104,46 +105,31 @@ impl Stream {
         mut sounds: mpsc::Receiver<Hear>,
         words: mpsc::Sender<Result<Words, Error>>,
     ) {
-        let runner = Arc::new(self.runner);
-        let mut expected: Option<Arc<grammar::Grammar>> = None;
-        let mut waiting: VecDeque<(Utterance, Option<Arc<grammar::Grammar>>)> = VecDeque::new();
         let mut phrases: Option<Vec<String>> = None;
-        // What is being recognized. It is killed with this future, and goes on while sound comes in.
-        let mut at_work: Option<Recognizing> = None;
+        let mut grammar: Option<Arc<Grammar>> = None;
+        let mut waiting: VecDeque<Recognition> = VecDeque::new();
         loop {
-            if at_work.is_none()
-                && let Some((utterance, grammar)) = waiting.pop_front()
-            {
-                let runner = Arc::clone(&runner);
-                at_work = Some(Box::pin(async move {
-                    runner.recognize(&utterance, grammar.as_deref()).await
-                }));
-            }
-            let recognized = async {
-                match &mut at_work {
-                    Some(work) => work.await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 hear = sounds.recv() => match hear {
                     None => return,
                     Some(Hear::Expect(wanted)) if wanted == phrases => {}
                     Some(Hear::Expect(wanted)) => {
-                        expected = wanted.as_deref().map(|wanted| Arc::new(self.dictionary.grammar(wanted)));
+                        let of = |wanted: &[String]| Arc::new(self.dictionary.grammar(wanted));
+                        grammar = wanted.as_deref().map(of);
                         phrases = wanted;
                     }
                     Some(hear) => {
                         if let Some(utterance) = self.utterances.on(hear) {
-                            waiting.push_back((utterance, expected.clone()));
+                            waiting.push_back(self.recognition(utterance, grammar.clone()));
                         }
+                        // Never the one that is in the works.
                         if waiting.len() > UTTERANCES {
-                            waiting.pop_front();
+                            waiting.remove(1);
                         }
                     }
                 },
-                understood = recognized => {
-                    at_work = None;
+                understood = first(&mut waiting) => {
+                    waiting.pop_front();
                     if !tell(&words, understood).await {
                         return;
                     }
@@ -151,6 +137,20 @@ impl Stream {
                 () = words.closed() => return,
             }
         }
+    }
+
+    fn recognition(&self, utterance: Utterance, grammar: Option<Arc<Grammar>>) -> Recognition {
+        let runner = self.runner.clone();
+        Box::pin(async move { runner.recognize(&utterance, grammar.as_deref()).await })
+    }
+}
+
+/// The end of the first; waits for ever when there is none. Sound goes on coming in meanwhile, so
+/// this is dropped and made again, but what it waits for goes on.
+async fn first(waiting: &mut VecDeque<Recognition>) -> Result<Understood, Error> {
+    match waiting.front_mut() {
+        Some(recognition) => recognition.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -157,6 +157,31 @@ async fn an_utterance_that_comes_while_one_is_recognized_waits_for_its_turn() {
     assert_eq!(words, expected);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sound_that_goes_on_coming_does_not_disturb_the_recognition() {
+    let mut listening = listening(8000, Some(phrases())).await;
+    for samples in spoken("opening hours", "en-us", 8000).await.chunks(160) {
+        let frame = Frame { rate: 8000, samples: samples.to_vec() };
+        listening.sound.send(Hear::Frame(frame)).await.unwrap();
+        listening.sound.send(Hear::Voice).await.unwrap();
+    }
+    listening.sound.send(Hear::Quiet).await.unwrap();
+    // As on a call: a frame of silence every 20 ms, until the words come.
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    let heard = tokio::time::timeout(PATIENCE, async {
+        loop {
+            tokio::select! {
+                words = listening.words.recv() => return words.unwrap().unwrap(),
+                _ = ticks.tick() => {
+                    listening.sound.send(Hear::Frame(Frame::silence(8000))).await.unwrap();
+                }
+            }
+        }
+    });
+    let heard = heard.await.expect("it never ends while sound comes in");
+    assert_eq!(heard, Words::Final("opening hours".into()));
+}
+
 #[tokio::test]
 async fn whoever_drops_the_stream_ends_it() {
     let at_rest = tokio::runtime::Handle::current().metrics().num_alive_tasks();
