@@ -247,6 +247,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_missing_program_names_its_package() {
+        let espeak = Espeak { program: None };
+        let error = espeak.open(Voice::default()).await.err().unwrap();
+        assert!(error.to_string().contains("apt-get install espeak-ng"), "{error}");
+    }
+
+    #[tokio::test]
     async fn it_speaks_and_a_cut_kills_its_process() {
         let espeak = Espeak::default();
         let mut voice = espeak.open(Voice::default()).await.unwrap();

@@ -172,3 +172,42 @@ async fn tell(
     words.send(Ok(Words::Final(text))).await.is_ok()
         && words.send(Ok(Words::EndOfTurn)).await.is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    async fn why(recognizer: Pocketsphinx, language: &str) -> String {
+        let want = Want { rate: 8000, language: language.into() };
+        recognizer.open(want).await.err().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_or_model_names_its_packages() {
+        let gone = Pocketsphinx { program: None, ..Pocketsphinx::default() };
+        assert!(why(gone, "").await.contains("apt-get install pocketsphinx pocketsphinx-en-us"));
+        let bare = Pocketsphinx { model: "/nowhere".into(), ..Pocketsphinx::default() };
+        assert!(why(bare, "").await.contains("pocketsphinx-en-us"));
+    }
+
+    #[tokio::test]
+    async fn it_understands_english_only() {
+        let why = why(Pocketsphinx::default(), "de-DE").await;
+        assert!(why.contains("English only, not `de-DE`"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_ends_the_stream_with_an_error() {
+        let program = programs::find("false");
+        let broken = Pocketsphinx { program, ..Pocketsphinx::default() };
+        let want = Want { rate: 8000, language: String::new() };
+        let mut listening = broken.open(want).await.unwrap();
+        listening.sound.send(Hear::Voice).await.unwrap();
+        listening.sound.send(Hear::Quiet).await.unwrap();
+        let error = listening.words.recv().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), "unreachable");
+        assert_eq!(listening.words.recv().await, None);
+    }
+}
