@@ -14,7 +14,10 @@ async function ask(path, options = {}) {
   const response = await fetch(path, { ...options, headers });
   const body = await response.json().catch(() => ({}));
   if (response.ok) return body;
-  if (response.status === 401) $("key-form").hidden = false;
+  if (response.status === 401) {
+    $("key-form").hidden = false;
+    if (!accessKey()) throw new Error("");
+  }
   throw new Error(body.error?.message ?? `${path} answered ${response.status}`);
 }
 

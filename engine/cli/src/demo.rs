@@ -120,7 +120,7 @@ fn banner(settings: &Settings, at: SocketAddr, house: &House) -> String {
     let providers::Names { llm, stt, tts } = &house.engines;
     let mut hints = String::new();
     if llm == "scripted" {
-        hints += "\n             by written rules: say or text \"help\" to learn what they know";
+        hints += "\n             by written rules: ask it \"what can you do\" to learn which";
     }
     if llm == "scripted" || stt == "pocketsphinx" || tts == "espeak" {
         hints += "\n             OPENAI_API_KEY, DEEPGRAM_API_KEY, ELEVENLABS_API_KEY bring the real ones";
