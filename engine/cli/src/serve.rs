@@ -68,6 +68,8 @@ pub(crate) async fn run(
     let mut working = tokio::spawn(Arc::clone(&runtime).serve(stop.clone()));
     let mut http = tokio::spawn(listen(listener, router, doors.clone()));
     tokio::select! {
+        // Told to stop, the runtime may end before we look: that is no breakage.
+        biased;
         () = stop.cancelled() => {}
         // Neither ends by itself: something is broken, and all of it shall stop.
         ended = &mut working => return Err(broken("the runtime", ended.map(|()| Ok(())))),
