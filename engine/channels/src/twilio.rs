@@ -78,6 +78,8 @@ pub struct Limits {
     pub silence: Duration,
     /// From the end of a dial to the caller's new media stream.
     pub back: Duration,
+    /// From the loss of a media stream to the new one; then the caller counts as gone.
+    pub lost: Duration,
     /// For a request to Twilio.
     pub request: Duration,
 }
@@ -90,6 +92,7 @@ impl Default for Limits {
             ping: Duration::from_secs(10),
             silence: Duration::from_secs(30),
             back: Duration::from_secs(15),
+            lost: Duration::from_secs(5),
             request: Duration::from_secs(15),
         }
     }
@@ -145,8 +148,8 @@ impl Twilio {
         Ok(Arc::new(Self { settings, public, rest, calls }))
     }
 
-    /// The doors: `POST /twilio/voice`, `/twilio/dialed`, `/twilio/status`, `/twilio/messages`,
-    /// `/twilio/message-status` and `WS /twilio/media`. The server must give peers' addresses
+    /// The doors: `POST /twilio/voice`, `/twilio/dialed`, `/twilio/streamed`, `/twilio/status`,
+    /// `/twilio/messages`, `/twilio/message-status` and `WS /twilio/media`. The server must give peers' addresses
     /// (`into_make_service_with_connect_info::<SocketAddr>`) for [`Unsigned::FromLoopback`].
     pub fn router(
         self: &Arc<Self>,
@@ -157,6 +160,7 @@ impl Twilio {
         Router::new()
             .route("/twilio/voice", post(voice::ring))
             .route("/twilio/dialed", post(voice::dialed))
+            .route("/twilio/streamed", post(voice::streamed))
             .route("/twilio/status", post(voice::status))
             .route("/twilio/messages", post(messages::receive))
             .route("/twilio/message-status", post(messages::receipt))

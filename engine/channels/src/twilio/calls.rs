@@ -45,6 +45,8 @@ struct State {
     answers: HashMap<(String, String), (String, Instant)>,
     /// By call.
     lines: HashMap<String, mpsc::Sender<Happening>>,
+    /// Calls whose line ended a while ago at most.
+    ended: HashMap<String, Instant>,
 }
 
 impl Calls {
@@ -59,6 +61,7 @@ impl Calls {
         let now = Instant::now();
         state.claims.retain(|_, (_, until)| *until > now);
         state.answers.retain(|_, (_, until)| *until > now);
+        state.ended.retain(|_, until| *until > now);
         state
     }
 
@@ -96,6 +99,11 @@ impl Calls {
     /// The line of a live call.
     pub(super) fn line(&self, call: &str) -> Option<mpsc::Sender<Happening>> {
         self.state().lines.get(call).cloned()
+    }
+
+    /// Whether the call had a line that is over.
+    pub(super) fn ended(&self, call: &str) -> bool {
+        self.state().ended.contains_key(call)
     }
 
     /// Forgets what waits for a call that is over.
@@ -139,6 +147,8 @@ impl Drop for Place {
         let mut state = self.twilio.calls.state();
         state.lines.remove(&self.call);
         state.claims.retain(|_, (claim, _)| claim.call() != self.call);
+        let until = Instant::now() + self.twilio.calls.keep;
+        state.ended.insert(std::mem::take(&mut self.call), until);
     }
 }
 

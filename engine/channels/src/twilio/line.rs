@@ -1,9 +1,9 @@
 //! The task that owns Twilio's end of a leg: it outlives its sockets, for a dial ends the one and
-//! brings the caller back on another.
+//! brings the caller back on another, and one that is lost is replaced.
 //!
 //! ```text
-//! streaming --the stream ends while a dial is on--> away --the caller's new stream--> streaming
-//!     `--the stream ends, the far side is silent, a hangup--> gone <--no stream in time--'
+//! streaming --a dial ends the stream, or it is lost--> away --the caller's new stream--> streaming
+//!     `--Twilio stops the stream, a hangup, nonsense--> gone <--no stream in time--'
 //! ```
 
 use std::collections::VecDeque;
@@ -46,9 +46,9 @@ pub(super) enum Happening {
     Back(Box<Stream>),
 }
 
-/// A dial that is on.
-struct Dialing {
-    /// Who waits for its end; `None` = nobody any more, the caller is taken back.
+/// Why the caller is elsewhere, or will be: a dial, or a stream that was lost.
+struct Absence {
+    /// Who waits for the dial's end; `None` = nobody (any more), the caller is on the way back.
     reply: Option<oneshot::Sender<Dialled>>,
     end: Option<Dialled>,
     /// When the caller counts as gone.
@@ -68,7 +68,7 @@ struct Line {
     call: String,
     rim: Rim,
     happenings: mpsc::Receiver<Happening>,
-    dial: Option<Dialing>,
+    absence: Option<Absence>,
 }
 
 /// Lives a call from its first stream until it is gone.
@@ -76,7 +76,7 @@ pub(super) async fn live(doors: &Doors, arrival: Arrival, stream: Stream) {
     let twilio = Arc::clone(&doors.twilio);
     let call = arrival.carrier_id.clone();
     let (tell, happenings) = mpsc::channel(8);
-    let Some(_place) = Place::take(&twilio, &call, tell.clone()) else {
+    let Some(place) = Place::take(&twilio, &call, tell.clone()) else {
         return close(stream.socket, Closing::policy("the call has a stream already")).await;
     };
     let control = Remote {
@@ -89,7 +89,7 @@ pub(super) async fn live(doors: &Doors, arrival: Arrival, stream: Stream) {
     let switchboard = Arc::clone(&doors.switchboard);
     // It ends by itself once its leg tells that the caller is gone.
     tokio::spawn(async move { switchboard.arrive(leg).await });
-    let mut line = Line { twilio, call, rim, happenings, dial: None };
+    let mut line = Line { twilio, call, rim, happenings, absence: None };
     let mut next = Next::Stream(Box::new(stream));
     let left = loop {
         next = match next {
@@ -98,7 +98,9 @@ pub(super) async fn live(doors: &Doors, arrival: Arrival, stream: Stream) {
             Next::Gone(left) => break left,
         };
     };
-    let Line { rim, dial, .. } = line;
+    let Line { rim, absence, .. } = line;
+    // Before its stream is closed: Twilio asks then whether the call goes on.
+    drop(place);
     // The call learns of it at once, while the socket's farewell takes its time.
     tokio::join!(rim.gone(), async {
         if let Some((stream, closing)) = left {
@@ -106,7 +108,7 @@ pub(super) async fn live(doors: &Doors, arrival: Arrival, stream: Stream) {
         }
     });
     // Only now: whoever waits for a dial shall hear of the caller first.
-    drop(dial);
+    drop(absence);
 }
 
 impl Line {
@@ -118,7 +120,7 @@ impl Line {
         let (mut media, mut alive) = (Instant::now(), Instant::now());
         let mut marks = VecDeque::new();
         let closing = loop {
-            // Two pings without an answer, or a stream without sound: half of it is gone.
+            // Two pings without an answer, or a stream without sound: half of it is lost.
             let dead = (media + limits.silence).min(alive + 2 * limits.ping + limits.ping / 2);
             tokio::select! {
                 biased;
@@ -133,7 +135,7 @@ impl Line {
                         drop(stream);
                         return Next::Stream(new);
                     }
-                    Some(Happening::NotDialing) => self.dial = None,
+                    Some(Happening::NotDialing) => self.absence = None,
                     Some(Happening::Dialing(reply)) => self.dialing(reply),
                     Some(Happening::Dialled(end)) => self.ended(end),
                 },
@@ -155,8 +157,7 @@ impl Line {
                         Outbound::Clear => stream.writer.clear(),
                     };
                     if let Err(why) = write(&mut stream.socket, Message::Text(text.into())).await {
-                        tracing::debug!(call = self.call, why, "a media stream broke");
-                        return self.ended_stream(&mut marks);
+                        return self.lost(&mut marks, &why);
                     }
                 }
                 message = stream.socket.recv() => {
@@ -176,45 +177,43 @@ impl Line {
                         }
                         Some(Ok(Message::Binary(_))) => break binary(),
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                        Some(Ok(Message::Close(_))) | None => break Closing::normal(),
-                        Some(Err(error)) => {
-                            tracing::debug!(call = self.call, %error, "a media stream broke");
-                            break Closing::policy("the stream cannot be read");
+                        Some(Ok(Message::Close(_))) | None => {
+                            return self.lost(&mut marks, "it was closed");
                         }
+                        Some(Err(error)) => return self.lost(&mut marks, &error.to_string()),
                     }
                 }
-                () = given_up(&mut self.dial) => self.take_back().await,
+                () = given_up(&mut self.absence) => self.take_back().await,
                 _ = ping.tick() => {
                     let ping = Message::Ping(Bytes::new());
-                    if write(&mut stream.socket, ping).await.is_err() {
-                        return self.ended_stream(&mut marks);
+                    if let Err(why) = write(&mut stream.socket, ping).await {
+                        return self.lost(&mut marks, &why);
                     }
                 }
-                () = sleep_until(dead) => {
-                    tracing::warn!(call = self.call, "a media stream fell silent");
-                    break Closing::policy("the stream fell silent");
-                }
+                () = sleep_until(dead) => return self.lost(&mut marks, "it fell silent"),
             }
         };
-        match self.ended_stream(&mut marks) {
-            Next::Gone(_) => Next::Gone(Some((stream, closing))),
-            next => next,
+        if self.absence.is_none() {
+            return Next::Gone(Some((stream, closing)));
         }
+        self.return_marks(&mut marks);
+        Next::Away
     }
 
-    /// While a dial is on and the caller hears others.
+    /// While the caller hears others, or nobody.
     async fn away(&mut self) -> Next {
         loop {
-            let Some(dial) = &self.dial else { return Next::Gone(None) };
-            let until = dial.until;
-            // A call that does not wait for the dial any more speaks to a caller who is on the way
-            // back: that waits.
-            let unheard = dial.reply.is_some();
+            let Some(absence) = &self.absence else { return Next::Gone(None) };
+            let until = absence.until;
+            // A call that does not wait for a dial's end speaks to a caller who is on the way back:
+            // that waits.
+            let unheard = absence.reply.is_some();
             tokio::select! {
                 biased;
                 happening = self.happenings.recv() => match happening {
-                    None | Some(Happening::Hangup | Happening::Gone | Happening::NotDialing) => {
-                        return Next::Gone(None);
+                    None | Some(Happening::Hangup | Happening::Gone) => return Next::Gone(None),
+                    Some(Happening::NotDialing) => {
+                        self.expect_back(self.twilio.settings.limits.lost);
                     }
                     Some(Happening::Dialing(reply)) => self.dialing(reply),
                     Some(Happening::Dialled(end)) => self.ended(end),
@@ -232,22 +231,29 @@ impl Line {
                         return Next::Gone(None);
                     }
                 },
-                () = given_up(&mut self.dial) => self.take_back().await,
+                () = given_up(&mut self.absence) => self.take_back().await,
                 () = sleep_until(until) => {
-                    tracing::warn!(call = self.call, "a caller did not come back from a dial");
+                    tracing::warn!(call = self.call, "a caller did not come back");
                     return Next::Gone(None);
                 }
             }
         }
     }
 
-    /// A stream is over: what comes next depends on whether a dial is on.
-    fn ended_stream(&mut self, marks: &mut VecDeque<u64>) -> Next {
-        if self.dial.is_none() {
-            return Next::Gone(None);
+    /// The stream ended and Twilio did not say that the call did: it asks for a new one.
+    fn lost(&mut self, marks: &mut VecDeque<u64>, why: &str) -> Next {
+        if self.absence.is_none() {
+            tracing::warn!(call = self.call, why, "a media stream was lost");
+            metrics::counter!("voxflow_streams_lost_total").increment(1);
+            self.expect_back(self.twilio.settings.limits.lost);
         }
         self.return_marks(marks);
         Next::Away
+    }
+
+    fn expect_back(&mut self, within: Duration) {
+        let until = Instant::now() + within;
+        self.absence = Some(Absence { reply: None, end: None, until });
     }
 
     /// What was not played will not be: as after a clear, its marks come back.
@@ -269,30 +275,27 @@ impl Line {
 
     fn dialing(&mut self, reply: oneshot::Sender<Dialled>) {
         let until = Instant::now() + LONGEST_DIAL;
-        self.dial = Some(Dialing { reply: Some(reply), end: None, until });
+        self.absence = Some(Absence { reply: Some(reply), end: None, until });
     }
 
     /// Twilio says how the dial ended; the caller's stream follows.
     fn ended(&mut self, end: Dialled) {
-        if let Some(dial) = &mut self.dial {
-            dial.end = Some(end);
-            dial.until = Instant::now() + self.twilio.settings.limits.back;
+        if let Some(absence) = &mut self.absence {
+            absence.end = Some(end);
+            absence.until = Instant::now() + self.twilio.settings.limits.back;
         }
     }
 
     /// The caller is back: whoever dialed may go on.
     fn dialled(&mut self) {
-        if let Some(Dialing { reply: Some(reply), end, .. }) = self.dial.take() {
+        if let Some(Absence { reply: Some(reply), end, .. }) = self.absence.take() {
             let _ = reply.send(end.unwrap_or(Dialled::Failed));
         }
     }
 
     /// Whoever dialed does not wait any more: asks Twilio for the caller.
     async fn take_back(&mut self) {
-        if let Some(dial) = &mut self.dial {
-            dial.reply = None;
-            dial.until = Instant::now() + self.twilio.settings.limits.back;
-        }
+        self.expect_back(self.twilio.settings.limits.back);
         let answer = self.twilio.stream(Claim::Back(self.call.clone()));
         if let Some(rest) = &self.twilio.rest
             && let Err(why) = rest.redirect(&self.call, &answer).await
@@ -307,16 +310,16 @@ impl Line {
 }
 
 /// Until whoever dialed stops waiting; forever without a dial.
-async fn given_up(dial: &mut Option<Dialing>) {
-    match dial {
-        Some(Dialing { reply: Some(reply), .. }) => reply.closed().await,
+async fn given_up(absence: &mut Option<Absence>) {
+    match absence {
+        Some(Absence { reply: Some(reply), .. }) => reply.closed().await,
         _ => std::future::pending().await,
     }
 }
 
 impl Twilio {
-    /// Ends a call at Twilio. Without credentials closing its stream must do: nothing follows the
-    /// `<Connect>`.
+    /// Ends a call at Twilio. Without credentials closing its stream must do: Twilio is told to
+    /// hang up when it asks what comes then.
     async fn complete(&self, call: &str) {
         if let Some(rest) = &self.rest
             && let Err(why) = rest.complete(call).await

@@ -103,11 +103,13 @@ pub(super) fn apologize(text: &str) -> String {
         .document()
 }
 
-/// An answer that opens a media stream, which proves itself by the token.
-pub(super) fn stream(url: &str, token: &str) -> String {
+/// An answer that opens a media stream, which proves itself by the token; `action` is asked when
+/// the stream ends and nobody said what comes then.
+pub(super) fn stream(url: &str, token: &str, action: &str) -> String {
     let parameter = Element::new("Parameter").attribute("name", "token").attribute("value", token);
     let stream = Element::new("Stream").attribute("url", url).child(parameter);
-    Element::new("Response").child(Element::new("Connect").child(stream)).document()
+    let connect = Element::new("Connect").attribute("action", action).child(stream);
+    Element::new("Response").child(connect).document()
 }
 
 /// Dials all destinations at once; `action` is asked afterwards.
@@ -166,9 +168,10 @@ mod tests {
     #[test]
     fn a_stream_reads_as_the_library_writes_it() {
         assert_eq!(
-            stream("wss://example.com/twilio/media", "a\"b"),
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Connect>\
-             <Stream url=\"wss://example.com/twilio/media\">\
+            stream("wss://example.com/media", "a\"b", "https://example.com/next"),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response>\
+             <Connect action=\"https://example.com/next\">\
+             <Stream url=\"wss://example.com/media\">\
              <Parameter name=\"token\" value=\"a&quot;b\" /></Stream></Connect></Response>"
         );
         assert_eq!(

@@ -16,6 +16,9 @@ use crate::refusal::Refused;
 /// What a caller hears who dialed a number without a flow.
 const UNKNOWN: &str = "This number is not configured. Goodbye.";
 
+/// What a caller hears whose call nobody here knows any more.
+const CUT_OFF: &str = "Sorry, we were cut off. Please call again.";
+
 /// `POST /twilio/voice`: a call rings. The answer opens its media stream.
 pub(super) async fn ring(State(doors): State<Arc<Doors>>, form: Form) -> Result<Response, Refused> {
     let call = form.need("CallSid")?;
@@ -72,6 +75,37 @@ pub(super) async fn dialed(
     Ok(twiml::answer(answer))
 }
 
+/// `POST /twilio/streamed`: a media stream ended and the call did not. When it was lost, its line
+/// still waits for the caller: the answer is a new stream.
+pub(super) async fn streamed(
+    State(doors): State<Arc<Doors>>,
+    form: Form,
+) -> Result<Response, Refused> {
+    let call = form.need("CallSid")?;
+    let twilio = &doors.twilio;
+    let repetition = form.repetition.as_deref();
+    if let Some(answer) = twilio.calls.answered(call, repetition) {
+        return Ok(twiml::answer(answer));
+    }
+    let line = twilio.calls.line(call);
+    if form.get("CallStatus").is_some_and(over) {
+        if let Some(line) = line {
+            let _ = line.send(Happening::Gone).await;
+        }
+        return Ok(twiml::answer(twiml::nothing()));
+    }
+    let answer = match line {
+        Some(_) => twilio.stream(Claim::Back(call.into())),
+        None if twilio.calls.ended(call) => twiml::hangup(),
+        None => {
+            tracing::warn!(call, "a stream ended for a call that is not here");
+            twiml::apologize(CUT_OFF)
+        }
+    };
+    twilio.calls.answer(call, repetition, &answer);
+    Ok(twiml::answer(answer))
+}
+
 /// `POST /twilio/status`: how far a call came.
 pub(super) async fn status(
     State(doors): State<Arc<Doors>>,
@@ -96,6 +130,7 @@ impl Twilio {
     /// An answer that opens a media stream for a claim.
     pub(super) fn stream(&self, claim: Claim) -> String {
         let token = self.calls.token(claim);
-        twiml::stream(&self.socket_address("/twilio/media"), &token)
+        let url = self.socket_address("/twilio/media");
+        twiml::stream(&url, &token, &self.address("/twilio/streamed"))
     }
 }

@@ -55,7 +55,8 @@ async fn a_call_is_answered_with_a_stream_and_an_unknown_number_with_words() {
     assert_eq!(
         answer,
         format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Connect>\
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response>\
+             <Connect action=\"https://voice.example.com/twilio/streamed\">\
              <Stream url=\"wss://voice.example.com/twilio/media\">\
              <Parameter name=\"token\" value=\"{}\" /></Stream></Connect></Response>",
             token(&answer)
@@ -245,8 +246,73 @@ async fn half_open_sockets_are_noticed() {
         let _ = timeout(Duration::from_millis(30), socket.hear()).await;
         assert!(matches!(hear(&mut leg).await, Inbound::Frame(_)));
     }
-    // A socket that is dropped without a word is gone at once.
+    // A socket that is dropped without a word is noticed at once.
     drop(socket);
+    gone(&mut leg).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_lost_is_replaced_and_the_leg_goes_on() {
+    let mut house = House::with(|settings| settings.limits.lost = SOON).await;
+    let (socket, mut leg) = call(&mut house).await;
+    let form = [("CallSid", CALL), ("CallStatus", "in-progress")];
+    // Its end is seen here first, then by Twilio first.
+    let mut old = Some(socket);
+    for seen in [true, false] {
+        leg.outbound.send(Outbound::Mark(1)).await.unwrap();
+        assert_eq!(old.as_mut().unwrap().json().await["event"], "mark");
+        let kept = old.take().filter(|_| !seen);
+        if seen {
+            // What was not played will not be.
+            assert_eq!(hear(&mut leg).await, Inbound::Mark(1));
+            // What is said meanwhile waits.
+            leg.outbound.send(Outbound::Mark(2)).await.unwrap();
+        }
+        let (status, answer) = house.post("/twilio/streamed", &form).await;
+        assert_eq!(status, 200);
+        let mut new = house.stream(&token(&answer)).await;
+        if seen {
+            let mark = new.json().await["mark"].clone();
+            new.say(&format!(r#"{{"event":"mark","mark":{mark}}}"#)).await;
+            assert_eq!(hear(&mut leg).await, Inbound::Mark(2));
+        } else {
+            assert_eq!(hear(&mut leg).await, Inbound::Mark(1));
+        }
+        new.say(&media(&[0xFF; 160])).await;
+        assert!(matches!(hear(&mut leg).await, Inbound::Frame(_)));
+        drop(kept);
+        old = Some(new);
+    }
+    // The call is hung up while its stream is lost: nothing follows.
+    drop(old);
+    leg.control.hangup(HangupCause::Normal).await.unwrap();
+    gone(&mut leg).await;
+    let (_, answer) = house.post("/twilio/streamed", &form).await;
+    assert!(answer.ends_with("<Response><Hangup /></Response>"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_follows_a_stream_depends_on_who_knows_the_call() {
+    let mut poor = House::with(|settings| settings.account_sid = String::new()).await;
+    let form = [("CallSid", CALL), ("CallStatus", "in-progress")];
+    // Nobody: another process had it.
+    let (_, answer) = poor.post("/twilio/streamed", &form).await;
+    assert!(answer.contains("<Say>Sorry"), "{answer}");
+    assert!(answer.ends_with("<Hangup /></Response>"), "{answer}");
+    // We ended it, by closing its stream; Twilio asks as soon as it is closed.
+    let (mut socket, mut leg) = call(&mut poor).await;
+    leg.control.hangup(HangupCause::Normal).await.unwrap();
+    assert!(matches!(socket.hear().await, Err(Some(1000))));
+    let (_, answer) = poor.post("/twilio/streamed", &form).await;
+    assert!(answer.ends_with("<Response><Hangup /></Response>"), "{answer}");
+    gone(&mut leg).await;
+    // The caller hung up while the stream was being replaced.
+    let mut house = House::with(|settings| settings.limits.lost = SOON).await;
+    let (socket, mut leg) = call(&mut house).await;
+    drop(socket);
+    let over = [("CallSid", CALL), ("CallStatus", "completed")];
+    let (_, answer) = house.post("/twilio/streamed", &over).await;
+    assert!(answer.ends_with("<Response />"), "{answer}");
     gone(&mut leg).await;
 }
 

@@ -154,6 +154,7 @@ pub(crate) fn limits() -> Limits {
         start: Duration::from_millis(300),
         ping: Duration::from_millis(100),
         silence: Duration::from_secs(5),
+        lost: Duration::from_millis(100),
         request: Duration::from_millis(500),
         ..Limits::default()
     }
