@@ -67,8 +67,8 @@ fn size(c: char, encoding: Encoding) -> usize {
     }
 }
 
-/// As much of a text as fits into so many segments: whole sentences, else whole words, else
-/// characters. `segments` of 0 means no limit.
+/// As much of a text as fits into so many segments: whole sentences, unless they are less than
+/// half of what fits, else whole words, else characters. `segments` of 0 means no limit.
 pub fn cut(text: &str, segments: usize) -> &str {
     if segments == 0 || cost(text).segments <= segments {
         return text;
@@ -91,8 +91,9 @@ pub fn cut(text: &str, segments: usize) -> &str {
     };
     let sentence =
         ends(|c, next| ".!?。！？\n".contains(c) && next.is_none_or(char::is_whitespace));
-    let word = || ends(|_, next| next.is_none_or(char::is_whitespace));
-    let end = sentence.or_else(word).or_else(|| ends(|_, _| true)).unwrap_or(0);
+    let word = ends(|_, next| next.is_none_or(char::is_whitespace));
+    let most = word.or_else(|| ends(|_, _| true)).unwrap_or(0);
+    let end = sentence.filter(|end| end * 2 >= most).unwrap_or(most);
     text[..end].trim_end()
 }
 
@@ -131,6 +132,8 @@ mod tests {
         assert_eq!(cut(&text, 1), sentence);
         assert_eq!(cut("short", 1), "short");
         let words = "word ".repeat(100);
+        // A greeting alone would not be an answer.
+        assert!(cut(&format!("Hi. {words}"), 1).len() > 150);
         assert!(cut(&words, 1).ends_with("word"));
         assert_eq!(cut(&"a".repeat(500), 1).len(), 160);
         assert_eq!(cut(&"a".repeat(500), 0).len(), 500);

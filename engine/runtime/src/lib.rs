@@ -123,10 +123,14 @@ impl Runtime {
             Some(row) if row.outcome.is_none() && row.medium != Medium::Call => {}
             Some(_) | None => return Ok(false),
         }
-        match self.advance_run(run, event).await {
-            Ok(()) => Ok(true),
-            Err(Trouble::Store(error)) => Err(error),
-            Err(Trouble::Broken(why)) => Err(store::Error::Unavailable(why)),
+        loop {
+            match self.advance_run(run, event.clone()).await {
+                Ok(()) => return Ok(true),
+                // Something else happened in the run meanwhile.
+                Err(error) if error.is_conflict() => {}
+                Err(Trouble::Store(error)) => return Err(error),
+                Err(Trouble::Broken(why)) => return Err(store::Error::Unavailable(why)),
+            }
         }
     }
 

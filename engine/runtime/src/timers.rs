@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::Runtime;
@@ -15,7 +15,7 @@ const BATCH: u32 = 256;
 /// How often timers that other processes set are looked for.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often lost wake-ups are looked for.
-const SWEEP: Duration = Duration::from_secs(5);
+const SWEEP: SignedDuration = SignedDuration::from_secs(5);
 /// How long a text may wait before its wake-up counts as lost.
 const LOST: SignedDuration = SignedDuration::from_secs(5);
 /// Threads that are woken at once.
@@ -62,14 +62,9 @@ impl Runtime {
         }
     }
 
-    /// Wakes threads whose texts nobody has handled, until `stop`.
+    /// Wakes threads whose texts nobody has handled, at once and then again and again until `stop`.
     pub(crate) async fn sweep(self: Arc<Self>, stop: CancellationToken) {
         loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(SWEEP) => {}
-            }
             let now = self.parts.clock.now();
             let before = now.checked_sub(LOST).unwrap_or(now);
             match self.parts.store.unhandled(before, WOKEN).await {
@@ -79,6 +74,11 @@ impl Runtime {
                     }
                 }
                 Err(error) => tracing::warn!(%error, "lost wake-ups could not be looked for"),
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.parts.clock.until(now.checked_add(SWEEP).unwrap_or(Timestamp::MAX)) => {}
             }
         }
     }

@@ -159,7 +159,16 @@ impl Runtime {
         let runtime = Arc::clone(self);
         let about = row.clone();
         let running = desk.tasks.spawn(async move {
+            let began = std::time::Instant::now();
             let ended = runtime.do_job(&about.0, &about.1).await;
+            let outcome = match ended {
+                Ended::Done => "done",
+                Ended::Later => "later",
+            };
+            metrics::counter!("voxflow_jobs_worked_total", "kind" => about.0.clone(), "outcome" => outcome)
+                .increment(1);
+            metrics::histogram!("voxflow_jobs_seconds", "kind" => about.0.clone())
+                .record(began.elapsed().as_secs_f64());
             (about, ended)
         });
         desk.busy.insert(row, Busy { running, delivery, waiting: Vec::new() });

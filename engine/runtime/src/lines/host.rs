@@ -37,6 +37,8 @@ pub(super) struct Host<'a> {
     pub(super) arrival: Arrival,
     /// What a store that did not answer has yet to take.
     pub(super) unsaved: Vec<Write>,
+    /// How many of them were in the last attempt whose end is not known.
+    pub(super) doubtful: usize,
     /// `None` once the run has ended: the call then hangs up.
     pub(super) orders: Option<mpsc::Sender<Order>>,
     pub(super) wishes: mpsc::UnboundedSender<Request>,
@@ -311,25 +313,47 @@ impl Host<'_> {
         if self.unsaved.len() > UNSAVED {
             self.unsaved.drain(..self.unsaved.len() - UNSAVED);
         }
-        let mut all = self.unsaved.clone();
-        all.push(Write::Run(self.run.clone()));
-        all.extend(writes);
         let give_up = tokio::time::Instant::now() + PATIENCE;
         loop {
-            match self.runtime.parts.store.commit(all.clone()).await {
+            let mut all = self.unsaved.clone();
+            all.push(Write::Run(self.run.clone()));
+            all.extend(writes.iter().cloned());
+            let error = match self.runtime.parts.store.commit(all).await {
                 Ok(()) => {
                     self.unsaved.clear();
+                    self.doubtful = 0;
                     self.run.seq += 1;
                     return Ok(());
                 }
-                Err(store::Error::Unavailable(_))
-                    if patience == Patience::Patient && tokio::time::Instant::now() < give_up =>
-                {
+                Err(error) => error,
+            };
+            match error {
+                store::Error::Unavailable(_) => {
+                    self.doubtful = self.unsaved.len();
+                    if patience == Patience::Brief || tokio::time::Instant::now() >= give_up {
+                        return Err(error);
+                    }
                     tokio::time::sleep(AGAIN).await;
                 }
-                Err(error) => return Err(error),
+                // Nobody else writes this run: an attempt whose answer was lost had succeeded.
+                store::Error::Conflict { .. } if self.caught_up().await => {}
+                store::Error::Conflict { .. } | store::Error::Duplicate => return Err(error),
             }
         }
+    }
+
+    /// Goes on from what the store has of the run, when that is one commit ahead of what we know.
+    async fn caught_up(&mut self) -> bool {
+        let Ok(Some(stored)) = self.runtime.parts.store.run(&self.run.id).await else {
+            return false;
+        };
+        if stored.seq != self.run.seq + 1 {
+            return false;
+        }
+        self.run.seq = stored.seq;
+        self.unsaved.drain(..self.doubtful.min(self.unsaved.len()));
+        self.doubtful = 0;
+        true
     }
 
     fn tell(&self, kind: &'static str, data: Value) {

@@ -114,6 +114,7 @@ impl Switchboard for Runtime {
             call,
             arrival,
             unsaved: vec![Write::Flow(version.clone())],
+            doubtful: 0,
             orders: Some(orders),
             wishes,
             seen: HashSet::new(),

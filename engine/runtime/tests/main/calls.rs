@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::faults::{Fault, Faulty};
 use crate::rig::{OURS, PEER, Rig};
 use crate::world::soon;
 
@@ -177,4 +178,26 @@ async fn a_number_without_a_flow_for_calls_takes_none() {
     assert!(!rig.runtime().answers(OURS));
     Caller::calls(&rig, PEER).over().await;
     assert!(rig.runs().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_call_goes_on_when_the_store_does_not_and_is_saved_later() {
+    for fault in [Fault::Down, Fault::Mute] {
+        let store = Faulty::new().await;
+        let queue = queue::open("embedded").await.unwrap();
+        let mut rig = Rig::on(Arc::clone(&store) as _, queue, Some(waits()), None);
+        rig.start();
+        let caller = Caller::calls(&rig, PEER);
+        naps(&rig).await;
+        store.is(fault);
+        // The nap is over, and the call is hung up whether this can be stored or not.
+        rig.pass(3600);
+        soon("the leg to be gone", caller.ear.closed()).await;
+        store.is(Fault::None);
+        caller.over().await;
+        let runs = rig.ended(1).await;
+        assert_eq!(rig.steps(&runs[0].id).await, ["hello done", "nap done", "bye ended"]);
+        let call = rig.store.call(&runs[0].subject).await.unwrap().unwrap();
+        assert_eq!(call.status, "completed");
+    }
 }

@@ -1,7 +1,7 @@
 //! A store and a queue that fail when they are told to.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use conversation::{Receipt, Status};
@@ -13,35 +13,48 @@ use store::{
     ThreadRow, TimerRow, Write,
 };
 
-/// A store that takes no commits while it is down.
+/// What becomes of a commit.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Fault {
+    /// It is done.
+    None,
+    /// It is refused.
+    Down,
+    /// It is done, and the answer is lost, once.
+    Mute,
+}
+
+/// A store whose commits fail when they are told to.
 pub(crate) struct Faulty {
-    pub(crate) store: Arc<dyn Store>,
-    down: AtomicBool,
+    store: Arc<dyn Store>,
+    fault: Mutex<Fault>,
 }
 
 impl Faulty {
     pub(crate) async fn new() -> Arc<Self> {
         let store = store::open("sqlite::memory:").await.unwrap();
-        Arc::new(Self { store, down: AtomicBool::new(false) })
+        Arc::new(Self { store, fault: Mutex::new(Fault::None) })
     }
 
-    pub(crate) fn down(&self, down: bool) {
-        self.down.store(down, Ordering::SeqCst);
-    }
-
-    fn up(&self) -> Result<(), Error> {
-        if self.down.load(Ordering::SeqCst) {
-            return Err(Error::Unavailable("the test took it down".into()));
-        }
-        Ok(())
+    pub(crate) fn is(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = fault;
     }
 }
 
 #[async_trait]
 impl Store for Faulty {
     async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
-        self.up()?;
-        self.store.commit(writes).await
+        let lost = || Err(Error::Unavailable("the test took it down".into()));
+        let fault = *self.fault.lock().unwrap();
+        if fault == Fault::Down {
+            return lost();
+        }
+        self.store.commit(writes).await?;
+        if fault == Fault::Mute {
+            self.is(Fault::None);
+            return lost();
+        }
+        Ok(())
     }
 
     async fn flow(&self, id: &str) -> Result<Option<FlowRow>, Error> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conversation::{Inbox, Media};
 use serde_json::json;
 
-use crate::faults::{Deaf, Faulty};
+use crate::faults::{Deaf, Fault, Faulty};
 use crate::rig::{PEER, Rig, talks};
 
 fn echoes() -> serde_json::Value {
@@ -99,18 +99,18 @@ async fn a_store_that_is_down_refuses_at_the_door_and_loses_nothing() {
     let queue = queue::open("embedded").await.unwrap();
     let mut rig = Rig::on(Arc::clone(&store) as _, queue, None, Some(talks(json!({}))));
     rig.start();
-    store.down(true);
+    store.is(Fault::Down);
     let text = rig.message(PEER, "hello", Some("SM1"));
     assert!(rig.receive(text.clone()).await.is_err());
-    store.down(false);
+    store.is(Fault::None);
     rig.receive(text).await.unwrap();
     let asked = rig.model.wanted().await;
     // The answer cannot be stored for a while.
-    store.down(true);
+    store.is(Fault::Down);
     asked.say("hi").await;
     let busy = rig.receive(rig.message(PEER, "more", Some("SM2"))).await;
     assert!(busy.is_err());
-    store.down(false);
+    store.is(Fault::None);
     // Whether the answer is kept or made again, it leaves once.
     let answers = async {
         loop {
@@ -143,4 +143,30 @@ async fn a_picture_without_words_is_a_text_too() {
         vec![Media { url: "https://example.com/a.jpg".into(), content_type: "image/jpeg".into() }];
     rig.receive(text).await.unwrap();
     assert!(rig.carrier.sent(1).await[0].text.contains("https://example.com/a.jpg"));
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_not_done_twice() {
+    let store = Faulty::new().await;
+    let queue = queue::open("embedded").await.unwrap();
+    let mut rig = Rig::on(Arc::clone(&store) as _, queue, None, Some(talks(json!({}))));
+    rig.start();
+    for n in 0..3 {
+        store.is(Fault::Mute);
+        let text = rig.message(PEER, &n.to_string(), Some(&format!("SM{n}")));
+        // The carrier brings it again when it hears nothing.
+        if rig.receive(text.clone()).await.is_err() {
+            assert_eq!(rig.receive(text).await.unwrap(), conversation::Accepted::Again);
+        }
+        // What was stored but not announced is found by the sweep.
+        let asked = tokio::select! {
+            asked = rig.model.wanted() => asked,
+            () = rig.goes_on() => unreachable!(),
+        };
+        assert_eq!(asked.heard().len(), n + 1);
+        store.is(Fault::Mute);
+        asked.say(&format!("re: {n}")).await;
+        rig.carrier.sent(n + 1).await;
+    }
+    assert_eq!(rig.carrier.texts(), ["re: 0", "re: 1", "re: 2"]);
 }
