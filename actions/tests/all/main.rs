@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod diagnostics;
+mod ends;
 mod flows;
 mod random;
 mod score;

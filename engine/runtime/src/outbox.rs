@@ -110,14 +110,18 @@ impl Runtime {
         };
         let mut writes = Vec::new();
         let exit = self.outcome(&mut row, sent, &peering, &mut writes);
-        let kind = exit.unwrap_or("later");
-        metrics::counter!("voxflow_outbox_sent_total", "outcome" => kind).increment(1);
-        if let Some(exit) = exit {
+        let told = exit.map(|exit| {
             let data =
                 json!({ "text": outgoing.text, "to": outgoing.peer, "exit": exit, "why": row.why });
-            self.tell(row.run.as_deref().unwrap_or_default(), &row.thread, "text_out", data);
-        }
+            (row.run.clone().unwrap_or_default(), row.thread.clone(), data)
+        });
         self.record(row, exit, writes).await;
+        // Whoever is told that a text has left may take it that we know it too.
+        let kind = exit.unwrap_or("later");
+        metrics::counter!("voxflow_outbox_sent_total", "outcome" => kind).increment(1);
+        if let Some((run, thread, data)) = told {
+            self.tell(&run, &thread, "text_out", data);
+        }
     }
 
     /// What became of a text: its row, and the exit of the action that waits, if it is over.
