@@ -308,7 +308,10 @@ impl Turns {
                 out.push(Output::Done(turn));
             }
             Input::Sounding(_) => making.until = now + SILENCED,
-            Input::Dry(_) if !paused => {
+            Input::Dry(_) => {
+                if paused {
+                    out.push(Output::Resume(self.turn));
+                }
                 making.until = now + STUCK;
                 making.filler = (!making.complete).then_some(now + FILLER.0);
                 return State::Thinking(making);
@@ -340,7 +343,7 @@ impl Turns {
                 out.push(Output::Pause(self.turn));
             }
             Input::Voice | Input::Quiet | Input::EndOfTurn | Input::Timeout => {}
-            Input::Start(_) | Input::Dry(_) | Input::Failed => {}
+            Input::Start(_) | Input::Failed => {}
         }
         State::Speaking { making, paused }
     }

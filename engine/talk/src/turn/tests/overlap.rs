@@ -39,6 +39,26 @@ fn a_short_noise_pauses_the_reply_and_it_goes_on() {
 }
 
 #[test]
+fn sound_that_runs_out_while_it_is_paused_is_waited_for_and_filled() {
+    check(
+        "
+           0 > start listen
+         100 > final hello
+         600 < ask hello
+        1000 > reply One moment,
+        1000 < say One moment,
+        1200 > sounding
+        2000 > voice
+        2060 < pause
+        2100 > dry
+        2100 < resume
+        2120 > quiet
+        5100 < speak filler
+        ",
+    );
+}
+
+#[test]
 fn a_click_does_not_even_pause_it() {
     check(
         "
