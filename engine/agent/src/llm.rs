@@ -9,6 +9,11 @@ use crate::tools::Tool;
 
 /// A vendor of language models.
 pub trait Llm: Send + Sync {
+    /// What metrics and messages call it.
+    fn name(&self) -> &'static str {
+        "unnamed"
+    }
+
     /// Asks. The answer streams in; dropping it cancels the request.
     fn ask(&self, ask: Ask) -> Answer;
 
@@ -96,6 +101,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Which vendor.
+    pub fn vendor(&self) -> &'static str {
+        match self {
+            Self::Unreachable { vendor, .. }
+            | Self::Refused { vendor, .. }
+            | Self::Unreadable { vendor, .. } => vendor,
+        }
+    }
+
     /// A label for metrics: `unreachable`, `refused`, `unreadable`.
     pub fn kind(&self) -> &'static str {
         match self {

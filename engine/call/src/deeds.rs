@@ -148,7 +148,7 @@ enum Played {
     /// The key interrupted it.
     Digit(char),
     /// The voice broke; whether something of it was heard already.
-    Broken { why: String, heard: bool },
+    Broken { error: agent::Error, heard: bool },
 }
 
 async fn say(
@@ -167,32 +167,31 @@ async fn say(
     };
     let mut trouble = "no voice is configured".to_owned();
     for voice in voices {
+        let vendor = voice.name();
         let want =
             Voice { id: config.tts_voice_id.clone(), language: language.into(), rate: line.rate };
         let opened = line.control(timeout(PATIENCE, open(voice.as_ref(), want, text))).await?;
-        let speaking = match opened {
-            Ok(Ok(speaking)) => speaking,
-            Ok(Err(why)) => {
-                tracing::warn!(why, "a voice could not be opened");
-                trouble = why;
-                continue;
+        let opened = opened.unwrap_or_else(|_| Err(silent(vendor, "it did not open in time")));
+        let played = match opened {
+            Ok(speaking) => {
+                let player = Player::new(line.rate, Instant::now());
+                sound(line, player, Some((vendor, speaking)), until).await?
             }
-            Err(_) => {
-                trouble = "the voice did not open in time".into();
-                continue;
-            }
+            Err(error) => Played::Broken { error, heard: false },
         };
-        let player = Player::new(line.rate, Instant::now());
-        match sound(line, player, Some(speaking), until).await? {
+        match played {
             Played::Over => return Ok(Finish::done()),
             Played::Digit(key) => {
                 return Ok(Finish::exit("done", format!("`{key}` was pressed")).digits(key));
             }
-            // The caller would hear the beginning twice.
-            Played::Broken { why, heard: true } => return Ok(Finish::failed(why)),
-            Played::Broken { why, heard: false } => {
-                tracing::warn!(why, "a voice failed");
-                trouble = why;
+            Played::Broken { error, heard } => {
+                talk::failed("tts", &error);
+                tracing::warn!(%error, "a voice failed");
+                trouble = error.to_string();
+                if heard {
+                    // The caller would hear the beginning twice.
+                    break;
+                }
             }
         }
     }
@@ -200,14 +199,18 @@ async fn say(
 }
 
 /// A voice that has been given the text.
-async fn open(voice: &dyn talk::Tts, want: Voice, text: &str) -> Result<Speaking, String> {
-    let speaking = voice.open(want).await.map_err(|error| error.to_string())?;
+async fn open(voice: &dyn talk::Tts, want: Voice, text: &str) -> Result<Speaking, agent::Error> {
+    let speaking = voice.open(want).await?;
     let turn = TurnId(1);
     for say in [Say::Text(turn, text.into()), Say::End(turn)] {
-        let closed = |_| "the voice closed at once".to_owned();
+        let closed = |_| silent(voice.name(), "it closed at once");
         speaking.say.send(say).await.map_err(closed)?;
     }
     Ok(speaking)
+}
+
+fn silent(vendor: &'static str, why: &str) -> agent::Error {
+    agent::Error::Unreachable { vendor, why: why.into() }
 }
 
 async fn play(line: &mut Line, sources: &[String]) -> Result<Finish, Gone> {
@@ -224,8 +227,8 @@ async fn play(line: &mut Line, sources: &[String]) -> Result<Finish, Gone> {
         let mut player = Player::new(line.rate, Instant::now());
         player.push(&wave.mono());
         player.finish();
-        if let Played::Broken { why, .. } = sound(line, player, None, Until::Over).await? {
-            return Ok(Finish::failed(why));
+        if let Played::Broken { error, .. } = sound(line, player, None, Until::Over).await? {
+            return Ok(Finish::failed(error.to_string()));
         }
     }
     Ok(Finish::done())
@@ -235,7 +238,7 @@ async fn play(line: &mut Line, sources: &[String]) -> Result<Finish, Gone> {
 async fn sound(
     line: &mut Line,
     mut player: Player,
-    mut voice: Option<Speaking>,
+    mut voice: Option<(&'static str, Speaking)>,
     until: Until,
 ) -> Result<Played, Gone> {
     let mut heard_any = false;
@@ -267,7 +270,7 @@ async fn sound(
                     line.give(Outbound::Frame(frame)).await?;
                 }
             }
-            spoken = next(voice.as_mut()), if voice.is_some() && roomy => {
+            (vendor, spoken) = next(voice.as_mut()), if voice.is_some() && roomy => {
                 patience = Instant::now() + PATIENCE;
                 match spoken {
                     Some(Ok(Spoken::Sound(_, sound))) => player.push(&sound),
@@ -276,10 +279,10 @@ async fn sound(
                         player.finish();
                         voice = None;
                     }
-                    Some(Err(error)) => {
-                        return broken(line, error.to_string(), heard_any).await;
+                    Some(Err(error)) => return broken(line, error, heard_any).await,
+                    None => {
+                        return broken(line, silent(vendor, "it fell silent"), heard_any).await;
                     }
-                    None => return broken(line, "the voice fell silent".into(), heard_any).await,
                 }
             }
             () = sleep_until(patience), if mark.is_some() || (voice.is_some() && roomy) => {
@@ -288,23 +291,26 @@ async fn sound(
                     tracing::warn!(call = line.arrival.carrier_id, "a mark did not come back");
                     return Ok(Played::Over);
                 }
-                return broken(line, "the voice gave no sound in time".into(), heard_any).await;
+                let vendor = voice.as_ref().map_or("tts", |(vendor, _)| vendor);
+                return broken(line, silent(vendor, "it gave no sound in time"), heard_any).await;
             }
         }
     }
 }
 
-async fn next(voice: Option<&mut Speaking>) -> Option<Result<Spoken, agent::Error>> {
+async fn next(
+    voice: Option<&mut (&'static str, Speaking)>,
+) -> (&'static str, Option<Result<Spoken, agent::Error>>) {
     match voice {
-        Some(voice) => voice.sound.recv().await,
+        Some((vendor, voice)) => (vendor, voice.sound.recv().await),
         None => std::future::pending().await,
     }
 }
 
 /// What was given already is not heard on, so that an apology can follow at once.
-async fn broken(line: &mut Line, why: String, heard: bool) -> Result<Played, Gone> {
+async fn broken(line: &mut Line, error: agent::Error, heard: bool) -> Result<Played, Gone> {
     if heard {
         line.give(Outbound::Clear).await?;
     }
-    Ok(Played::Broken { why, heard })
+    Ok(Played::Broken { error, heard })
 }

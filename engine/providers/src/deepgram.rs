@@ -95,6 +95,10 @@ fn is_mulaw(rate: Rate) -> bool {
 
 #[async_trait]
 impl Stt for Deepgram {
+    fn name(&self) -> &'static str {
+        VENDOR
+    }
+
     async fn open(&self, want: Want) -> Result<Listening, Error> {
         let key = format!("Token {}", self.key.expose_secret());
         let socket = dial::dial(VENDOR, &self.url(&want), "authorization", &key).await?;

@@ -99,6 +99,10 @@ const WIDE: Rate = 16_000;
 
 #[async_trait]
 impl Tts for ElevenLabs {
+    fn name(&self) -> &'static str {
+        VENDOR
+    }
+
     async fn open(&self, voice: Voice) -> Result<Speaking, Error> {
         let rate = if voice.rate == TELEPHONE { TELEPHONE } else { WIDE };
         let url = self.url(&voice, rate)?;

@@ -288,6 +288,10 @@ struct Preset {
 
 #[async_trait]
 impl Tts for Preset {
+    fn name(&self) -> &'static str {
+        self.voice.name()
+    }
+
     async fn open(&self, mut voice: Voice) -> Result<Speaking, Error> {
         if voice.id.is_empty() {
             voice.id.clone_from(&self.id);

@@ -55,6 +55,10 @@ impl Espeak {
 
 #[async_trait]
 impl Tts for Espeak {
+    fn name(&self) -> &'static str {
+        VENDOR
+    }
+
     async fn open(&self, voice: Voice) -> Result<Speaking, Error> {
         let program = self.program()?.clone();
         Ok(pieces::open(Process { program, voice: name(&voice) }))

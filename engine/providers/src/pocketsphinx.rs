@@ -73,6 +73,10 @@ impl Pocketsphinx {
 
 #[async_trait]
 impl Stt for Pocketsphinx {
+    fn name(&self) -> &'static str {
+        VENDOR
+    }
+
     async fn open(&self, want: Want) -> Result<Listening, Error> {
         let program = self.program()?.clone();
         let language = want.language.to_ascii_lowercase();

@@ -55,6 +55,10 @@ impl Scripted {
 }
 
 impl Llm for Scripted {
+    fn name(&self) -> &'static str {
+        VENDOR
+    }
+
     fn ask(&self, ask: Ask) -> Answer {
         let pieces = answer(&self.rules, &ask.items, &ask.tools);
         let (send, answer) = mpsc::channel(PIECES);

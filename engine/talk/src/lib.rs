@@ -4,13 +4,14 @@
 //! already, pure) → [`heard`] (what the caller heard of it, pure) → [`stt`] and [`tts`] (the seams
 //! to the vendors) → [`sound`] (what a leg gives and takes) → [`session`] (the one task that owns
 //! the conversation) → its parts: `ears`, `mind` and `mouth` (the vendors in use, and who replaces
-//! them), `memory` (what was said).
+//! them), `failed` (how that is counted), `memory` (what was said).
 //!
 //! Invariant: what a vendor returns carries the id of its turn, and what belongs to an older turn
 //! is dropped in one place.
 
 mod ear;
 mod ears;
+mod failed;
 pub mod heard;
 mod memory;
 mod mind;
@@ -24,6 +25,7 @@ pub mod stt;
 pub mod tts;
 pub mod turn;
 
+pub use failed::failed;
 pub use session::{Ended, How, Note, Talk, Vendors};
 pub use sound::{Inbound, Outbound};
 pub use stt::{Hear, Listening, Stt, Want, Words};

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::failed::failed;
 use crate::turn::TurnId;
 
 /// A model that says nothing within this is replaced.
@@ -107,8 +108,13 @@ impl Mind {
         });
     }
 
+    /// The model that is asked now; `None` = there is none at all.
+    fn llm(&self) -> Option<&Arc<dyn Llm>> {
+        self.llms.get(self.at % self.llms.len().max(1))
+    }
+
     fn put(&self, items: &[Item], round: u32) -> Answer {
-        let Some(llm) = self.llms.get(self.at % self.llms.len().max(1)) else {
+        let Some(llm) = self.llm() else {
             // A closed channel is an error, and comes on the usual way.
             return Answer(mpsc::channel(1).1);
         };
@@ -124,7 +130,7 @@ impl Mind {
 
     /// Phrases that would be understood now.
     pub(crate) fn expects(&self, items: &[Item]) -> Option<Vec<String>> {
-        self.llms.get(self.at % self.llms.len().max(1)).and_then(|llm| llm.expects(items))
+        self.llm().and_then(|llm| llm.expects(items))
     }
 
     /// Nobody wants the answer any more. Tools go on: their effects are not undone by it.
@@ -153,9 +159,10 @@ impl Mind {
     /// What comes next. May be dropped and called again.
     pub(crate) async fn next(&mut self) -> Thought {
         loop {
+            let name = self.llm().map_or("llm", |llm| llm.name());
             let came = tokio::select! {
                 Some(taken) = self.taking.next(), if !self.taking.is_empty() => return Thought::Took(taken),
-                came = piece(&mut self.asking) => came,
+                came = piece(&mut self.asking, name) => came,
             };
             let Some(asking) = &mut self.asking else { continue };
             match came {
@@ -180,7 +187,7 @@ impl Mind {
                     if asking.must_speak && asking.text.trim().is_empty() && asking.calls.is_empty()
                     {
                         return self.lost(Error::Unreadable {
-                            vendor: "llm",
+                            vendor: name,
                             why: "it answered nothing".into(),
                         });
                     }
@@ -196,8 +203,7 @@ impl Mind {
 
     /// Puts the question to the next model, which goes on where this one stopped.
     fn lost(&mut self, why: Error) -> Thought {
-        metrics::counter!("voxflow_vendor_errors_total", "part" => "llm", "kind" => why.kind())
-            .increment(1);
+        failed("llm", &why);
         self.at = (self.at + 1) % self.llms.len().max(1);
         let Some(mut asking) = self.asking.take() else { return Thought::Failed(why) };
         asking.failed += 1;
@@ -226,13 +232,12 @@ impl Asking {
     }
 }
 
-async fn piece(asking: &mut Option<Asking>) -> Result<Piece, Error> {
+async fn piece(asking: &mut Option<Asking>, vendor: &'static str) -> Result<Piece, Error> {
     let Some(asking) = asking else { return pending().await };
+    let unreachable = |why: &str| Err(Error::Unreachable { vendor, why: why.into() });
     match timeout_at(asking.until, asking.answer.0.recv()).await {
         Ok(Some(piece)) => piece,
-        Ok(None) => Err(Error::Unreachable { vendor: "llm", why: "its answer broke off".into() }),
-        Err(_) => {
-            Err(Error::Unreachable { vendor: "llm", why: "it kept silent for too long".into() })
-        }
+        Ok(None) => unreachable("its answer broke off"),
+        Err(_) => unreachable("it kept silent for too long"),
     }
 }

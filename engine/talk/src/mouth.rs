@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, timeout_at};
 
+use crate::failed::failed;
 use crate::heard::{Heard, Piece};
 use crate::opening::Opening;
 use crate::sound::Outbound;
@@ -134,8 +135,9 @@ impl Mouth {
             return;
         };
         let (vendor, voice) = (Arc::clone(vendor), self.voice.clone());
+        let name = vendor.name();
         self.link =
-            Link::Opening(Opening::new("tts", SOUND, async move { vendor.open(voice).await }));
+            Link::Opening(Opening::new(name, SOUND, async move { vendor.open(voice).await }));
     }
 
     fn now(&self) -> Moment {
@@ -332,6 +334,7 @@ impl Mouth {
     pub(crate) async fn next(&mut self) -> Sign {
         loop {
             let until = self.turn.owed.map(|since| since + SOUND);
+            let name = self.vendors.get(self.at).map_or("tts", |vendor| vendor.name());
             let lost = match &mut self.link {
                 Link::Closed => return pending().await,
                 Link::Opening(opening) => match opening.done().await {
@@ -342,7 +345,7 @@ impl Mouth {
                     }
                     Err(error) => error,
                 },
-                Link::Open(speaking) => match spoken(speaking, until).await {
+                Link::Open(speaking) => match spoken(speaking, until, name).await {
                     Ok(spoken) => {
                         if self.take(spoken) {
                             return Sign::Sound;
@@ -405,8 +408,7 @@ impl Mouth {
             self.link = Link::Closed;
             return None;
         }
-        metrics::counter!("voxflow_vendor_errors_total", "part" => "tts", "kind" => why.kind())
-            .increment(1);
+        failed("tts", &why);
         if self.worked && !self.again && !matches!(why, Error::Refused { .. }) {
             self.again = true;
         } else {
@@ -437,20 +439,22 @@ impl Mouth {
     }
 }
 
-async fn spoken(speaking: &mut Speaking, until: Option<Instant>) -> Result<Spoken, Error> {
+async fn spoken(
+    speaking: &mut Speaking,
+    until: Option<Instant>,
+    vendor: &'static str,
+) -> Result<Spoken, Error> {
     let came = match until {
         Some(until) => match timeout_at(until, speaking.sound.recv()).await {
             Ok(came) => came,
             Err(_) => {
-                return Err(Error::Unreachable {
-                    vendor: "tts",
-                    why: format!("it gave no sound for {SOUND:?}"),
-                });
+                let why = format!("it gave no sound for {SOUND:?}");
+                return Err(Error::Unreachable { vendor, why });
             }
         },
         None => speaking.sound.recv().await,
     };
     came.unwrap_or_else(|| {
-        Err(Error::Unreachable { vendor: "tts", why: "the voice closed its stream".into() })
+        Err(Error::Unreachable { vendor, why: "the voice closed its stream".into() })
     })
 }

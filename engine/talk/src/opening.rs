@@ -9,19 +9,19 @@ use tokio::time::{Instant, timeout_at};
 /// A stream on its way. Dropping it gives it up.
 pub(crate) struct Opening<T> {
     stream: Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>,
-    part: &'static str,
+    vendor: &'static str,
     limit: Duration,
     until: Instant,
 }
 
 impl<T> Opening<T> {
-    /// `part` names it in errors. Begins when it is first waited for, and may take this long from now on.
+    /// `vendor` names it in errors. Begins when it is first waited for, and may take this long from now on.
     pub(crate) fn new(
-        part: &'static str,
+        vendor: &'static str,
         limit: Duration,
         stream: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Self {
-        Self { stream: Box::pin(stream), part, limit, until: Instant::now() + limit }
+        Self { stream: Box::pin(stream), vendor, limit, until: Instant::now() + limit }
     }
 
     /// Waits for it. May be dropped and called again, until it has given something.
@@ -29,7 +29,7 @@ impl<T> Opening<T> {
         match timeout_at(self.until, self.stream.as_mut()).await {
             Ok(stream) => stream,
             Err(_) => Err(Error::Unreachable {
-                vendor: self.part,
+                vendor: self.vendor,
                 why: format!("it did not answer within {:?}", self.limit),
             }),
         }

@@ -7,10 +7,15 @@ use tokio::sync::mpsc;
 
 /// A vendor that turns sound into words.
 ///
-/// One method: a vendor opens streams, and a stream is two plain channels. Whoever drops them ends
+/// A vendor opens streams, and a stream is two plain channels. Whoever drops them ends
 /// it.
 #[async_trait]
 pub trait Stt: Send + Sync {
+    /// What metrics and messages call it.
+    fn name(&self) -> &'static str {
+        "unnamed"
+    }
+
     /// Opens a stream.
     async fn open(&self, want: Want) -> Result<Listening, Error>;
 }

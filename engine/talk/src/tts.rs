@@ -10,6 +10,11 @@ use crate::turn::TurnId;
 /// A vendor that turns text into sound.
 #[async_trait]
 pub trait Tts: Send + Sync {
+    /// What metrics and messages call it.
+    fn name(&self) -> &'static str {
+        "unnamed"
+    }
+
     /// Opens a voice for the length of a call.
     async fn open(&self, voice: Voice) -> Result<Speaking, Error>;
 }

@@ -27,6 +27,10 @@ const CALLS: usize = 32;
 const DONE: &str = "[DONE]";
 
 impl Llm for OpenAi {
+    fn name(&self) -> &'static str {
+        VENDOR
+    }
+
     fn ask(&self, ask: Ask) -> Answer {
         let (give, answer) = mpsc::channel(PIECES);
         let openai = self.clone();

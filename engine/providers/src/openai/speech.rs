@@ -43,6 +43,10 @@ const BYTES: usize = 24_000;
 
 #[async_trait]
 impl Tts for OpenAi {
+    fn name(&self) -> &'static str {
+        VENDOR
+    }
+
     async fn open(&self, voice: Voice) -> Result<Speaking, Error> {
         Ok(pieces::open(Speech { openai: self.clone(), voice: name(&voice.id) }))
     }
