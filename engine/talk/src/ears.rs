@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use agent::Error;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::{Instant, timeout_at};
 
+use crate::failed::failed;
 use crate::opening::Opening;
 use crate::stt::{Hear, Listening, Stt, Want, Words};
 
@@ -17,6 +19,13 @@ const OPEN: Duration = Duration::from_secs(3);
 const BACKLOG: usize = 150;
 /// What is kept of the caller's turn for a recognizer that must be replaced in the middle of it: 8 s.
 const RECENT: usize = 400;
+
+/// Voice for this long is worth words, in frames: half a second.
+const MEANT: u32 = 25;
+/// How long after it a recognizer may take to say anything at all.
+const ANSWER: Duration = Duration::from_millis(2500);
+/// So often in a row it may say nothing.
+const MISSED: u32 = 2;
 
 /// What comes of listening.
 #[derive(Debug)]
@@ -39,10 +48,24 @@ pub(crate) struct Ears {
     opened: bool,
     again: bool,
     link: Link,
+    unheard: Unheard,
     backlog: VecDeque<Hear>,
     /// What the recognizer was given of words that are not sure yet.
     recent: VecDeque<Hear>,
     expected: Option<Option<Vec<String>>>,
+}
+
+/// Voice that the recognizer said nothing of.
+#[derive(Default)]
+struct Unheard {
+    /// Frames since the voice began.
+    frames: u32,
+    /// When it should have said something.
+    due: Option<Instant>,
+    /// How often in a row it did not.
+    missed: u32,
+    /// Whether it ever said anything since it was opened.
+    spoke: bool,
 }
 
 enum Link {
@@ -61,6 +84,7 @@ impl Ears {
             opened: false,
             again: false,
             link: Link::None,
+            unheard: Unheard::default(),
             backlog: VecDeque::new(),
             recent: VecDeque::new(),
             expected: None,
@@ -70,13 +94,14 @@ impl Ears {
     }
 
     fn open(&mut self) {
+        self.unheard = Unheard::default();
         let Some(vendor) = self.vendors.get(self.at) else {
             self.link = Link::None;
             return;
         };
         let (vendor, want) = (Arc::clone(vendor), self.want.clone());
-        self.link =
-            Link::Opening(Opening::new("stt", OPEN, async move { vendor.open(want).await }));
+        let name = vendor.name();
+        self.link = Link::Opening(Opening::new(name, OPEN, async move { vendor.open(want).await }));
     }
 
     /// Gives the recognizer sound or a hint. Never waits: of what does not fit, the oldest sound goes.
@@ -84,8 +109,16 @@ impl Ears {
         if matches!(self.link, Link::None) {
             return;
         }
-        if hear == Hear::Voice {
-            self.recent.clear();
+        match hear {
+            Hear::Voice => {
+                self.recent.clear();
+                self.unheard.frames = 0;
+            }
+            Hear::Frame(_) => self.unheard.frames += 1,
+            Hear::Quiet if self.unheard.frames >= MEANT => {
+                self.unheard.due.get_or_insert(Instant::now() + ANSWER);
+            }
+            Hear::Quiet | Hear::Expect(_) => {}
         }
         if self.recent.front() == Some(&Hear::Voice) || hear == Hear::Voice {
             if self.recent.len() >= RECENT {
@@ -133,35 +166,52 @@ impl Ears {
                     Ok(listening) => {
                         self.link = Link::Open(listening);
                         self.opened = true;
+                        self.unheard.due = None;
                         self.feed();
                         continue;
                     }
                     Err(error) => error,
                 },
-                Link::Open(listening) => match listening.words.recv().await {
-                    Some(Ok(words)) => {
+                Link::Open(listening) => match words(listening, self.unheard.due).await {
+                    None => {
+                        self.unheard.due = None;
+                        self.unheard.missed += 1;
+                        if self.unheard.missed < MISSED {
+                            continue;
+                        }
+                        self.unreachable("it says nothing of what it is given")
+                    }
+                    Some(Some(Ok(words))) => {
                         self.again = false;
+                        self.unheard = Unheard { spoke: true, ..Unheard::default() };
                         if matches!(words, Words::Final(_)) {
                             self.recent.clear();
                         }
                         return Sign::Words(words);
                     }
-                    Some(Err(error)) => error,
-                    None => Error::Unreachable {
-                        vendor: "stt",
-                        why: "the recognizer closed its stream".into(),
-                    },
+                    Some(Some(Err(error))) => error,
+                    Some(None) => self.unreachable("the recognizer closed its stream"),
                 },
             };
             return self.lost(lost);
         }
     }
 
-    /// Goes on with the same recognizer once, if it was open; else with the next one.
+    fn unreachable(&self, why: &str) -> Error {
+        let vendor = self.vendors.get(self.at).map_or("stt", |vendor| vendor.name());
+        Error::Unreachable { vendor, why: why.into() }
+    }
+
+    /// Goes on with the same recognizer once, if it was open; else with the next one. After the
+    /// last one nobody listens; but of silence alone nobody is deaf: what was taken for a voice may
+    /// have been music, so they take turns at it.
     fn lost(&mut self, why: Error) -> Sign {
-        metrics::counter!("voxflow_vendor_errors_total", "part" => "stt", "kind" => why.kind())
-            .increment(1);
-        if self.opened && !self.again && !matches!(why, Error::Refused { .. }) {
+        failed("stt", &why);
+        if self.unheard.missed >= MISSED {
+            if !self.unheard.spoke {
+                self.at = (self.at + 1) % self.vendors.len().max(1);
+            }
+        } else if self.opened && !self.again && !matches!(why, Error::Refused { .. }) {
             self.again = true;
         } else {
             (self.at, self.again) = (self.at + 1, false);
@@ -172,5 +222,16 @@ impl Ears {
         let hint = self.expected.clone().map(Hear::Expect);
         self.backlog = hint.into_iter().chain(self.recent.iter().cloned()).collect();
         if matches!(self.link, Link::None) { Sign::Deaf(why) } else { Sign::Trouble(why) }
+    }
+}
+
+/// What a recognizer says next; `None` = it was due and nothing came.
+async fn words(
+    listening: &mut Listening,
+    due: Option<Instant>,
+) -> Option<Option<Result<Words, Error>>> {
+    match due {
+        Some(due) => timeout_at(due, listening.words.recv()).await.ok(),
+        None => Some(listening.words.recv().await),
     }
 }
