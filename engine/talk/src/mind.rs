@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::prompt::{self, Medium};
 use agent::{Answer, Ask, Config, Error, Item, Llm, Piece, Took, ToolCall, Tools};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -55,6 +56,8 @@ pub(crate) struct Mind {
     llms: Vec<Arc<dyn Llm>>,
     tools: Arc<dyn Tools>,
     config: Arc<Config>,
+    /// What the agent is told, before all that is said.
+    prompt: Vec<Item>,
     session: String,
     /// The model that answered last, or was tried last.
     at: usize,
@@ -86,12 +89,17 @@ impl Mind {
         config: Arc<Config>,
         session: String,
     ) -> Self {
-        Self { llms, tools, config, session, at: 0, asking: None, taking: FuturesUnordered::new() }
+        let prompt = prompt::system(&config, Medium::Voice, &jiff::Zoned::now());
+        let taking = FuturesUnordered::new();
+        Self { llms, tools, config, prompt, session, at: 0, asking: None, taking }
     }
 
-    /// Asks. What was asked before is dropped. `round` counts the questions of a turn from 0.
-    pub(crate) fn ask(&mut self, turn: TurnId, items: Vec<Item>, round: u32, must_speak: bool) {
+    /// Asks, after what was said. What was asked before is dropped. `round` counts the questions of
+    /// a turn from 0.
+    pub(crate) fn ask(&mut self, turn: TurnId, said: &[Item], round: u32, must_speak: bool) {
         self.asking = None;
+        let items: Vec<Item> = self.prompt.iter().chain(said).cloned().collect();
+        let items = agent::trim(&items, self.config.history_tokens);
         let answer = self.put(&items, round);
         let began = Instant::now();
         self.asking = Some(Asking {
@@ -128,9 +136,10 @@ impl Mind {
         })
     }
 
-    /// Phrases that would be understood now.
-    pub(crate) fn expects(&self, items: &[Item]) -> Option<Vec<String>> {
-        self.llm().and_then(|llm| llm.expects(items))
+    /// Phrases that would be understood after what was said and what is being said.
+    pub(crate) fn expects(&self, said: &[Item], saying: Option<Item>) -> Option<Vec<String>> {
+        let items: Vec<Item> = self.prompt.iter().chain(said).cloned().chain(saying).collect();
+        self.llm().and_then(|llm| llm.expects(&items))
     }
 
     /// Nobody wants the answer any more. Tools go on: their effects are not undone by it.
@@ -138,11 +147,16 @@ impl Mind {
         self.asking = None;
     }
 
-    /// Takes tools, all at once. Their results come from [`Mind::next`].
-    pub(crate) fn take(&mut self, turn: TurnId, calls: &[ToolCall]) {
+    /// Takes the tools of a round's answer, all at once. Their results come from [`Mind::next`].
+    pub(crate) fn take(&mut self, turn: TurnId, round: u32, calls: &[ToolCall]) {
+        let offered = self.tools.list();
         for call in calls.iter().cloned() {
             let tools = Arc::clone(&self.tools);
-            let key = format!("{}:{}:{}", self.session, turn.0, call.id);
+            // Some models count their calls anew in each answer.
+            let key = format!("{}:{}:{round}:{}", self.session, turn.0, call.id);
+            // A model may make up names without end; metrics shall not keep them.
+            let known = offered.iter().any(|tool| tool.name == call.name);
+            let label = if known { call.name.clone() } else { "unknown".into() };
             self.taking.push(Box::pin(async move {
                 let began = Instant::now();
                 let took = timeout(TOOL, tools.take(&key, &call)).await.unwrap_or_else(|_| Took::Result {
@@ -150,7 +164,7 @@ impl Mind {
                     speak: true,
                 });
                 let seconds = began.elapsed().as_secs_f64();
-                metrics::histogram!("voxflow_tool_seconds", "tool" => call.name.clone()).record(seconds);
+                metrics::histogram!("voxflow_tool_seconds", "tool" => label).record(seconds);
                 Taken { turn, call, took }
             }));
         }

@@ -1,5 +1,6 @@
 //! The one task that owns a spoken conversation.
 
+mod detector;
 mod running;
 
 use std::sync::Arc;

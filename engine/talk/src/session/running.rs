@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::config::SpeakFirst;
-use agent::prompt::{self, Medium};
 use agent::{Config, Error, Item, Took};
-use audio::vad::Vad;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::detector::Detector;
 use super::{Ended, How, Note, Talk};
 use crate::ears::{self, Ears};
 use crate::heard::Piece;
@@ -30,20 +29,14 @@ pub(super) struct Session<'a> {
     outbound: &'a mpsc::Sender<Outbound>,
     pub(super) start: Instant,
     pub(super) turns: Turns,
-    vad: Vad,
-    /// What the detector said last, and when the caller fell silent last.
-    voice: bool,
-    quiet_at: Moment,
+    detector: Detector,
     pub(super) ears: Ears,
     pub(super) mind: Mind,
     pub(super) mouth: Mouth,
     memory: Memory,
-    prompt: Vec<Item>,
     reply: Reply,
     state: &'static str,
-    /// What a tool that ended the conversation wants, and why vendors failed.
-    ended: Option<How>,
-    why: String,
+    ending: Ending,
     pub(super) how: Option<How>,
 }
 
@@ -63,6 +56,26 @@ struct Reply {
     first: Option<Instant>,
 }
 
+/// What is known of the conversation's end before it comes.
+#[derive(Default)]
+struct Ending {
+    /// What a tool that ended it wants.
+    tool: Option<How>,
+    /// Why a vendor failed last.
+    trouble: String,
+}
+
+impl Ending {
+    fn how(&mut self, why: Why) -> How {
+        match why {
+            Why::NoInput => How::NoInput,
+            Why::Timeout => How::Timeout,
+            Why::Ended => self.tool.take().unwrap_or(How::Tool { then: None, stop: false }),
+            Why::Failed => How::Failed(std::mem::take(&mut self.trouble)),
+        }
+    }
+}
+
 impl<'a> Session<'a> {
     pub(super) fn begin(talk: Talk, outbound: &'a mpsc::Sender<Outbound>) -> Self {
         let Talk { id, config, history, tools, vendors, rate, duration, notes } = talk;
@@ -78,18 +91,14 @@ impl<'a> Session<'a> {
             Voice { id: config.tts_voice_id.clone(), language: config.stt_language.clone(), rate };
         let mut session = Self {
             turns: Turns::new(Manner::of(&config, duration)),
-            vad: Vad::new(rate, config.vad_config.confidence, config.vad_config.min_volume),
-            voice: false,
-            quiet_at: Moment::ZERO,
+            detector: Detector::new(rate, &config),
             ears: Ears::new(stt, want),
             mind: Mind::new(llms, tools, Arc::clone(&config), id),
             mouth: Mouth::new(tts, voice, start),
             memory: Memory::new(history),
-            prompt: prompt::system(&config, Medium::Voice, &jiff::Zoned::now()),
             reply: Reply::default(),
             state: "",
-            ended: None,
-            why: String::new(),
+            ending: Ending::default(),
             how: None,
             config,
             notes,
@@ -119,7 +128,7 @@ impl<'a> Session<'a> {
 
     fn trouble(&mut self, error: &Error) {
         tracing::warn!(%error, "a vendor failed");
-        self.why = error.to_string();
+        self.ending.trouble = error.to_string();
         self.note(Note::Trouble(error.to_string()));
     }
 
@@ -145,7 +154,7 @@ impl<'a> Session<'a> {
                     self.note(Note::Caller(fresh));
                 }
                 if !words.is_empty() {
-                    stage("endpoint", now.saturating_sub(self.quiet_at));
+                    stage("endpoint", now.saturating_sub(self.detector.quiet_at()));
                 }
                 self.mouth.begin(turn);
                 self.reply = Reply { turn, ..Reply::default() };
@@ -176,16 +185,7 @@ impl<'a> Session<'a> {
                     self.note(Note::BargeIn(after.as_millis() as u64));
                 }
             }
-            Output::Finish(why) => {
-                self.how = Some(match why {
-                    Why::NoInput => How::NoInput,
-                    Why::Timeout => How::Timeout,
-                    Why::Ended => {
-                        self.ended.take().unwrap_or(How::Tool { then: None, stop: false })
-                    }
-                    Why::Failed => How::Failed(std::mem::take(&mut self.why)),
-                });
-            }
+            Output::Finish(why) => self.how = Some(self.ending.how(why)),
         }
     }
 
@@ -209,12 +209,10 @@ impl<'a> Session<'a> {
 
     /// Puts what was said to the model.
     fn ask(&mut self, must_speak: bool) {
-        let items: Vec<Item> = self.prompt.iter().chain(self.memory.items()).cloned().collect();
-        let items = agent::trim(&items, self.config.history_tokens);
         self.reply.first = Some(Instant::now());
         self.reply.waiting = 0;
         self.reply.speak = false;
-        self.mind.ask(self.reply.turn, items, self.reply.round, must_speak);
+        self.mind.ask(self.reply.turn, self.memory.items(), self.reply.round, must_speak);
     }
 
     /// The turn is over: what was heard of it is remembered.
@@ -230,25 +228,21 @@ impl<'a> Session<'a> {
 
     /// Tells the recognizer which phrases make sense now, or will when all of this is said.
     fn expect(&mut self, saying: Option<Vec<Piece>>) {
-        let mut items: Vec<Item> = self.prompt.iter().chain(self.memory.items()).cloned().collect();
-        if let Some(pieces) = saying {
+        let saying = saying.map(|pieces| {
             let text = pieces.into_iter().map(|piece| piece.text).collect::<Vec<_>>().join(" ");
-            items.push(Item::Assistant { text, calls: Vec::new() });
-        }
-        self.ears.expect(self.mind.expects(&items));
+            Item::Assistant { text, calls: Vec::new() }
+        });
+        self.ears.expect(self.mind.expects(self.memory.items(), saying));
     }
 
     pub(super) fn inward(&mut self, inward: Inbound) {
         match inward {
             Inbound::Frame(frame) => {
-                let voice = self.vad.hear(&frame);
+                let change = self.detector.hear(self.start.elapsed(), &frame);
                 // The recognizer has the sound before it is told what it means.
                 self.ears.hear(Hear::Frame(frame));
-                if voice != std::mem::replace(&mut self.voice, voice) {
-                    if !voice {
-                        self.quiet_at = self.start.elapsed();
-                    }
-                    self.turn(if voice { Input::Voice } else { Input::Quiet });
+                if let Some(change) = change {
+                    self.turn(change);
                 }
             }
             Inbound::Digit(key) => self.turn(Input::Digit(key)),
@@ -290,7 +284,7 @@ impl<'a> Session<'a> {
                 }
                 self.memory.took(self.reply.round, &text, &calls);
                 self.reply.waiting = calls.len();
-                self.mind.take(turn, &calls);
+                self.mind.take(turn, self.reply.round, &calls);
                 self.turn(Input::Working(turn));
             }
             Thought::Took(taken) => self.took(taken),
@@ -317,13 +311,13 @@ impl<'a> Session<'a> {
         let (result, speak) = match took {
             Took::Result { value, speak } => (text_of(value), speak),
             Took::Ends { then, stop } => {
-                self.ended.get_or_insert(How::Tool { then, stop });
+                self.ending.tool.get_or_insert(How::Tool { then, stop });
                 (r#"{"status":"done"}"#.to_owned(), false)
             }
         };
         self.memory.result(&call.id, &result);
         self.note(Note::Tool { name: call.name, arguments: call.arguments, result });
-        if self.ended.is_some() {
+        if self.ending.tool.is_some() {
             self.mind.drop_answer();
             self.turn(Input::ReplyDone(self.turns.turn()));
             return self.turn(Input::Ends);
@@ -362,8 +356,9 @@ impl<'a> Session<'a> {
         match progress {
             Progress::None => {}
             Progress::Sounding => {
-                if before == "thinking" && self.quiet_at > Moment::ZERO {
-                    stage("first_frame", self.start.elapsed().saturating_sub(self.quiet_at));
+                let quiet_at = self.detector.quiet_at();
+                if before == "thinking" && quiet_at > Moment::ZERO {
+                    stage("first_frame", self.start.elapsed().saturating_sub(quiet_at));
                 }
                 self.turn(Input::Sounding(turn));
             }
