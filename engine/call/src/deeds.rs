@@ -7,6 +7,7 @@ use agent::Config;
 use audio::playout::fresh_mark;
 use flow::{Deed, Destination};
 use talk::{Inbound, Outbound, Say, Speaking, Spoken, TurnId, Voice};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -220,13 +221,20 @@ async fn play(line: &mut Line, sources: &[String]) -> Result<Finish, Gone> {
             Ok(file) => file,
             Err(why) => return Ok(Finish::failed(why)),
         };
-        let wave = match audio::wav::read(&file) {
-            Ok(wave) => wave,
-            Err(error) => return Ok(Finish::failed(format!("`{source}`: {error}"))),
+        let (rate, now) = (line.rate, Instant::now());
+        // A long file is a second of work, and other calls' frames are due every 20 ms.
+        let read = spawn_blocking(move || {
+            let wave = audio::wav::read(&file).map_err(|error| error.to_string())?;
+            let mut player = Player::new(rate, now);
+            player.push(&wave.mono());
+            player.finish();
+            Ok(player)
+        });
+        let read = line.control(read).await?;
+        let player = match read.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(player) => player,
+            Err(why) => return Ok(Finish::failed(format!("`{source}`: {why}"))),
         };
-        let mut player = Player::new(line.rate, Instant::now());
-        player.push(&wave.mono());
-        player.finish();
         if let Played::Broken { error, .. } = sound(line, player, None, Until::Over).await? {
             return Ok(Finish::failed(error.to_string()));
         }
