@@ -17,4 +17,4 @@ pub use flow::{Destination, HangupCause};
 pub use leg::{Arrival, Control, Dial, Dialled, Leg};
 pub use session::{Library, Order, Report};
 pub use switchboard::Switchboard;
-pub use talk::{Inbound, Note, Outbound, Vendors};
+pub use talk::{Inbound, Note, Outbound, Vendors, failed};

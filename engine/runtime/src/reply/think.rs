@@ -36,8 +36,7 @@ impl Thinking<'_> {
                     Ok(thought) => return Some(thought),
                     Err(error) => {
                         tracing::warn!(session = self.session.id, %error, "a model could not answer");
-                        metrics::counter!("voxflow_vendor_errors_total", "vendor" => vendor(&error), "kind" => error.kind())
-                            .increment(1);
+                        call::failed("llm", &error);
                         self.tell("trouble", json!({ "text": error.to_string() }));
                         trouble = error.to_string();
                     }
@@ -178,12 +177,4 @@ async fn listen(model: &dyn Llm, ask: Ask) -> Result<(String, Vec<ToolCall>), ag
 
 fn broken(why: &str) -> agent::Error {
     agent::Error::Unreachable { vendor: "the model", why: why.into() }
-}
-
-fn vendor(error: &agent::Error) -> &'static str {
-    match error {
-        agent::Error::Unreachable { vendor, .. }
-        | agent::Error::Refused { vendor, .. }
-        | agent::Error::Unreadable { vendor, .. } => vendor,
-    }
 }
