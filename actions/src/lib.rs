@@ -1,6 +1,7 @@
 //! Every action, one file each. The list below is made by `UPDATE=1 cargo test -p actions`.
 
 mod aliases;
+mod comparison;
 #[cfg(test)]
 mod golden;
 mod schemas;
@@ -13,6 +14,8 @@ pub use schemas::schemas;
 pub mod ai_talk;
 pub mod answer;
 pub mod branch;
+pub mod condition_datetime;
+pub mod condition_variable;
 pub mod connect_call;
 pub mod goto;
 pub mod hangup;
@@ -30,6 +33,8 @@ const TYPES: &[(&str, Spec)] = &[
     ("ai_talk", ai_talk::SPEC),
     ("answer", answer::SPEC),
     ("branch", branch::SPEC),
+    ("condition_datetime", condition_datetime::SPEC),
+    ("condition_variable", condition_variable::SPEC),
     ("connect_call", connect_call::SPEC),
     ("goto", goto::SPEC),
     ("hangup", hangup::SPEC),

@@ -4,8 +4,8 @@ use std::any::TypeId;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -179,6 +179,9 @@ pub struct Spec {
     pub tool: Tool,
     /// Older names of its options, each with today's.
     pub renamed: &'static [(&'static str, &'static str)],
+    /// Options that hold a bare name, each with the option that is meant when the name is written
+    /// as `${name}`, as the older dialect allows.
+    pub filled: &'static [(&'static str, &'static str)],
     /// The schema of its options.
     pub schema: fn() -> Schema,
     /// Reads its options.
@@ -195,6 +198,7 @@ impl Spec {
             exits: &[],
             tool: Tool::No,
             renamed: &[],
+            filled: &[],
             schema: schema::<A>,
             read: read::<A>,
             key: TypeId::of::<A>,
@@ -216,6 +220,12 @@ impl Spec {
     /// The same, with older names of options: `(older, today's)`.
     pub const fn renamed(mut self, renamed: &'static [(&'static str, &'static str)]) -> Self {
         self.renamed = renamed;
+        self
+    }
+
+    /// The same, with bare names that may be written as `${name}`: `(option, the one then meant)`.
+    pub const fn filled(mut self, filled: &'static [(&'static str, &'static str)]) -> Self {
+        self.filled = filled;
         self
     }
 }
@@ -320,6 +330,11 @@ impl Cx<'_> {
     /// A sentence, also when the value is neither true nor false.
     pub fn test(&self, expression: &Expression) -> Result<bool, String> {
         expression.test(self.world())
+    }
+
+    /// The run's clock in the flow's time zone.
+    pub fn local(&self) -> Zoned {
+        self.now.to_zoned(self.zone.clone())
     }
 
     fn world(&self) -> World<'_> {

@@ -110,6 +110,12 @@ fn rename(option: &Value, spec: &Spec) -> (Option<Value>, HashMap<&'static str, 
             older.insert(*new, *old);
         }
     }
+    for (bare, meant) in spec.filled {
+        let template = fields.get(*bare).and_then(Value::as_str).is_some_and(text::is_template);
+        if template && !fields.contains_key(*meant) {
+            older.insert(*meant, *bare);
+        }
+    }
     if older.is_empty() {
         return (None, older);
     }

@@ -136,6 +136,10 @@ impl Shape {
             else {
                 return schema;
             };
+            // Which fields must be there is no choice between shapes.
+            if alternatives.iter().all(only_requires) {
+                return schema;
+            }
             let fitting = alternatives
                 .iter()
                 .find(|alternative| value.is_some_and(|value| self.is_like(alternative, value)));
@@ -362,4 +366,9 @@ fn sample(schema: &Value) -> Option<Value> {
         // An empty list or object may be refused, and says nothing about the rest.
         _ => None,
     }
+}
+
+/// Whether a schema says nothing but which fields must be there.
+fn only_requires(schema: &Value) -> bool {
+    schema.as_object().is_some_and(|all| all.len() == 1 && all.contains_key("required"))
 }
