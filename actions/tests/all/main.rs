@@ -3,6 +3,7 @@
 
 mod conditions;
 mod diagnostics;
+mod durations;
 mod ends;
 mod flows;
 mod random;

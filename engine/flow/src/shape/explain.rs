@@ -61,6 +61,11 @@ impl Shape {
                     .map(one_line);
                 fault(pointer, At::Value, format!("`{key}` is missing"), help);
             }
+            ValidationErrorKind::OneOfMultipleValid { .. } => {
+                let message = "two options that exclude each other";
+                let help = "keep one of them";
+                fault(pointer, At::Value, message.into(), Some(help.into()));
+            }
             ValidationErrorKind::AnyOf { context }
             | ValidationErrorKind::OneOfNotValid { context } => {
                 if let Some(options) = constants(context) {
