@@ -51,7 +51,8 @@ fn document() -> Value {
                 defs.extend(inner);
             }
         }
-        let needed = option.get("required").is_some();
+        // `oneOf` and `anyOf` around all options say which of them must be there.
+        let needed = ["required", "oneOf", "anyOf"].iter().any(|key| option.get(key).is_some());
         defs.insert(format!("option.{name}"), option);
         let mut then =
             json!({ "properties": { "option": { "$ref": format!("#/$defs/option.{name}") } } });

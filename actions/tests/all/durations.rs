@@ -35,6 +35,11 @@ fn refused(option: &str) -> Vec<String> {
 
 #[test]
 fn a_sleep_has_one_duration() {
+    let schema = jsonschema::validator_for(&actions::schemas()["flow"]).unwrap();
+    assert!(!schema.is_valid(&serde_json::json!([{ "type": "sleep" }])));
+    assert!(
+        schema.is_valid(&serde_json::json!([{ "type": "sleep", "option": { "duration": 5 } }]))
+    );
     assert_eq!(refused("{}"), ["`duration_s` is missing"]);
     assert_eq!(refused(r#"{ "duration": 0 }"#), ["`0` is less than 1"]);
     assert_eq!(
