@@ -130,6 +130,10 @@ fn the_manual_is_committed() {
         for (older, today) in spec.renamed {
             writeln!(text, "| `{older}` | | Older name of `{today}`. |").unwrap();
         }
+        for (option, older, today) in spec.words {
+            let line = format!("| `{option}`: `{older}` | | Older word for `{today}`. |");
+            writeln!(text, "{line}").unwrap();
+        }
     }
     golden("actions/README.md", &text);
 }
@@ -157,6 +161,9 @@ fn every_option_and_action_is_documented() {
         }
         for (_, today) in spec.renamed {
             assert!(schema["properties"].get(today).is_some(), "{name} has no option {today}");
+        }
+        for (option, ..) in spec.words {
+            assert!(schema["properties"].get(option).is_some(), "{name} has no option {option}");
         }
     }
 }

@@ -5,7 +5,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What this action is.
-pub const SPEC: Spec = Spec::of::<Hangup>(Needs::Call).renamed(&[("reason", "cause")]);
+pub const SPEC: Spec = Spec::of::<Hangup>(Needs::Call).renamed(&[("reason", "cause")]).words(&[
+    ("cause", "noanswer", "no_answer"),
+    ("cause", "dialout", "no_answer"),
+    ("cause", "cancel", "cancelled"),
+    ("cause", "amd", "normal"),
+]);
 
 /// Ends the call, and the run with it.
 #[derive(Deserialize, JsonSchema)]

@@ -6,6 +6,7 @@ mod diagnostics;
 mod durations;
 mod ends;
 mod flows;
+mod older;
 mod random;
 mod score;
 mod scores;

@@ -182,6 +182,9 @@ pub struct Spec {
     /// Options that hold a bare name, each with the option that is meant when the name is written
     /// as `${name}`, as the older dialect allows.
     pub filled: &'static [(&'static str, &'static str)],
+    /// Older words in an option, under its name of today, each with today's: `(option, older,
+    /// today's)`.
+    pub words: &'static [(&'static str, &'static str, &'static str)],
     /// The schema of its options.
     pub schema: fn() -> Schema,
     /// Reads its options.
@@ -199,6 +202,7 @@ impl Spec {
             tool: Tool::No,
             renamed: &[],
             filled: &[],
+            words: &[],
             schema: schema::<A>,
             read: read::<A>,
             key: TypeId::of::<A>,
@@ -226,6 +230,15 @@ impl Spec {
     /// The same, with bare names that may be written as `${name}`: `(option, the one then meant)`.
     pub const fn filled(mut self, filled: &'static [(&'static str, &'static str)]) -> Self {
         self.filled = filled;
+        self
+    }
+
+    /// The same, with older words in options: `(option, older, today's)`.
+    pub const fn words(
+        mut self,
+        words: &'static [(&'static str, &'static str, &'static str)],
+    ) -> Self {
+        self.words = words;
         self
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Body;
 use super::build::{Builder, Edge};
@@ -101,7 +101,8 @@ impl Builder<'_> {
     }
 }
 
-/// The options under today's names, and which of them were written under which older name.
+/// The options under today's names and with today's words, and which of them were written under
+/// which older name.
 fn rename(option: &Value, spec: &Spec) -> (Option<Value>, HashMap<&'static str, &'static str>) {
     let mut older = HashMap::new();
     let Value::Object(fields) = option else { return (None, older) };
@@ -116,16 +117,31 @@ fn rename(option: &Value, spec: &Spec) -> (Option<Value>, HashMap<&'static str, 
             older.insert(*meant, *bare);
         }
     }
-    if older.is_empty() {
+    if older.is_empty() && spec.words.is_empty() {
         return (None, older);
     }
-    let renamed = fields
-        .iter()
-        .map(|(key, value)| {
-            let new = older.iter().find(|(_, old)| *old == key).map(|(new, _)| *new);
-            (new.map_or_else(|| key.clone(), Into::into), value.clone())
-        })
-        .collect();
+    let name = |key: &str| older.iter().find(|(_, old)| **old == key).map(|(new, _)| *new);
+    let word = |key: &str, value: &Value| {
+        let found = value.as_str()?;
+        let same = |word: &&(&str, &str, &'static str)| word.0 == key && word.1 == found;
+        spec.words.iter().find(same).map(|(.., today)| *today)
+    };
+    let mut changed = !older.is_empty();
+    let mut renamed = Map::with_capacity(fields.len());
+    for (key, value) in fields {
+        let key = name(key).unwrap_or(key);
+        let value = match word(key, value) {
+            Some(today) => {
+                changed = true;
+                today.into()
+            }
+            None => value.clone(),
+        };
+        renamed.insert(key.into(), value);
+    }
+    if !changed {
+        return (None, older);
+    }
     (Some(Value::Object(renamed)), older)
 }
 
