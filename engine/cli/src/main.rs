@@ -2,12 +2,14 @@
 //!
 //! Read in this order: this file (the command line) → [`settings`] and [`sources`] (what can be
 //! set, and where) → [`wire`] (the house put together) with [`numbers`], [`library`] and [`log`]
-//! → [`serve`] and [`demo`] (it runs) → [`validate`], [`runs`] and [`schema`] (the desk).
+//! → [`serve`] and [`demo`] (it runs) → [`validate`], [`play`], [`runs`] and [`schema`] (the desk).
 
 mod demo;
+mod files;
 mod library;
 mod log;
 mod numbers;
+mod play;
 mod runs;
 mod schema;
 mod serve;
@@ -57,6 +59,21 @@ enum Command {
         /// How to tell
         #[arg(long, default_value = "human")]
         format: validate::Format,
+    },
+    /// Play scenarios in virtual time. Exit code 0 all passed, 1 some failed, 2 could not run
+    Test {
+        /// Scenario files, or folders of them
+        #[arg(default_value = "flows", value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Tell which actions and exits no scenario took
+        #[arg(long)]
+        coverage: bool,
+        /// Fail when fewer ways were taken, in percent
+        #[arg(long, value_name = "PERCENT")]
+        min: Option<f64>,
+        /// How to tell
+        #[arg(long, default_value = "human")]
+        format: play::Format,
     },
     /// Tell what a finding means and how to mend it
     Explain {
@@ -137,6 +154,17 @@ fn run(command: Command) -> Result<ExitCode, String> {
         }
         Command::Validate { paths, medium, strict, format } => {
             return validate(&paths, medium, strict, format);
+        }
+        Command::Test { paths, coverage, min, format } => {
+            let report = play::play(&paths, actions::ALL)?;
+            match format {
+                play::Format::Human => print(&play::human(&report, coverage || min.is_some()))?,
+                play::Format::Json => print_json(&serde_json::json!(report))?,
+                play::Format::Junit => print(&play::junit(&report))?,
+            }
+            if !report.passed() || min.is_some_and(|min| report.percent() < min) {
+                return Ok(ExitCode::from(1));
+            }
         }
         Command::Explain { code } => match flow::diagnostic::explain(&code) {
             Some(page) => print(&format!("{page}\n"))?,

@@ -4,13 +4,15 @@
 //! `actions`; rules, scenarios and schemas lie beside flows and are passed over.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use flow::{Catalog, Diagnostic, Linking, Needs, Severity};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::files;
 
 /// What a flow is checked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,14 +79,12 @@ pub(crate) fn check(
 ) -> Result<Vec<Checked>, String> {
     let mut checked = Vec::new();
     for path in paths {
-        let mut files = Vec::new();
+        let mut files = files::below(path)?;
         if path.is_dir() {
-            walk(path, &mut files)?;
+            files.retain(|(_, text)| looks_like_a_flow(text));
             if files.is_empty() {
                 return Err(format!("{} holds no flow", path.display()));
             }
-        } else {
-            files.push((path.clone(), read(path)?));
         }
         for (path, text) in files {
             let found = match flow::link(&text, Linking { catalog, medium: medium.into() }) {
@@ -97,37 +97,12 @@ pub(crate) fn check(
     Ok(checked)
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn walk(folder: &Path, files: &mut Vec<(PathBuf, String)>) -> Result<(), String> {
-    let named = |error: std::io::Error| format!("{}: {error}", folder.display());
-    let mut entries = std::fs::read_dir(folder)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(named)?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        // The entry's own type: a link to a folder is not followed, so no circle is walked.
-        let kind = entry.file_type().map_err(named)?;
-        if kind.is_dir() {
-            walk(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "json") && path.is_file() {
-            let text = read(&path)?;
-            if looks_like_a_flow(&text) {
-                files.push((path, text));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// What is broken is a flow too, so that nobody has to guess why it is not listed.
 fn looks_like_a_flow(text: &str) -> bool {
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(object)) => object.contains_key("actions"),
-        Ok(Value::Array(_)) | Err(_) => true,
+        Ok(Value::Array(list)) => !list.iter().any(|item| item.get("play").is_some()),
+        Err(_) => true,
         Ok(_) => false,
     }
 }

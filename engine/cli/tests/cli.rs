@@ -61,6 +61,50 @@ fn the_examples_are_clean() {
 }
 
 #[test]
+fn the_examples_play_as_their_scenarios_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let output = voxflow(&root, &["test", "flows", "--min", "50"], &[]);
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("flows/voice_menu.json: "), "{told}");
+    assert!(told.contains("not taken: desk.busy"), "{told}");
+    assert!(told.ends_with(" passed, 0 failed\n"), "{told}");
+
+    let output = voxflow(&root, &["test", "flows", "--min", "99"], &[]);
+    assert_eq!(output.status.code(), Some(1), "too little is taken for that");
+}
+
+#[test]
+fn a_scenario_that_does_not_come_true_is_told_to_people_and_to_build_servers() {
+    let folder = tempfile::tempdir().unwrap();
+    let flow = r#"{ "actions": [{ "type": "answer" }, { "type": "hangup" }] }"#;
+    let scenario = r#"{ "flow": "flow.json", "scenario": "<music>", "play": [
+        { "expect": "answer" }, { "expect": "play" } ] }"#;
+    std::fs::write(folder.path().join("flow.json"), flow).unwrap();
+    std::fs::write(folder.path().join("music.json"), scenario).unwrap();
+
+    let output = voxflow(folder.path(), &["test", "."], &[]);
+    let told = text(&output.stdout);
+    assert!(
+        told.contains(
+            "FAILED  ./music.json: <music>\n        act 2: `play` was expected, not `hangup`"
+        ),
+        "{told}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+
+    let output = voxflow(folder.path(), &["test", "music.json", "--format", "junit"], &[]);
+    let told = text(&output.stdout);
+    assert!(
+        told.contains(r#"<testcase classname="music.json" name="&lt;music&gt;"><failure "#),
+        "{told}"
+    );
+
+    let output = voxflow(folder.path(), &["test", "flow.json"], &[]);
+    assert_eq!(output.status.code(), Some(2), "a flow is no scenario");
+}
+
+#[test]
 fn what_cannot_run_exits_with_two() {
     let folder = tempfile::tempdir().unwrap();
     let output = voxflow(folder.path(), &["validate", "none.json"], &[]);
