@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs what the demo needs and this machine lacks: a C compiler for the build, a voice and a
-# recognizer for calls without keys. Says what it does; asks nothing of the network when all is there.
+# recognizer for calls without keys, curl for the line that it prints. Says what it does; asks nothing of the network when all is there.
 set -eu
 
 missing=""
 command -v cc >/dev/null 2>&1 || missing="gcc libc6-dev"
+command -v curl >/dev/null 2>&1 || missing="$missing curl"
 if command -v dpkg-query >/dev/null 2>&1; then
     for package in espeak-ng pocketsphinx pocketsphinx-en-us; do
         state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=""
