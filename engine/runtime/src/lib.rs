@@ -2,8 +2,8 @@
 //!
 //! Read in this order: [`numbers`] (which flow a number has) → [`texting`] (a text comes in) →
 //! `worker` (a job is worked) → `step` (a run takes an event) → `reply` (an agent answers a text)
-//! → `outbox` (a text leaves) → `timers` (time passes) → [`lines`] (a call is hosted) →
-//! [`watch`] (who looks on).
+//! → `texts` and `outbox` (a text leaves) → `timers` (time passes) → [`lines`] (a call is hosted)
+//! → [`watch`] (who looks on) and `told` (what they hear of a run).
 //!
 //! Invariant: what a run or a session became is committed together with the effects that it asked
 //! for, under the fence of its row; only then does an effect leave.
@@ -15,7 +15,9 @@ mod outbox;
 mod reply;
 mod step;
 pub mod texting;
+mod texts;
 mod timers;
+mod told;
 mod tools;
 pub mod watch;
 mod worker;

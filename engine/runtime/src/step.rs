@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use agent::{Config, Item};
 use conversation::thread::{Input, Output, Session, Thread, Why};
-use conversation::{Address, Outgoing, Status};
-use flow::{Command, Deed, Destination, Event, Flow, Key, Medium, Vars};
+use flow::{Command, Deed, Event, Flow, Key, Medium};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use store::{OutboxRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow, Write};
+use store::{Peering, RunRow, SessionRow, ThreadRow, TimerRow, Write};
 use uuid::Uuid;
 
 use crate::numbers::Number;
-use crate::{Runtime, Trouble};
+use crate::texts::Behalf;
+use crate::{Runtime, Trouble, told};
 
 /// The variable that names the text that an agent has heard last.
 const HEARD: &str = "message.heard";
@@ -97,26 +97,14 @@ impl<'a> Step<'a> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let advance = self.run.state.advance(&self.flow, self.now, event);
-            for taken in &advance.taken {
-                metrics::counter!("voxflow_steps_total", "type" => taken.kind.clone(), "exit" => taken.exit.clone())
-                    .increment(1);
-                let data = json!({ "action": taken.action, "kind": taken.kind, "exit": taken.exit, "why": taken.why });
-                self.happenings.push(("action", data));
-            }
+            self.happenings.extend(advance.taken.iter().map(told::taken));
             if !advance.taken.is_empty() {
                 self.writes.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });
             }
             for command in advance.commands {
                 let key = command.key.clone();
                 if let Err(why) = self.wish(command) {
-                    let exit = "failed".into();
-                    events.push_back(Event::Done {
-                        key,
-                        exit,
-                        values: Vars::new(),
-                        why,
-                        then: None,
-                    });
+                    events.push_back(told::failed(key, why));
                 }
             }
         }
@@ -126,19 +114,12 @@ impl<'a> Step<'a> {
     fn finish(mut self) -> Stepped {
         let timer = format!("run:{}", self.run.id);
         if let Some(outcome) = self.run.state.outcome {
-            let outcome = json!(outcome);
-            let label = outcome.as_str().unwrap_or_default().to_owned();
-            metrics::counter!("voxflow_runs_total", "outcome" => label).increment(1);
-            self.happenings
-                .push(("run_ended", json!({ "outcome": outcome, "why": self.run.state.why })));
+            self.happenings.push(told::ended(&self.run.state, outcome));
             if self.run.seq > 0 {
                 self.writes.push(Write::Forget { id: timer });
             }
         } else if let Some(waiting) = self.run.state.waiting() {
-            let action = self.run.state.action(&self.flow).unwrap_or_default();
-            let kind = self.flow.actions().find(|(id, _)| *id == action).map(|(_, kind)| kind);
-            let data = json!({ "action": action, "kind": kind, "what": waiting.what, "until": waiting.until });
-            self.happenings.push(("waiting", data));
+            self.happenings.extend(told::waiting(&self.run.state, &self.flow));
             if let Some(due) = waiting.until {
                 let (subject, guard) = (self.run.id.clone(), waiting.key.0.clone());
                 self.writes.push(Write::Timer(TimerRow {
@@ -166,9 +147,16 @@ impl<'a> Step<'a> {
     /// Turns a command into writes.
     fn wish(&mut self, command: Command) -> Result<(), String> {
         match command.deed {
-            Deed::SendMessage { destinations, source, text, media } => {
-                let rows =
-                    self.texts(&command.key, &destinations, source.as_ref(), &text, &media)?;
+            Deed::SendMessage { .. } => {
+                let peering = &self.thread.peering;
+                let behalf = Behalf {
+                    number: self.number,
+                    carrier: &peering.channel,
+                    own: Ok(peering.clone()),
+                    run: Some(&self.run.id),
+                    now: self.now,
+                };
+                let rows = self.runtime.texts(&behalf, &command)?;
                 self.writes.extend(rows.into_iter().map(Write::Outbox));
                 Ok(())
             }
@@ -186,41 +174,6 @@ impl<'a> Step<'a> {
             | Deed::ReceiveDigits { .. }
             | Deed::Connect { .. } => Err("this needs a live call".into()),
         }
-    }
-
-    /// The texts that a command asks for, one for each destination; the last one's end is the
-    /// command's.
-    pub(crate) fn texts(
-        &self,
-        key: &Key,
-        destinations: &[Destination],
-        source: Option<&Destination>,
-        text: &str,
-        media: &[String],
-    ) -> Result<Vec<OutboxRow>, String> {
-        let ours = self.runtime.source(source, self.number)?;
-        let mut peerings = Vec::new();
-        if destinations.is_empty() {
-            peerings.push(Peering { ours, ..self.thread.peering.clone() });
-        } else {
-            for destination in destinations {
-                let peer = Address::phone(&destination.target)?;
-                let channel = self.runtime.phone_channel(&self.thread.peering.channel)?;
-                peerings.push(Peering {
-                    ours: ours.clone(),
-                    peer,
-                    channel,
-                    ..self.thread.peering.clone()
-                });
-            }
-        }
-        let last = peerings.len() - 1;
-        let rows = peerings.into_iter().enumerate().map(|(n, peering)| {
-            let key = if n == last { key.0.clone() } else { format!("{}/{n}", key.0) };
-            let run = (n == last).then(|| self.run.id.clone());
-            text_row(key, peering, text.into(), media.to_vec(), run, self.now)
-        });
-        Ok(rows.collect())
     }
 
     /// Goes on with the thread's AI session, or begins one; the reply is made a little later.
@@ -360,39 +313,6 @@ pub(crate) fn life(session: &SessionRow) -> Session {
 /// the session, so that variables in a prompt do not end it.
 fn identity(agent: &Value) -> String {
     format!("{} {} {}", agent["name"], agent["engine_model"], agent["rules"])
-}
-
-/// A text that shall leave.
-pub(crate) fn text_row(
-    key: String,
-    peering: Peering,
-    text: String,
-    media: Vec<String>,
-    run: Option<String>,
-    now: Timestamp,
-) -> OutboxRow {
-    OutboxRow {
-        thread: peering.thread_id(),
-        outgoing: Outgoing {
-            key: key.clone(),
-            tenant: peering.tenant,
-            channel: peering.channel,
-            ours: peering.ours,
-            peer: peering.peer,
-            text,
-            media,
-        },
-        key,
-        run,
-        status: Status::Queued,
-        carrier_id: None,
-        why: None,
-        attempts: 0,
-        not_before: now,
-        claimed_by: None,
-        lapsed: 0,
-        created: now,
-    }
 }
 
 impl Runtime {

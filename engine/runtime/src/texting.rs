@@ -11,8 +11,8 @@ use store::{MessageRow, Peering, RunRow, ThreadRow, Write};
 use uuid::Uuid;
 
 use crate::outbox::OPT_OUT;
-use crate::step::{Step, Stepped, text_row};
-use crate::{Runtime, Trouble};
+use crate::step::{Step, Stepped};
+use crate::{Runtime, Trouble, texts};
 
 /// Texts of a thread that are read at once.
 const BATCH: u32 = 64;
@@ -134,7 +134,7 @@ impl Runtime {
             let key = format!("{}{OPT_OUT}", text.id);
             let answer = opt_out::answer(wish).to_owned();
             let now = self.parts.clock.now();
-            writes.push(Write::Outbox(text_row(key, peering, answer, Vec::new(), None, now)));
+            writes.push(Write::Outbox(texts::row(key, peering, answer, Vec::new(), None, now)));
         }
         writes
     }

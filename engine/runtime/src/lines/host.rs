@@ -7,16 +7,17 @@ use std::time::Duration;
 use agent::{Config, Took, ToolCall};
 use call::{Arrival, Note, Order, Report};
 use conversation::Address;
-use flow::{Command, Deed, Destination, Event, Flow, HangupCause, Key, Medium, Outcome, Vars};
+use flow::{Command, Deed, Event, Flow, HangupCause, Key, Medium, Outcome};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{CallRow, Line, OutboxRow, Peering, RunRow, Write};
+use store::{CallRow, Line, Peering, RunRow, Write};
 use tokio::sync::mpsc;
 
 use crate::Runtime;
 use crate::numbers::Number;
+use crate::texts::Behalf;
 use crate::tools::{self, OnCall, Request};
-use crate::{outbox, step};
+use crate::{outbox, told};
 
 /// How long an effect waits for a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -108,10 +109,8 @@ impl Host<'_> {
             let now = self.runtime.parts.clock.now();
             let advance = self.run.state.advance(&self.flow, now, event);
             for taken in &advance.taken {
-                metrics::counter!("voxflow_steps_total", "type" => taken.kind.clone(), "exit" => taken.exit.clone())
-                    .increment(1);
-                let data = json!({ "action": taken.action, "kind": taken.kind, "exit": taken.exit, "why": taken.why });
-                self.tell("action", data);
+                let (kind, data) = told::taken(taken);
+                self.tell(kind, data);
             }
             if !advance.taken.is_empty() {
                 self.unsaved.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });
@@ -119,11 +118,11 @@ impl Host<'_> {
             let (mut texts, mut orders) = (Vec::new(), Vec::new());
             for command in advance.commands {
                 if matches!(command.deed, Deed::SendMessage { .. }) {
-                    match self.texts(&command, now) {
+                    match self.runtime.texts(&self.behalf(Some(&self.run.id), now), &command) {
                         Ok(rows) => {
                             texts.extend(rows.into_iter().map(|row| (command.key.clone(), row)))
                         }
-                        Err(why) => events.push(failed(command.key, why)),
+                        Err(why) => events.push(told::failed(command.key, why)),
                     }
                 } else {
                     orders.push(command);
@@ -144,7 +143,7 @@ impl Host<'_> {
                 Err(error) => {
                     tracing::warn!(run = self.run.id, %error, "a step could not be saved yet");
                     let why = format!("the text could not be stored: {error}");
-                    events.extend(keys.into_iter().map(|key| failed(key, why.clone())));
+                    events.extend(keys.into_iter().map(|key| told::failed(key, why.clone())));
                 }
             }
             if service {
@@ -179,16 +178,11 @@ impl Host<'_> {
     fn look(&mut self) {
         if let Some(outcome) = self.run.state.outcome {
             if self.orders.take().is_some() {
-                let outcome = json!(outcome);
-                let label = outcome.as_str().unwrap_or_default().to_owned();
-                metrics::counter!("voxflow_runs_total", "outcome" => label).increment(1);
-                self.tell("run_ended", json!({ "outcome": outcome, "why": self.run.state.why }));
+                let (kind, data) = told::ended(&self.run.state, outcome);
+                self.tell(kind, data);
             }
-        } else if let Some(waiting) = self.run.state.waiting() {
-            let action = self.run.state.action(&self.flow).unwrap_or_default();
-            let kind = self.flow.actions().find(|(id, _)| *id == action).map(|(_, kind)| kind);
-            let data = json!({ "action": action, "kind": kind, "what": waiting.what, "until": waiting.until });
-            self.tell("waiting", data);
+        } else if let Some((kind, data)) = told::waiting(&self.run.state, &self.flow) {
+            self.tell(kind, data);
         }
     }
 
@@ -208,28 +202,15 @@ impl Host<'_> {
         let _ = orders.send(Order { command, tools, history: Vec::new() }).await;
     }
 
-    /// The texts that a command asks for, one for each destination; the last one's end is the
-    /// command's.
-    fn texts(&self, command: &Command, now: Timestamp) -> Result<Vec<OutboxRow>, String> {
-        let Deed::SendMessage { destinations, source, text, media } = &command.deed else {
-            return Ok(Vec::new());
-        };
-        let ours = self.runtime.source(source.as_ref(), self.number)?;
-        let caller =
-            [Destination { kind: "tel".into(), target: self.arrival.from.clone(), name: None }];
-        let to = if destinations.is_empty() { &caller[..] } else { &destinations[..] };
-        let mut rows = Vec::new();
-        for (n, destination) in to.iter().enumerate() {
-            let peer = Address::phone(&destination.target)?;
-            let channel = self.runtime.phone_channel(&self.arrival.carrier)?;
-            let peering =
-                Peering { tenant: self.run.tenant.clone(), channel, ours: ours.clone(), peer };
-            let last = n + 1 == to.len();
-            let key = if last { command.key.0.clone() } else { format!("{}/{n}", command.key.0) };
-            let run = last.then(|| self.run.id.clone());
-            rows.push(step::text_row(key, peering, text.clone(), media.clone(), run, now));
-        }
-        Ok(rows)
+    /// On whose behalf texts are sent; `run` when the run waits for their end.
+    fn behalf<'b>(&'b self, run: Option<&'b str>, now: Timestamp) -> Behalf<'b> {
+        let carrier = &self.arrival.carrier;
+        let own = Address::phone(&self.arrival.from).and_then(|peer| {
+            let channel = self.runtime.phone_channel(carrier)?;
+            let ours = self.number.number.clone();
+            Ok(Peering { tenant: self.run.tenant.clone(), channel, ours, peer })
+        });
+        Behalf { number: self.number, carrier, own, run, now }
     }
 
     /// Takes a tool for the model; the same key never acts twice.
@@ -267,9 +248,9 @@ impl Host<'_> {
         )?;
         let mut writes = Vec::new();
         for command in &commands {
-            for row in self.texts(command, now)? {
-                writes.push(Write::Outbox(OutboxRow { run: None, ..row }));
-            }
+            // The run does not wait for what a model sends.
+            let rows = self.runtime.texts(&self.behalf(None, now), command)?;
+            writes.extend(rows.into_iter().map(Write::Outbox));
         }
         let status = if writes.is_empty() { "done" } else { "queued" };
         self.save(writes, Patience::Patient).await.map_err(|error| error.to_string())?;
@@ -370,10 +351,6 @@ enum Patience {
     Brief,
     /// [`PATIENCE`]: something depends on it.
     Patient,
-}
-
-fn failed(key: Key, why: String) -> Event {
-    Event::Done { key, exit: "failed".into(), values: Vars::new(), why, then: None }
 }
 
 async fn until(clock: &dyn crate::Clock, at: Option<Timestamp>) {

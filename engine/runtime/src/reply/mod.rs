@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use store::{RunRow, SessionRow, ThreadRow, Write};
 
 use crate::numbers::Number;
-use crate::step::{self, Step, life, text_row};
-use crate::{Runtime, Trouble, tools};
+use crate::step::{self, Step, life};
+use crate::{Runtime, Trouble, texts, tools};
 
 /// What an agent came to.
 #[derive(Default)]
@@ -120,7 +120,7 @@ impl Runtime {
         let text = segment::cut(whole, config.max_segments as usize);
         if !text.is_empty() {
             let key = format!("{}/{}", session.id, session.generation);
-            writes.push(Write::Outbox(text_row(
+            writes.push(Write::Outbox(texts::row(
                 key,
                 peering.clone(),
                 text.into(),

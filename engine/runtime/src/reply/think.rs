@@ -8,11 +8,11 @@ use agent::{Ask, Item, Llm, Piece, ToolCall};
 use flow::{Deed, Key, Medium, Tool};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use store::{OutboxRow, Write};
+use store::Write;
 use tokio::time::timeout;
 
 use super::{Thinking, Thought};
-use crate::step::Step;
+use crate::texts::Behalf;
 use crate::tools;
 
 /// How long a reply may take in all, models and tools.
@@ -135,18 +135,22 @@ impl Thinking<'_> {
         if vars != self.run.state.vars {
             thought.vars = Some(vars);
         }
-        let flow = Arc::clone(&self.flow);
-        let step =
-            Step::new(self.runtime, self.number, self.thread.clone(), flow, self.run.clone(), None);
+        let peering = &self.thread.peering;
+        let behalf = Behalf {
+            number: self.number,
+            carrier: &peering.channel,
+            own: Ok(peering.clone()),
+            // The run does not wait for what a model sends.
+            run: None,
+            now: self.now,
+        };
         let mut status = "done";
         for command in commands {
-            let Deed::SendMessage { destinations, source, text, media } = command.deed else {
+            if !matches!(command.deed, Deed::SendMessage { .. }) {
                 return Err("this cannot be done in a conversation of texts".into());
-            };
-            let rows = step.texts(&command.key, &destinations, source.as_ref(), &text, &media)?;
-            // The run does not wait for what a model sends.
-            let rows = rows.into_iter().map(|row| Write::Outbox(OutboxRow { run: None, ..row }));
-            thought.writes.extend(rows);
+            }
+            let rows = self.runtime.texts(&behalf, &command)?;
+            thought.writes.extend(rows.into_iter().map(Write::Outbox));
             status = "queued";
         }
         Ok(json!({ "status": status }))

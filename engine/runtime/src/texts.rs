@@ -1,0 +1,92 @@
+//! The texts that runs and agents ask for, as rows of the outbox.
+
+use conversation::{Address, Outgoing, Status};
+use flow::{Command, Deed};
+use jiff::Timestamp;
+use store::{OutboxRow, Peering};
+
+use crate::Runtime;
+use crate::numbers::Number;
+
+/// On whose behalf texts are sent.
+pub(crate) struct Behalf<'a> {
+    /// The number of ours that it is about.
+    pub(crate) number: &'a Number,
+    /// The carrier that it is about, for texts to phones.
+    pub(crate) carrier: &'a str,
+    /// Who is meant where a command names nobody, or why nobody can be.
+    pub(crate) own: Result<Peering, String>,
+    /// The run that waits for the end of the text, if one does.
+    pub(crate) run: Option<&'a str>,
+    pub(crate) now: Timestamp,
+}
+
+impl Runtime {
+    /// The texts of a command, one for each destination; the last one's end is the command's. A
+    /// command of another kind has none.
+    ///
+    /// # Errors
+    /// Names the number that is not ours, or the destination that cannot be reached.
+    pub(crate) fn texts(
+        &self,
+        behalf: &Behalf<'_>,
+        command: &Command,
+    ) -> Result<Vec<OutboxRow>, String> {
+        let Deed::SendMessage { destinations, source, text, media } = &command.deed else {
+            return Ok(Vec::new());
+        };
+        let ours = self.source(source.as_ref(), behalf.number)?;
+        let mut peerings = Vec::new();
+        if destinations.is_empty() {
+            peerings.push(Peering { ours, ..behalf.own.clone()? });
+        } else {
+            for destination in destinations {
+                let peer = Address::phone(&destination.target)?;
+                let channel = self.phone_channel(behalf.carrier)?;
+                let tenant = behalf.number.tenant.clone();
+                peerings.push(Peering { tenant, channel, ours: ours.clone(), peer });
+            }
+        }
+        let last = peerings.len() - 1;
+        let rows = peerings.into_iter().enumerate().map(|(n, peering)| {
+            let key = &command.key.0;
+            let key = if n == last { key.clone() } else { format!("{key}/{n}") };
+            let run = behalf.run.filter(|_| n == last).map(Into::into);
+            row(key, peering, text.clone(), media.clone(), run, behalf.now)
+        });
+        Ok(rows.collect())
+    }
+}
+
+/// A text that shall leave.
+pub(crate) fn row(
+    key: String,
+    peering: Peering,
+    text: String,
+    media: Vec<String>,
+    run: Option<String>,
+    now: Timestamp,
+) -> OutboxRow {
+    OutboxRow {
+        thread: peering.thread_id(),
+        outgoing: Outgoing {
+            key: key.clone(),
+            tenant: peering.tenant,
+            channel: peering.channel,
+            ours: peering.ours,
+            peer: peering.peer,
+            text,
+            media,
+        },
+        key,
+        run,
+        status: Status::Queued,
+        carrier_id: None,
+        why: None,
+        attempts: 0,
+        not_before: now,
+        claimed_by: None,
+        lapsed: 0,
+        created: now,
+    }
+}
