@@ -16,8 +16,8 @@
 use std::sync::Arc;
 
 use flow::{
-    Activeflow, Advance, Deed, Event, Flow, HangupCause, Key, Linking, Medium, Needs, Severity,
-    Vars, link,
+    Activeflow, Advance, Deed, Event, Flow, FlowSource, HangupCause, Key, Linking, Medium, Needs,
+    Severity, Vars, link,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -216,6 +216,11 @@ fn words(deed: &Deed) -> String {
         Deed::SendMessage { destinations, text, .. } => {
             format!("send to {}: {text}", to(destinations))
         }
-        Deed::StopService => "stop_service".into(),
+        Deed::Request { method, url, .. } => format!("{method} {url}"),
+        Deed::LoadFlow { source: FlowSource::Known { flow } } => format!("load {flow}"),
+        Deed::LoadFlow { source: FlowSource::Url { method, url } } => {
+            format!("load {method} {url}")
+        }
+        Deed::StopService | Deed::Service { .. } => deed.kind().into(),
     }
 }

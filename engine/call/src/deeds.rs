@@ -68,9 +68,13 @@ async fn simple(line: &mut Line, deed: Deed) -> Result<Finish, Gone> {
         Deed::Connect { destinations, source, ring_s } => {
             connect(line, destinations, source, Duration::from_secs(ring_s)).await
         }
-        Deed::Talk { .. } | Deed::Hangup { .. } | Deed::StopService | Deed::SendMessage { .. } => {
-            Ok(Finish::failed("a call cannot do this here"))
-        }
+        Deed::Talk { .. }
+        | Deed::Hangup { .. }
+        | Deed::StopService
+        | Deed::SendMessage { .. }
+        | Deed::Request { .. }
+        | Deed::LoadFlow { .. }
+        | Deed::Service { .. } => Ok(Finish::failed("a call cannot do this here")),
     }
 }
 

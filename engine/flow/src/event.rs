@@ -71,6 +71,14 @@ pub enum Event {
         /// Why it ended.
         cause: HangupCause,
     },
+    /// Somebody outside, such as a client of the API, has something for a run that waits for it.
+    Signal {
+        /// What it is called; an action waits for one name or for any.
+        name: String,
+        /// What it brings.
+        #[serde(default, skip_serializing_if = "Vars::is_empty")]
+        values: Vars,
+    },
     /// Somebody outside ended the nearest running service (`stop_service`).
     ServiceStopped,
     /// Somebody outside ended the run.
@@ -161,6 +169,73 @@ pub enum Deed {
     },
     /// End the AI session of the thread, so that the next text begins a new one.
     StopService,
+    /// Ask a server over HTTP. `values.status` is the number of the answer's status, `values.body`
+    /// its body: JSON when it is JSON, else text.
+    Request {
+        /// In capitals: `GET`, `POST`.
+        method: String,
+        /// `https://` or `http://`; private addresses are refused unless the operator allows them.
+        url: String,
+        /// More headers.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
+        /// A string is sent as it is, anything else as JSON.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body: Option<Value>,
+        /// The longest it may take, seconds.
+        timeout_s: u64,
+    },
+    /// Get another flow, linked. `values.version` is the id under which it is known from then on.
+    LoadFlow {
+        /// Where it comes from.
+        source: FlowSource,
+    },
+    /// A service beside the engine, such as a waiting queue or a mailer, by the name of its action.
+    /// Where no such service is configured the deed fails.
+    Service {
+        /// The action type: `join_queue`.
+        name: String,
+        /// The options of the action, variables filled in.
+        option: Value,
+    },
+}
+
+impl Deed {
+    /// The action type that asks for it: `send_message`.
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::Answer => "answer",
+            Self::Hangup { .. } => "hangup",
+            Self::Say { .. } => "talk",
+            Self::Play { .. } => "play",
+            Self::ReceiveDigits { .. } => "receive_digits",
+            Self::Talk { .. } => "ai_talk",
+            Self::Connect { .. } => "connect_call",
+            Self::SendMessage { .. } => "send_message",
+            Self::StopService => "stop_service",
+            Self::Request { .. } => "request",
+            Self::LoadFlow { .. } => "load_flow",
+            Self::Service { name, .. } => name,
+        }
+    }
+}
+
+/// Where a flow comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum FlowSource {
+    /// A flow of the same tenant.
+    Known {
+        /// Its name or id.
+        flow: String,
+    },
+    /// A server that answers with a document.
+    Url {
+        /// In capitals: `POST`.
+        method: String,
+        /// `https://` or `http://`.
+        url: String,
+    },
 }
 
 /// Whom to reach.

@@ -21,7 +21,9 @@ pub mod text;
 pub use action::{Action, Catalog, Cx, Needs, Pace, Spec, Step, Target, Tool, Wait};
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::Document;
-pub use event::{Command, Deed, Destination, Event, HangupCause, Key, Medium, Outcome, Vars};
+pub use event::{
+    Command, Deed, Destination, Event, FlowSource, HangupCause, Key, Medium, Outcome, Vars,
+};
 pub use expression::Expression;
 pub use link::{Flow, Linking, Offer, link};
 pub use run::{Activeflow, Advance, Taken};

@@ -173,6 +173,9 @@ impl<'a> Step<'a> {
             | Deed::Play { .. }
             | Deed::ReceiveDigits { .. }
             | Deed::Connect { .. } => Err("this needs a live call".into()),
+            Deed::Request { .. } | Deed::LoadFlow { .. } | Deed::Service { .. } => {
+                Err(format!("nothing here carries out `{}`", command.deed.kind()))
+            }
         }
     }
 

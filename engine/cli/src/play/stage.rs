@@ -117,7 +117,7 @@ impl Stage {
         let Some(command) = self.asked.pop_front() else {
             return Err(format!("`{kind}` was expected, and {}", self.standing()));
         };
-        let (asked, deed) = (type_of(&command.deed), json!(command.deed));
+        let (asked, deed) = (command.deed.kind(), json!(command.deed));
         if asked != kind {
             return Err(format!("`{kind}` was expected, not `{asked}`: {deed}"));
         }
@@ -198,7 +198,7 @@ impl Stage {
         match self.asked.front() {
             None => Ok(()),
             Some(command) => {
-                let (kind, deed) = (type_of(&command.deed), json!(command.deed));
+                let (kind, deed) = (command.deed.kind(), json!(command.deed));
                 Err(format!("nobody expected `{kind}`: {deed}"))
             }
         }
@@ -224,21 +224,6 @@ impl Stage {
             }
             Some(_) | None => Ok(()),
         }
-    }
-}
-
-/// The action type that asks for a deed.
-fn type_of(deed: &Deed) -> &'static str {
-    match deed {
-        Deed::Answer => "answer",
-        Deed::Hangup { .. } => "hangup",
-        Deed::Say { .. } => "talk",
-        Deed::Play { .. } => "play",
-        Deed::ReceiveDigits { .. } => "receive_digits",
-        Deed::Talk { .. } => "ai_talk",
-        Deed::Connect { .. } => "connect_call",
-        Deed::SendMessage { .. } => "send_message",
-        Deed::StopService => "stop_service",
     }
 }
 

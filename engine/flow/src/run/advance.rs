@@ -79,10 +79,12 @@ impl<'a> Advancing<'a> {
                     Some(_) => self.drop(),
                 }
             }
-            Event::Message { .. } | Event::ServiceStopped => match &self.run.waiting {
-                Some(waiting) if waiting.what != RETRY => self.resume(event),
-                _ => self.drop(),
-            },
+            Event::Message { .. } | Event::Signal { .. } | Event::ServiceStopped => {
+                match &self.run.waiting {
+                    Some(waiting) if waiting.what != RETRY => self.resume(event),
+                    _ => self.drop(),
+                }
+            }
         }
     }
 
