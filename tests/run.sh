@@ -43,6 +43,8 @@ missing() {
     command -v git >/dev/null || echo git
     command -v curl >/dev/null || echo curl
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
     for package in chromium espeak-ng pocketsphinx pocketsphinx-en-us postgresql rabbitmq-server; do
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
     done
@@ -83,9 +85,20 @@ make_venv() {
     echo "$stamp" >"$venv/stamp"
 }
 
-# The venv and the servers come up while the compiler works.
+# The editor's library, by the committed list; a second time nothing is asked of a network.
+make_editor() {
+    local stamp
+    stamp=$(cat tests/editor/package-lock.json <(node --version) | sha256sum)
+    [ "$(cat tests/editor/node_modules/stamp 2>/dev/null)" != "$stamp" ] || return 0
+    npm ci --prefix tests/editor --no-audit --no-fund --no-update-notifier
+    echo "$stamp" >tests/editor/node_modules/stamp
+}
+
+# What comes from networks and the servers come up while the compiler works.
 make_venv >"$logs/venv.log" 2>&1 &
 venv_making=$!
+make_editor >"$logs/npm.log" 2>&1 &
+editor_making=$!
 start_services "$scratch"
 
 # ---------------------------------------------------------------- checks
@@ -102,19 +115,19 @@ check() {
     fi
 }
 
-# count NAME COMMAND...: cargo test, whose results are added up. A run that fails without a failed
+# count NAME COMMAND...: cargo test or node's tests, whose results are added up. A run that fails without a failed
 # test (it does not compile, it crashed) counts as one failure.
 count() {
     local name=$1 began=$SECONDS status=0 p f
     shift
     "$@" >"$logs/$name.log" 2>&1 || status=$?
-    read -r p f <<<"$(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$logs/$name.log")"
+    read -r p f <<<"$(awk '/^test result:/ { p += $4; f += $6 } /^# pass / { p += $3 } /^# fail / { f += $3 } END { print p + 0, f + 0 }' "$logs/$name.log")"
     [ $status = 0 ] || [ "$f" != 0 ] || f=1
     passed=$((passed + p))
     failed=$((failed + f))
     say "$name: $p passed, $f failed ($((SECONDS - began)) s)"
     if [ "$f" != 0 ]; then
-        grep -E '^(error|warning: unused|test .* FAILED)|panicked at|signal:' "$logs/$name.log" | head -n 40 || true
+        grep -E '^(error|warning: unused|test .* FAILED|not ok )|panicked at|signal:' "$logs/$name.log" | head -n 40 || true
         awk '/^---- .* ----$/ { on = 1 } /^failures:$/ { if (seen++ % 2) on = 0 } on' "$logs/$name.log" |
             head -n 400 || true
         echo "all of it: $logs/$name.log"
@@ -131,6 +144,7 @@ else
     check build cargo build --quiet --workspace --bins
 fi
 
+wait "$editor_making" || { cat "$logs/npm.log" >&2; exit 1; }
 wait "$venv_making" || { cat "$logs/venv.log" >&2; exit 1; }
 await_services
 export VOXFLOW_TEST_VENV=$venv
@@ -140,6 +154,7 @@ export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 
 if [ "$only" = all ]; then
     count tests cargo test --quiet --workspace --no-fail-fast
+    count editor node --test --test-reporter=tap tests/editor/schema.test.mjs
 fi
 count e2e cargo test --workspace --test e2e --no-fail-fast -- $filter
 

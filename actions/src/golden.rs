@@ -53,7 +53,7 @@ fn the_list_names_every_file() {
         "//! Every action, one file each. The list below is made by `UPDATE=1 cargo test -p actions`.\n\n\
          mod aliases;\nmod comparison;\n#[cfg(test)]\nmod golden;\nmod schemas;\n\n\
          use flow::{Catalog, Spec};\n\n\
-         pub use aliases::ALIASES;\npub use schemas::schemas;\n\n",
+         pub use aliases::ALIASES;\npub use schemas::{publish, schemas};\n\n",
     );
     for name in &types {
         writeln!(text, "pub mod {name};").unwrap();

@@ -9,7 +9,7 @@ mod schemas;
 use flow::{Catalog, Spec};
 
 pub use aliases::ALIASES;
-pub use schemas::schemas;
+pub use schemas::{publish, schemas};
 
 pub mod ai_talk;
 pub mod answer;

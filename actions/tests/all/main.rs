@@ -8,6 +8,7 @@ mod ends;
 mod flows;
 mod older;
 mod random;
+mod schemas;
 mod score;
 mod scores;
 mod tools;

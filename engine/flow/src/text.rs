@@ -111,6 +111,12 @@ pub(crate) fn only_variable(text: &str) -> Option<&str> {
     (!inner.contains(['}', '\n'])).then_some(name)
 }
 
+/// The default of a text that is nothing but `${name:-default}`.
+pub(crate) fn default_of(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix("${")?.strip_suffix('}')?;
+    inner.split_once(":-").map(|(_, default)| default)
+}
+
 /// How a value stands in a text: strings bare, nothing for null, the rest as JSON.
 pub fn plain(value: &Value) -> Cow<'_, str> {
     match value {

@@ -8,6 +8,7 @@ use super::Body;
 use super::build::{Builder, Edge};
 use crate::action::{Action, Catalog, Pace, Spec};
 use crate::diagnostic::{OPTION, TEMPLATE_PLACE};
+use crate::event::Vars;
 use crate::place::At;
 use crate::shape::{self, Mark};
 use crate::text;
@@ -40,7 +41,7 @@ impl Builder<'_> {
         };
         let shape = shape::of(spec);
         let template = holds_variables(option);
-        let probe = template.then(|| shape.probe(option));
+        let probe = template.then(|| shape.probe(option, &Vars::new()));
         let probe = probe.as_ref().unwrap_or(option);
         let fits = shape.fits(probe);
         if !fits {
