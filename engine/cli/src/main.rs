@@ -2,7 +2,8 @@
 //!
 //! Read in this order: this file (the command line) → [`settings`] and [`sources`] (what can be
 //! set, and where) → [`wire`] (the house put together) with [`numbers`], [`library`] and [`log`]
-//! → [`serve`] and [`demo`] (it runs) → [`validate`], [`play`], [`runs`] and [`schema`] (the desk).
+//! → [`serve`] and [`demo`] (it runs) → [`validate`], [`play`], [`simulate`], [`runs`] and
+//! [`schema`] (the desk).
 
 mod demo;
 mod files;
@@ -14,6 +15,7 @@ mod runs;
 mod schema;
 mod serve;
 mod settings;
+mod simulate;
 mod sources;
 mod validate;
 mod wire;
@@ -59,6 +61,21 @@ enum Command {
         /// How to tell
         #[arg(long, default_value = "human")]
         format: validate::Format,
+    },
+    /// Play a flow in the terminal, as the caller or the texter. Exit code 0 when it ended, or the
+    /// input did; 2 could not run
+    Simulate {
+        /// The flow's file
+        flow: PathBuf,
+        /// What it is played as; without it, what the flow is for
+        #[arg(long = "for", value_name = "MEDIUM")]
+        medium: Option<play::scenario::Playing>,
+        /// A variable that is given; the value is JSON, else text
+        #[arg(long, value_name = "NAME=VALUE")]
+        set: Vec<String>,
+        /// When it begins, such as 2026-11-20T20:00:00Z; without it, now
+        #[arg(long, value_name = "TIME")]
+        now: Option<jiff::Timestamp>,
     },
     /// Play scenarios in virtual time. Exit code 0 all passed, 1 some failed, 2 could not run
     Test {
@@ -155,14 +172,19 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Validate { paths, medium, strict, format } => {
             return validate(&paths, medium, strict, format);
         }
+        Command::Simulate { flow, medium, set, now } => {
+            let now = now.unwrap_or_else(jiff::Timestamp::now);
+            simulate::simulate(simulate::Wanted { flow, medium, set, now }, actions::ALL)?;
+        }
         Command::Test { paths, coverage, min, format } => {
             let report = play::play(&paths, actions::ALL)?;
+            let coverage = coverage || min.is_some();
             match format {
-                play::Format::Human => print(&play::human(&report, coverage || min.is_some()))?,
-                play::Format::Json => print_json(&serde_json::json!(report))?,
-                play::Format::Junit => print(&play::junit(&report))?,
+                play::Format::Human => print(&play::human(&report, coverage, min))?,
+                play::Format::Json => print_json(&play::json(&report))?,
+                play::Format::Junit => print(&play::junit(&report, coverage, min))?,
             }
-            if !report.passed() || min.is_some_and(|min| report.percent() < min) {
+            if !report.passed() || report.too_little(min) {
                 return Ok(ExitCode::from(1));
             }
         }

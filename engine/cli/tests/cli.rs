@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Runs voxflow in a folder, with nothing of our environment.
 fn voxflow(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -87,7 +88,7 @@ fn a_scenario_that_does_not_come_true_is_told_to_people_and_to_build_servers() {
     let told = text(&output.stdout);
     assert!(
         told.contains(
-            "FAILED  ./music.json: <music>\n        act 2: `play` was expected, not `hangup`"
+            "FAILED  ./music.json: <music>\n        ./music.json:2\n        expected  `play`\n        came      `hangup` {\"cause\":\"normal\"}\n"
         ),
         "{told}"
     );
@@ -96,12 +97,66 @@ fn a_scenario_that_does_not_come_true_is_told_to_people_and_to_build_servers() {
     let output = voxflow(folder.path(), &["test", "music.json", "--format", "junit"], &[]);
     let told = text(&output.stdout);
     assert!(
-        told.contains(r#"<testcase classname="music.json" name="&lt;music&gt;"><failure "#),
+        told.contains(r#"<testcase classname="music.json" name="&lt;music&gt;" file="music.json" line="1"><failure message="music.json:2: expected `play`"#),
         "{told}"
     );
 
     let output = voxflow(folder.path(), &["test", "flow.json"], &[]);
     assert_eq!(output.status.code(), Some(2), "a flow is no scenario");
+}
+
+#[test]
+fn a_flow_is_played_by_lines_of_a_pipe() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let simulate = |args: &[&str], lines: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_voxflow"))
+            .arg("simulate")
+            .args(args)
+            .current_dir(&root)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Whoever has ended already reads no more.
+        let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    let at = ["--now", "2026-11-20T10:00:00Z"];
+    let menu = ["flows/sms_menu.json", "--for", "text", at[0], at[1]];
+    check(
+        &simulate(&menu, "hi\n/tme 5m\n2\n"),
+        0,
+        "sms_menu at 2026-11-20 10:00:00Z, texts; type the first. /help tells what you can type
+> hi
+begins
+  texts: 1 for hours, 2 for address
+menu (send_message) -> done
+waits at reply for message until 2026-11-20 11:00:00Z (1h), then timeout
+> /tme 5m
+? no command is called /tme; did you mean /time?
+> 2
+reply (wait_message) -> done
+    message.from = \"+15557654321\"
+    message.id = \"text-2\"
+    message.media = []
+    message.text = \"2\"
+    message.to = \"+15550001000\"
+choose (branch) -> jump: to `address`
+  texts: 12 Main Street
+address (send_message) -> done
+ends: finished
+",
+        "",
+    );
+    let output = simulate(&["flows/voice_menu.json"], "/hangup\n/vars\n");
+    assert!(text(&output.stdout).ends_with("ends: hung_up: the call ended: normal\n"));
+    assert_eq!(output.status.code(), Some(0));
+    let output = simulate(&["flows/sms_menu.json", "--for", "call"], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("does not link (line 10: "), "{}", text(&output.stderr));
+    let output = simulate(&["flows/none.json"], "");
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]

@@ -26,4 +26,6 @@ pub use event::{
 };
 pub use expression::Expression;
 pub use link::{Flow, Linking, Offer, link};
+pub use place::Lines;
 pub use run::{Activeflow, Advance, Taken};
+pub use shape::nearest;

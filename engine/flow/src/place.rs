@@ -4,6 +4,29 @@ use std::ops::Range;
 
 use jsonc_parser::ast::Value as Node;
 use jsonc_parser::common::Ranged;
+use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+
+/// The lines of a JSON text, by JSON pointer: where an action stands in its flow, an act in its
+/// scenario.
+pub struct Lines<'a> {
+    text: &'a str,
+    root: Option<Node<'a>>,
+}
+
+impl<'a> Lines<'a> {
+    /// Reads a text once. What is no JSON has one line.
+    pub fn of(text: &'a str) -> Self {
+        let read = parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default());
+        Self { text, root: read.ok().and_then(|read| read.value) }
+    }
+
+    /// The line of what a pointer means, from 1: of its key, when it stands under one. That of the
+    /// nearest thing around it when part of the pointer does not exist.
+    pub fn line(&self, pointer: &str) -> usize {
+        let Some(root) = &self.root else { return 1 };
+        line_and_column(self.text, find(self.text, root, pointer, &At::Key).start).0
+    }
+}
 
 /// What of the thing under a pointer is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

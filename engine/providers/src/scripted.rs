@@ -52,6 +52,11 @@ impl Scripted {
         let text = std::fs::read_to_string(&path).map_err(|error| refuse(error.to_string()))?;
         Ok(Self::new(Rules::parse(&text).map_err(refuse)?))
     }
+
+    /// The whole answer at once, for who plays a conversation without waiting for it.
+    pub fn answer(&self, items: &[Item], tools: &[Tool]) -> Vec<Piece> {
+        answer(&self.rules, items, tools)
+    }
 }
 
 impl Llm for Scripted {
@@ -60,7 +65,7 @@ impl Llm for Scripted {
     }
 
     fn ask(&self, ask: Ask) -> Answer {
-        let pieces = answer(&self.rules, &ask.items, &ask.tools);
+        let pieces = self.answer(&ask.items, &ask.tools);
         let (send, answer) = mpsc::channel(PIECES);
         tokio::spawn(async move {
             for piece in pieces {

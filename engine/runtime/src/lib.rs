@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use clock::Clock;
 pub use numbers::{Number, Numbers};
+pub use tools::offered;
 pub use watch::{Happening, Watch};
 
 /// What a runtime is made of.

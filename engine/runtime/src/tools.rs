@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 /// The tools of an agent: those that it names and that fit the medium.
-pub(crate) fn offered(flow: &Flow, medium: Medium, config: &Config) -> Vec<Tool> {
+pub fn offered(flow: &Flow, medium: Medium, config: &Config) -> Vec<Tool> {
     let all = config.tool_names.iter().any(|name| name == "all");
     flow.tools(medium)
         .into_iter()

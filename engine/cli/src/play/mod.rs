@@ -1,76 +1,31 @@
 //! `voxflow test`: plays scenarios in virtual time, without a network or a key, and says which
 //! actions and exits of their flows none of them took.
 //!
-//! Read in this order: [`scenario`] (the format) → [`stage`] (how one is played) → this file (all
-//! of them, and the report).
+//! Read in this order: [`scenario`] (the format) → [`stage`] (a flow as it is played; the
+//! terminal of [`crate::simulate`] plays on it too) → [`turns`] (an agent on it) → [`mocks`] (who
+//! answers by pattern) → [`acts`] (a scenario, act by act) → this file (all of them) →
+//! [`coverage`] and [`report`] (what is told).
 
+mod acts;
+mod coverage;
+pub(crate) mod mocks;
+mod report;
 pub(crate) mod scenario;
-mod stage;
+pub(crate) mod stage;
+pub(crate) mod turns;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::ValueEnum;
-use flow::{Catalog, Flow, Linking, Needs};
-use serde::Serialize;
+use flow::{Catalog, Flow, Lines, Linking, Needs};
 use serde_json::Value;
 
 use crate::files;
+use coverage::Coverage;
 use scenario::Scenario;
 
-/// How the result is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// A line a scenario, for people.
-    Human,
-    /// An object, for scripts.
-    Json,
-    /// JUnit's XML, for build servers.
-    Junit,
-}
-
-/// What came of all scenarios.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Report {
-    /// One for each scenario, in the order of the files.
-    pub(crate) scenarios: Vec<Verdict>,
-    /// What was taken of each flow, by its file.
-    pub(crate) coverage: BTreeMap<String, Coverage>,
-}
-
-/// What came of one scenario.
-#[derive(Debug, Serialize)]
-pub(crate) struct Verdict {
-    file: String,
-    scenario: String,
-    /// What went wrong, if something did.
-    wrong: Option<String>,
-}
-
-/// What the scenarios of one flow took.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Coverage {
-    /// Ways that can be taken: each action, and each of its exits besides `done`.
-    pub(crate) ways: usize,
-    /// Those that no scenario took, as `action` or `action.exit`.
-    pub(crate) missing: BTreeSet<String>,
-}
-
-impl Report {
-    /// Whether all went well.
-    pub(crate) fn passed(&self) -> bool {
-        self.scenarios.iter().all(|verdict| verdict.wrong.is_none())
-    }
-
-    /// Of all ways of all flows, those that were taken, in percent.
-    pub(crate) fn percent(&self) -> f64 {
-        let ways: usize = self.coverage.values().map(|coverage| coverage.ways).sum();
-        let missing: usize = self.coverage.values().map(|coverage| coverage.missing.len()).sum();
-        if ways == 0 { 100.0 } else { (ways - missing) as f64 * 100.0 / ways as f64 }
-    }
-}
+pub(crate) use report::{Format, Report, human, json, junit};
 
 /// Plays every scenario of the files and folders.
 ///
@@ -88,25 +43,37 @@ pub(crate) fn play(paths: &[PathBuf], catalog: Catalog) -> Result<Report, String
             return Err(format!("{} holds no scenario", path.display()));
         }
         for (file, text) in files {
-            for scenario in read(&file, &text)? {
+            let lines = Lines::of(&text);
+            for (pointer, scenario) in read(&file, &text)? {
                 let of = file.parent().unwrap_or(Path::new("")).join(&scenario.flow);
                 let of = std::fs::canonicalize(&of).map_err(|error| {
                     format!("{}: the flow {}: {error}", file.display(), scenario.flow)
                 })?;
                 let flow = match flows.get(&of) {
                     Some(flow) => Arc::clone(flow),
-                    None => link(&of, catalog)?,
+                    None => {
+                        let text = files::read(&of)?;
+                        let flow = link(&of, &text, catalog, Needs::Nothing)?;
+                        report.coverage.insert(name(&of), Coverage::of(&flow, &text));
+                        flow
+                    }
                 };
-                flows.insert(of.clone(), Arc::clone(&flow));
-                let played = stage::play(&flow, &scenario);
-                let coverage = report.coverage.entry(name(&of)).or_insert_with(|| ways(&flow));
-                for taken in &played.taken {
-                    coverage.missing.remove(&taken.action);
-                    coverage.missing.remove(&format!("{}.{}", taken.action, taken.exit));
+                let folder = of.parent().unwrap_or(Path::new(""));
+                let played = acts::play(&flow, &scenario, folder);
+                if let Some(coverage) = report.coverage.get_mut(&name(&of)) {
+                    played.taken.iter().for_each(|(action, exit)| coverage.take(action, exit));
                 }
-                let verdict =
-                    Verdict { file: name(&file), scenario: scenario.scenario, wrong: played.wrong };
-                report.scenarios.push(verdict);
+                flows.insert(of, flow);
+                let wrong = played.wrong.map(|wrong| {
+                    let acts::Wrong { pointer: at, expected, came } = wrong;
+                    report::Wrong { line: lines.line(&format!("{pointer}{at}")), expected, came }
+                });
+                report.scenarios.push(report::Verdict {
+                    file: name(&file),
+                    line: lines.line(&pointer),
+                    scenario: scenario.scenario,
+                    wrong,
+                });
             }
         }
     }
@@ -130,22 +97,33 @@ fn is_scenario(text: &str) -> bool {
     }
 }
 
-/// One scenario, or a list of them.
-fn read(file: &Path, text: &str) -> Result<Vec<Scenario>, String> {
+/// One scenario, or a list of them, each with its JSON pointer.
+fn read(file: &Path, text: &str) -> Result<Vec<(String, Scenario)>, String> {
     let wrong = |error: serde_json::Error| format!("{}: {error}", file.display());
     if text.trim_start().starts_with('[') {
-        serde_json::from_str(text).map_err(wrong)
+        let all: Vec<Scenario> = serde_json::from_str(text).map_err(wrong)?;
+        Ok(all.into_iter().enumerate().map(|(n, one)| (format!("/{n}"), one)).collect())
     } else {
-        Ok(vec![serde_json::from_str(text).map_err(wrong)?])
+        Ok(vec![(String::new(), serde_json::from_str(text).map_err(wrong)?)])
     }
 }
 
-fn link(path: &Path, catalog: Catalog) -> Result<Arc<Flow>, String> {
-    let text = files::read(path)?;
-    match flow::link(&text, Linking { catalog, medium: Needs::Nothing }) {
+/// A flow that shall be played.
+///
+/// # Errors
+/// Names the first finding, and who tells all.
+pub(crate) fn link(
+    path: &Path,
+    text: &str,
+    catalog: Catalog,
+    medium: Needs,
+) -> Result<Arc<Flow>, String> {
+    match flow::link(text, Linking { catalog, medium }) {
         Ok((flow, _)) => Ok(flow),
         Err(found) => {
-            let first = found.first().map(|d| format!("line {}: {}", d.line, d.message));
+            let wrong = |d: &&flow::Diagnostic| d.severity == flow::Severity::Error;
+            let first = found.iter().find(wrong);
+            let first = first.map(|d| format!("line {}: {}", d.line, d.message));
             let path = path.display();
             Err(format!(
                 "{path} does not link ({}); `voxflow validate {path}` tells all",
@@ -155,144 +133,164 @@ fn link(path: &Path, catalog: Catalog) -> Result<Arc<Flow>, String> {
     }
 }
 
-/// All ways of a flow, none taken.
-fn ways(flow: &Flow) -> Coverage {
-    let mut missing = BTreeSet::new();
-    for (id, kind) in flow.actions() {
-        missing.insert(id.to_owned());
-        if let Some((_, spec)) = flow.catalog.get(kind) {
-            missing.extend(spec.exits.iter().map(|exit| format!("{id}.{exit}")));
-        }
-    }
-    Coverage { ways: missing.len(), missing }
-}
-
-/// For people.
-pub(crate) fn human(report: &Report, coverage: bool) -> String {
-    let mut out = String::new();
-    for verdict in &report.scenarios {
-        let mark = if verdict.wrong.is_none() { "ok    " } else { "FAILED" };
-        let _ = writeln!(out, "{mark}  {}: {}", verdict.file, verdict.scenario);
-        if let Some(why) = &verdict.wrong {
-            let _ = writeln!(out, "        {why}");
-        }
-    }
-    if coverage {
-        for (flow, coverage) in &report.coverage {
-            let taken = coverage.ways - coverage.missing.len();
-            let _ = writeln!(out, "\n{flow}: {taken} of {} ways taken", coverage.ways);
-            for way in &coverage.missing {
-                let _ = writeln!(out, "        not taken: {way}");
-            }
-        }
-        let _ = writeln!(out, "\n{:.0} % of all ways taken", report.percent());
-    }
-    let failed = report.scenarios.iter().filter(|verdict| verdict.wrong.is_some()).count();
-    let _ = writeln!(out, "{} passed, {failed} failed", report.scenarios.len() - failed);
-    out
-}
-
-/// For build servers.
-pub(crate) fn junit(report: &Report) -> String {
-    let failed = report.scenarios.iter().filter(|verdict| verdict.wrong.is_some()).count();
-    let mut out = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"voxflow\" tests=\"{}\" failures=\"{failed}\">\n",
-        report.scenarios.len()
-    );
-    for verdict in &report.scenarios {
-        let (class, name) = (escaped(&verdict.file), escaped(&verdict.scenario));
-        let _ = write!(out, "  <testcase classname=\"{class}\" name=\"{name}\"");
-        let _ = match &verdict.wrong {
-            None => writeln!(out, "/>"),
-            Some(why) => writeln!(out, "><failure message=\"{}\"/></testcase>", escaped(why)),
-        };
-    }
-    out.push_str("</testsuite>\n");
-    out
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
 
-    const FLOW: &str = r#"{ "actions": [
+    const MENU: &str = r#"{ "actions": [
         { "id": "ask", "type": "send_message", "option": { "text": "Yes or no?" }, "on": { "failed": "end", "opted_out": "end" } },
         { "id": "hear", "type": "wait_message", "option": { "timeout_s": 86400 }, "on": { "timeout": "end" } },
-        { "id": "say", "type": "send_message", "option": { "text": "You said ${message.text}." }, "on": { "failed": "end", "opted_out": "end" } }
+        { "id": "say", "type": "send_message", "option": { "text": "You said ${message.text}." },
+          "on": { "failed": "end",
+                  "opted_out": "end" } }
     ] }"#;
 
-    fn played(play: &str) -> (Option<String>, BTreeSet<String>) {
-        let linking = Linking { catalog: actions::ALL, medium: Needs::Nothing };
-        let (flow, _) = flow::link(FLOW, linking).unwrap();
-        let text =
-            format!(r#"{{ "flow": "f", "scenario": "s", "given": {{ "text": "hi" }}, {play} }}"#);
-        let scenario = read(Path::new("s.json"), &text).unwrap().remove(0);
-        let played = stage::play(&flow, &scenario);
-        let mut missing = ways(&flow).missing;
-        for taken in &played.taken {
-            missing.remove(&taken.action);
-            missing.remove(&format!("{}.{}", taken.action, taken.exit));
-        }
+    /// Plays a scenario: what went wrong, and the ways that were not taken with their lines.
+    fn played(flow: &str, scenario: &str) -> (Option<acts::Wrong>, Vec<String>) {
+        let flow_text = flow;
+        let flow = link(Path::new("f.json"), flow, actions::ALL, Needs::Nothing).unwrap();
+        let text = format!(r#"{{ "flow": "f", "scenario": "s", {scenario} }}"#);
+        let (_, scenario) = read(Path::new("s.json"), &text).unwrap().remove(0);
+        let played = acts::play(&flow, &scenario, Path::new("../../flows"));
+        let mut coverage = Coverage::of(&flow, flow_text);
+        played.taken.iter().for_each(|(action, exit)| coverage.take(action, exit));
+        let missing = coverage.missing().map(|way| format!("{}:{}", way.line, way.way)).collect();
         (played.wrong, missing)
     }
 
+    fn texted(play: &str) -> (Option<acts::Wrong>, Vec<String>) {
+        played(MENU, &format!(r#""given": {{ "text": "hi" }}, {play}"#))
+    }
+
     #[test]
-    fn a_play_that_comes_true_passes() {
-        let (wrong, missing) = played(
+    fn a_play_that_comes_true_passes_and_what_it_left_out_is_known_by_line() {
+        let (wrong, missing) = texted(
             r#""play": [ { "expect": "send_message", "with": { "text": "Yes or no?" } }, { "text": "no" },
                          { "expect": "send_message", "with": { "text": "You said no." } } ], "ends": "finished""#,
         );
         assert_eq!(wrong, None);
-        let exits = ["ask.failed", "ask.opted_out", "hear.timeout", "say.failed", "say.opted_out"];
-        assert_eq!(missing, exits.map(String::from).into());
+        let ways = [
+            "2:ask.failed",
+            "2:ask.opted_out",
+            "3:hear.timeout",
+            "5:say.failed",
+            "6:say.opted_out",
+        ];
+        assert_eq!(missing, ways);
     }
 
     #[test]
     fn a_day_passes_in_no_time() {
-        let (wrong, missing) = played(
+        let (wrong, missing) = texted(
             r#""play": [ { "expect": "send_message" }, { "wait_s": 86400 } ], "ends": "finished""#,
         );
         assert_eq!(wrong, None);
-        assert!(!missing.contains("hear.timeout"), "{missing:?}");
+        assert!(!missing.contains(&"3:hear.timeout".into()), "{missing:?}");
     }
 
     #[test]
-    fn what_does_not_come_true_is_named() {
-        let wrong = |play: &str| played(play).0.unwrap();
+    fn what_does_not_come_true_is_named_with_what_came() {
+        let wrong = |play: &str| {
+            let wrong = texted(play).0.unwrap();
+            format!("{} {}: {}", wrong.pointer, wrong.expected.unwrap_or_default(), wrong.came)
+        };
         assert!(
             wrong(r#""play": [ { "expect": "hangup" } ]"#)
-                .starts_with("act 1: `hangup` was expected, not `send_message`")
+                .starts_with("/play/0 `hangup`: `send_message` {"),
         );
-        assert!(
-            wrong(r#""play": [ { "expect": "send_message", "with": { "text": "Maybe?" } } ]"#)
-                .contains("at `/text`")
-        );
-        assert!(wrong(r#""play": []"#).starts_with("nobody expected `send_message`"));
+        let other =
+            wrong(r#""play": [ { "expect": "send_message", "with": { "text": "Maybe?" } } ]"#);
+        assert!(other.ends_with("which differs at `/text`"), "{other}");
+        assert!(wrong(r#""play": []"#).starts_with("/play nothing more, or a mock"));
         assert_eq!(
             wrong(r#""play": [ { "expect": "send_message" }, { "expect": "send_message" } ]"#),
-            "act 2: `send_message` was expected, and the run waits at `hear` for message"
+            "/play/1 `send_message`: the run waits at `hear` for message"
         );
-        assert!(
-            wrong(r#""play": [ { "expect": "send_message" } ], "ends": "finished""#)
-                .contains("the run waits at `hear`")
+        assert_eq!(
+            wrong(r#""play": [ { "expect": "send_message" } ], "ends": "finished""#),
+            "/ends the end \"finished\": the run waits at `hear` for message"
         );
         assert!(wrong(r#""play": [ {} ]"#).contains("exactly one of"));
+    }
+
+    #[test]
+    fn mocks_answer_what_the_play_does_not() {
+        let flow = r#"{ "on_error": "sorry", "actions": [
+            { "id": "up", "type": "answer" },
+            { "id": "desk", "type": "connect_call", "option": { "destinations": [{ "target": "+15551230000" }] } },
+            { "id": "bye", "type": "hangup" },
+            { "id": "sorry", "type": "send_message", "option": { "text": "Sorry." }, "next": "bye" } ] }"#;
+        let given = r#""given": { "mocks": [
+            { "deed": "answer" },
+            { "deed": "connect_call", "where": { "destinations.0.target": "+1555*" }, "reply": { "exit": "busy", "after_s": 5 } } ] }"#;
+        let sorry =
+            r#"{ "expect": "send_message", "with": { "text": "Sorry." } }, { "expect": "hangup" }"#;
+        let (wrong, _) =
+            played(flow, &format!(r#"{given}, "play": [ {sorry} ], "ends": "finished""#));
+        assert_eq!(wrong, None);
+        // The play goes before the mock.
+        let (wrong, missing) = played(
+            flow,
+            &format!(
+                r#"{given}, "play": [ {{ "expect": "connect_call", "reply": {{ "exit": "no_answer" }} }}, {sorry} ]"#
+            ),
+        );
+        assert_eq!(wrong, None);
+        assert!(missing.contains(&"3:desk.busy".into()), "{missing:?}");
+        let (wrong, _) = played(flow, &format!(r#"{given}, "play": [ {{ "expect": "play" }} ]"#));
+        assert!(wrong.unwrap().came.starts_with("`send_message`"));
+    }
+
+    #[test]
+    fn an_agent_is_played_by_mocks_and_by_its_rules() {
+        let flow = r#"{ "actions": [
+            { "id": "agent", "type": "ai_talk", "option": { "ai": { "name": "a", "greeting": "Hello!",
+              "rules": "support_line.rules.json", "tool_names": ["stop_service"] } },
+              "on": { "no_input": "end", "timeout": "end", "failed": "end" } },
+            { "id": "bye", "type": "hangup" } ] }"#;
+        let (wrong, _) = played(
+            flow,
+            r#""given": { "mocks": [ { "says": "*REFUND*", "ai": { "text": "No refunds.", "tool": "stop_service" } } ] },
+               "play": [
+                { "expect": "ai_talk", "hears": "Hello*" },
+                { "say": "When are you open?", "hears": "*nine to five*" },
+                { "say": "I want a refund", "hears": "No refunds." },
+                { "expect": "stop_service" },
+                { "expect": "hangup" } ],
+               "ends": "finished""#,
+        );
+        assert_eq!(wrong, None);
+        let silence = r#""play": [ { "expect": "ai_talk" }, { "wait_s": 30, "hears": "Are you still there?" },
+            { "wait_s": 30 } ], "ends": "finished""#;
+        let (wrong, missing) = played(flow, silence);
+        assert_eq!(wrong, None);
+        assert!(!missing.contains(&"4:agent.no_input".into()), "{missing:?}");
+        let (wrong, _) = played(flow, r#""play": [ { "expect": "ai_talk", "hears": "Goodbye" } ]"#);
+        assert_eq!(wrong.unwrap().came, "\"Hello!\"");
+    }
+
+    #[test]
+    fn keys_end_their_collection_as_on_a_call() {
+        let flow = r#"{ "actions": [
+            { "id": "keys", "type": "receive_digits", "option": { "max_digits": 3 }, "on": { "no_input": "end" } },
+            { "id": "say", "type": "talk", "option": { "text": "${call.digits}" }, "on": { "failed": "end" } } ] }"#;
+        for (acts, digits) in [
+            (r#"{ "digits": "12#" }"#, "12"),
+            (r#"{ "digits": "1234" }"#, "123"),
+            (r#"{ "digits": "1" }, { "wait_s": 4 }, { "digits": "2" }, { "wait_s": 5 }"#, "12"),
+        ] {
+            let scenario = format!(
+                r#""play": [ {{ "expect": "receive_digits" }}, {acts},
+                    {{ "expect": "talk", "with": {{ "text": "{digits}" }} }} ], "ends": "finished""#
+            );
+            assert_eq!(played(flow, &scenario).0, None, "{acts}");
+        }
+        let (wrong, _) = played(
+            flow,
+            r#""play": [ { "expect": "receive_digits" }, { "wait_s": 10 } ], "ends": "finished""#,
+        );
+        assert_eq!(wrong, None);
     }
 }

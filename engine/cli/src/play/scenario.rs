@@ -1,18 +1,20 @@
 //! A scenario: a flow, what is given, and what shall happen, as JSON.
 
+use std::collections::BTreeMap;
+
 use flow::{Outcome, Vars};
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// A play of a flow: what goes in, and what must come out, in this order.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
     /// Where editors find the schema.
-    #[serde(rename = "$schema", default)]
-    pub(crate) _schema: Option<String>,
+    #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schema: Option<String>,
     /// The flow's file, seen from this one.
     pub(crate) flow: String,
     /// What is played, in a few words.
@@ -23,33 +25,44 @@ pub(crate) struct Scenario {
     /// The acts.
     pub(crate) play: Vec<Act>,
     /// How the run must have ended. Without it, it may still wait.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) ends: Option<Outcome>,
 }
 
 /// What is so before a play begins.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Given {
     /// Whether somebody calls or texts. Without it: a call, unless `text` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) medium: Option<Playing>,
     /// The time; without it 2026-01-01T12:00:00Z, a Thursday.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) now: Option<Timestamp>,
     /// Who calls or texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<String>,
     /// Our number.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) to: Option<String>,
     /// The text that starts the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
     /// Other variables.
-    #[schemars(with = "std::collections::BTreeMap<String, Value>")]
+    #[serde(skip_serializing_if = "Vars::is_empty")]
+    #[schemars(with = "BTreeMap<String, Value>")]
     pub(crate) variables: Vars,
+    /// Who answers what the play does not answer itself; the first that fits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mocks: Vec<Mock>,
 }
 
 /// What a run is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Playing {
     /// A call.
@@ -58,56 +71,133 @@ pub(crate) enum Playing {
     Text,
 }
 
-/// One act: exactly one of `expect`, `ai`, `text`, `wait_s`, `hang_up`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// Answers by pattern: exactly one of `deed`, `http`, `says`. In a pattern, `*` stands for any
+/// letters, also for none.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Mock {
+    /// What an action of this type asks for, such as `connect_call`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deed: Option<String>,
+    /// With `deed`: patterns for parts of what is asked for, each under its path, such as
+    /// `{"destinations.0.target": "+1555*"}`.
+    #[serde(rename = "where", skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) parts: BTreeMap<String, Value>,
+    /// A request to a server: method and address, such as `POST https://crm.example/*`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<String>,
+    /// Words that an agent hears, such as `*refund*`; capitals do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) says: Option<String>,
+    /// With `deed` and `http`: how it ends; without it, by `done` at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reply: Option<Reply>,
+    /// With `says`: what the agent does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ai: Option<Ai>,
+    /// Answers so often and no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) times: Option<u32>,
+}
+
+/// One act: exactly one of `expect`, `ai`, `say`, `digits`, `text`, `wait_s`, `hang_up`.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Act {
     /// The action that must act next, by type.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expect: Option<String>,
     /// With `expect`: what it must ask for, at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) with: Option<Value>,
-    /// With `expect`: how it ends. Without it, by `done` at once; an `ai_talk` on a call goes on.
+    /// With `expect`: how it ends. Without it, by the mock that fits, else by `done` at once; an
+    /// `ai_talk` and a `receive_digits` go on with the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reply: Option<Reply>,
-    /// What the agent does in the `ai_talk` that goes on.
+    /// What the agent does in the `ai_talk` that goes on. Without it, the mock that fits what it
+    /// hears answers, else its `rules`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ai: Option<Ai>,
+    /// What the caller says to the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) say: Option<String>,
+    /// Keys that the caller presses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) digits: Option<String>,
     /// A text from the peer.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
     /// Time passes, in seconds; deadlines on the way are met.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) wait_s: Option<i64>,
     /// The caller hangs up.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hang_up: Option<bool>,
+    /// With any act: what the agent must say in it, as a pattern; `*` stands for any letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hears: Option<String>,
 }
 
 /// How an action ends.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Reply {
     /// One of its exits.
     pub(crate) exit: String,
     /// After so many seconds.
+    #[serde(skip_serializing_if = "is_zero")]
     pub(crate) after_s: i64,
     /// What was learned, such as `{"digits": "12"}`.
-    #[schemars(with = "std::collections::BTreeMap<String, Value>")]
+    #[serde(skip_serializing_if = "Vars::is_empty")]
+    #[schemars(with = "BTreeMap<String, Value>")]
     pub(crate) values: Vars,
+    /// Of a server's answer: the status, such as 200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<u16>,
+    /// Of a server's answer: the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<Value>,
 }
 
 impl Default for Reply {
     fn default() -> Self {
-        Self { exit: "done".into(), after_s: 0, values: Vars::new() }
+        Self::by("done")
     }
 }
 
-/// What an agent does: takes a tool, or ends by an exit.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+impl Reply {
+    /// An end by an exit, at once.
+    pub(crate) fn by(exit: &str) -> Self {
+        Self { exit: exit.into(), after_s: 0, values: Vars::new(), status: None, body: None }
+    }
+
+    /// All that was learned.
+    pub(crate) fn learned(&self) -> Vars {
+        let mut values = self.values.clone();
+        values.extend(self.status.map(|status| ("status".into(), json!(status))));
+        values.extend(self.body.clone().map(|body| ("body".into(), body)));
+        values
+    }
+}
+
+fn is_zero(n: &i64) -> bool {
+    *n == 0
+}
+
+/// What an agent does: says something, takes a tool, or both; or ends by an exit.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Ai {
+    /// What it says, before the tool if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
     /// A tool, by action type.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tool: Option<String>,
     /// The tool's arguments.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) args: Option<Value>,
     /// An exit of `ai_talk`, such as `no_input`.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exit: Option<String>,
 }

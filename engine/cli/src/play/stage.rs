@@ -1,51 +1,85 @@
-//! Where a scenario is played: a run, the time, and what was asked for.
+//! Where a flow is played: a run, the time, and what was asked for. Scenarios and the terminal
+//! play on the same stage.
+//!
+//! Invariant: no clock is read and nothing leaves; time passes when somebody says so, and every
+//! deadline on the way is met in its order.
+//!
+//! Invariant: what the runtime would do with a text, the stage does: the run that waits for one
+//! takes it, else it begins another run.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use flow::{Activeflow, Command, Deed, Event, Flow, HangupCause, Key, Medium, Taken, Tool, Vars};
+use conversation::thread::Thread;
+use flow::{
+    Activeflow, Command, Deed, Event, Flow, HangupCause, Key, Medium, Outcome, Taken, Vars,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::scenario::{Act, Ai, Given, Playing, Reply, Scenario};
+use super::mocks::Mocks;
+use super::scenario::{Given, Playing, Reply};
+use super::turns::Talk;
 
 /// A Thursday at noon.
 const NOON: i64 = 1_767_268_800;
 
-/// A run on its way through a scenario.
+/// A flow as it is played.
 pub(crate) struct Stage {
-    flow: Arc<Flow>,
-    run: Activeflow,
-    now: Timestamp,
-    /// What the run asked for and nobody has looked at.
-    asked: VecDeque<Command>,
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) run: Activeflow,
+    pub(crate) now: Timestamp,
+    pub(crate) mocks: Mocks,
     /// The conversation that goes on.
-    talking: Option<Key>,
-    taken: Vec<Taken>,
+    pub(crate) talk: Option<Talk>,
+    /// What of the conversation lives in a thread of texts.
+    pub(crate) thread: Thread,
+    /// Where files of rules are looked for.
+    pub(crate) folder: PathBuf,
+    /// What every run begins with.
+    given: Vars,
+    from: String,
+    to: String,
+    /// What was asked for and nobody has looked at.
+    pub(crate) asked: VecDeque<Command>,
+    /// The deed that goes on, while the run waits for it.
+    pub(crate) going: Option<Going>,
+    /// What happened since it was last told.
+    pub(crate) news: Vec<News>,
+    runs: usize,
+    texts: usize,
+    pub(crate) tools: usize,
 }
 
-/// The actions that were left, in order, and what went wrong, if something did.
-pub(crate) struct Played {
-    pub(crate) taken: Vec<Taken>,
-    pub(crate) wrong: Option<String>,
+/// A deed that takes its time.
+pub(crate) struct Going {
+    pub(crate) command: Command,
+    since: Timestamp,
+    /// Keys that were pressed.
+    keys: String,
 }
 
-/// Plays a scenario.
-pub(crate) fn play(flow: &Arc<Flow>, scenario: &Scenario) -> Played {
-    let mut stage = Stage::set(flow, &scenario.given);
-    let mut wrong = None;
-    for (n, act) in scenario.play.iter().enumerate() {
-        if let Err(why) = stage.act(act) {
-            wrong = Some(format!("act {}: {why}", n + 1));
-            break;
-        }
-    }
-    let wrong = wrong.or_else(|| stage.curtain(scenario).err());
-    Played { taken: stage.taken, wrong }
+/// Something that happened.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A run began.
+    Begins,
+    /// An action was left, and the variables that it set.
+    Taken(Taken, Vec<(String, Value)>),
+    /// The agent said something, or wrote it.
+    Says(String),
+    /// The agent took a tool, and what came of it.
+    Took { name: String, args: Value, result: Result<Value, String> },
+    /// Something else that a person wants to know.
+    Note(String),
+    /// The run is over.
+    Ends(Outcome, String),
 }
 
 impl Stage {
-    fn set(flow: &Arc<Flow>, given: &Given) -> Self {
+    /// Sets a stage. Nobody has called or texted yet.
+    pub(crate) fn set(flow: &Arc<Flow>, given: &Given, mocks: Mocks, folder: PathBuf) -> Self {
         let text = match given.medium {
             Some(playing) => playing == Playing::Text,
             None => given.text.is_some(),
@@ -54,160 +88,299 @@ impl Stage {
         let (from, to) = (given.from.clone(), given.to.clone());
         let from = from.unwrap_or_else(|| "+15557654321".into());
         let to = to.unwrap_or_else(|| "+15550001000".into());
+        let noon = Timestamp::from_second(NOON).unwrap_or_default();
+        Self {
+            flow: Arc::clone(flow),
+            run: Activeflow::new("play", flow, medium, Vars::new()),
+            now: given.now.unwrap_or(noon),
+            mocks,
+            talk: None,
+            thread: Thread::default(),
+            folder,
+            given: given.variables.clone(),
+            from,
+            to,
+            asked: VecDeque::new(),
+            going: None,
+            news: Vec::new(),
+            runs: 0,
+            texts: 0,
+            tools: 0,
+        }
+    }
+
+    /// Begins a run: somebody calls, or texts these words.
+    pub(crate) fn begin(&mut self, text: Option<&str>) {
+        let medium = self.run.medium;
         let mut vars = Vars::new();
-        for (name, value) in [("from", &from), ("to", &to), ("caller.number", &from)] {
+        for (name, value) in [("from", &self.from), ("to", &self.to), ("caller.number", &self.from)]
+        {
             vars.insert(name.into(), json!(value));
         }
-        if let Some(text) = &given.text {
-            vars.insert("message.text".into(), json!(text));
+        if let Some(text) = text {
+            let message = self.message(text);
+            vars.extend(message.into_iter().map(|(name, it)| (format!("message.{name}"), it)));
         }
-        vars.extend(given.variables.clone());
-        let noon = Timestamp::from_second(NOON).unwrap_or_default();
-        let mut stage = Self {
-            flow: Arc::clone(flow),
-            run: Activeflow::new("play", flow, medium, vars),
-            now: given.now.unwrap_or(noon),
-            asked: VecDeque::new(),
-            talking: None,
-            taken: Vec::new(),
-        };
-        stage.give(Event::Started);
-        stage
+        vars.extend(self.given.clone());
+        self.runs += 1;
+        let id = if self.runs == 1 { "play".into() } else { format!("play-{}", self.runs) };
+        self.run = Activeflow::new(&id, &self.flow, medium, vars);
+        self.going = None;
+        self.news.push(News::Begins);
+        self.give(Event::Started);
     }
 
-    fn act(&mut self, act: &Act) -> Result<(), String> {
-        let kinds = [
-            act.expect.is_some(),
-            act.ai.is_some(),
-            act.text.is_some(),
-            act.wait_s.is_some(),
-            act.hang_up.is_some(),
-        ];
-        if kinds.into_iter().filter(|given| *given).count() != 1 {
-            return Err(
-                "an act has exactly one of `expect`, `ai`, `text`, `wait_s`, `hang_up`".into()
-            );
-        }
-        if let Some(kind) = &act.expect {
-            return self.expect(kind, act.with.as_ref(), act.reply.clone());
-        }
-        // Whatever comes from outside comes after all that was asked for has been looked at.
-        self.all_seen()?;
-        if let Some(ai) = &act.ai {
-            self.ai(ai)
-        } else if let Some(text) = &act.text {
-            let values = Vars::from([("text".into(), json!(text))]);
-            self.give(Event::Message { text: text.clone(), values });
-            Ok(())
-        } else if let Some(seconds) = act.wait_s {
-            self.pass(SignedDuration::from_secs(seconds));
-            Ok(())
-        } else {
-            self.give(Event::HungUp { cause: HangupCause::Normal });
-            Ok(())
-        }
+    /// Whether anybody has called or texted.
+    pub(crate) fn begun(&self) -> bool {
+        self.runs > 0
     }
 
-    fn expect(
-        &mut self,
-        kind: &str,
-        with: Option<&Value>,
-        reply: Option<Reply>,
-    ) -> Result<(), String> {
-        let Some(command) = self.asked.pop_front() else {
-            return Err(format!("`{kind}` was expected, and {}", self.standing()));
-        };
-        let (asked, deed) = (command.deed.kind(), json!(command.deed));
-        if asked != kind {
-            return Err(format!("`{kind}` was expected, not `{asked}`: {deed}"));
+    /// Gives an event to the run.
+    pub(crate) fn give(&mut self, event: Event) {
+        let over = self.run.outcome.is_some();
+        let advance = self.run.advance(&self.flow, self.now, event);
+        for taken in advance.taken {
+            let value = |name: &String| {
+                (name.clone(), self.run.vars.get(name).cloned().unwrap_or_default())
+            };
+            let changed = taken.changed.iter().map(value).collect();
+            self.news.push(News::Taken(taken, changed));
         }
-        if let Some(with) = with
-            && let Some(place) = differs(with, &deed)
-        {
-            return Err(format!("`{kind}` asks for something else at `{place}`: {deed}"));
+        if advance.commands.iter().any(|command| command.deed == Deed::StopService) {
+            self.talk = None;
+            self.thread.session = None;
         }
-        if matches!(command.deed, Deed::Talk { .. })
+        self.asked.extend(advance.commands);
+        // Whatever the run does not wait for any more is over.
+        let waits = self.run.waiting().map(|waiting| &waiting.key);
+        if self.going.as_ref().is_some_and(|going| Some(&going.command.key) != waits) {
+            self.going = None;
+        }
+        if let Some(talk) = &self.talk
             && self.run.medium == Medium::Call
-            && reply.is_none()
+            && Some(&talk.key) != waits
         {
-            self.talking = Some(command.key);
-            return Ok(());
+            self.talk = None;
         }
-        let reply = reply.unwrap_or_default();
-        self.pass(SignedDuration::from_secs(reply.after_s));
-        let (key, exit, values) = (command.key, reply.exit, reply.values);
-        self.give(Event::Done { key, exit, values, why: String::new(), then: None });
+        if let Some(outcome) = self.run.outcome
+            && !over
+        {
+            self.news.push(News::Ends(outcome, self.run.why.clone()));
+        }
+    }
+
+    /// A text from the peer.
+    ///
+    /// # Errors
+    /// Nobody takes it as things stand.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), String> {
+        if self.run.medium == Medium::Call {
+            return Err("this is a call: nobody texts".into());
+        }
+        let over = self.run.outcome.is_some() || !self.begun();
+        let values = match self.run.waiting() {
+            Some(waiting) if waiting.what == "message" => self.message(text),
+            None if over => {
+                self.begin(Some(text));
+                return Ok(());
+            }
+            Some(_) | None => {
+                let standing = self.standing();
+                return Err(format!("{standing}, not for a text; live, another run would begin"));
+            }
+        };
+        self.give(Event::Message { text: text.into(), values });
         Ok(())
     }
 
-    fn ai(&mut self, ai: &Ai) -> Result<(), String> {
-        let Some(key) = self.talking.clone() else {
-            return Err("no `ai_talk` goes on; expect it first".into());
+    fn message(&mut self, text: &str) -> Vars {
+        self.texts += 1;
+        Vars::from([
+            ("id".into(), json!(format!("text-{}", self.texts))),
+            ("text".into(), json!(text)),
+            ("from".into(), json!(self.from)),
+            ("to".into(), json!(self.to)),
+            ("media".into(), json!([])),
+        ])
+    }
+
+    /// The caller hangs up.
+    ///
+    /// # Errors
+    /// It is no call, or it is over.
+    pub(crate) fn hang_up(&mut self) -> Result<(), String> {
+        if self.run.medium != Medium::Call {
+            return Err("this is no call: there is nothing to hang up".into());
+        }
+        self.give(Event::HungUp { cause: HangupCause::Normal });
+        Ok(())
+    }
+
+    /// A deed that was asked for takes its time from now on.
+    pub(crate) fn go_on(&mut self, command: Command) {
+        let since = self.now;
+        if matches!(command.deed, Deed::Talk { .. }) {
+            self.talk(&command);
+        }
+        if self.run.waiting().is_some_and(|waiting| waiting.key == command.key) {
+            self.going = Some(Going { command, since, keys: String::new() });
+        }
+    }
+
+    /// A deed comes to its end.
+    pub(crate) fn end(&mut self, key: Key, reply: &Reply, why: &str) {
+        self.pass(SignedDuration::from_secs(reply.after_s));
+        self.done(key, &reply.exit, reply.learned(), why, None);
+    }
+
+    pub(crate) fn done(
+        &mut self,
+        key: Key,
+        exit: &str,
+        values: Vars,
+        why: &str,
+        then: Option<Value>,
+    ) {
+        self.give(Event::Done { key, exit: exit.into(), values, why: why.into(), then });
+    }
+
+    /// The caller presses keys.
+    ///
+    /// # Errors
+    /// Nobody listens for them.
+    pub(crate) fn press(&mut self, pressed: &str) -> Result<(), String> {
+        if let Some(wrong) = pressed.chars().find(|key| !"0123456789ABCD*#".contains(*key)) {
+            return Err(format!("`{wrong}` is no key; there are 0-9, *, #, A-D"));
+        }
+        let going = self.going.as_mut();
+        let Some(Going { command: Command { key, deed }, keys, since }) = going else {
+            return Err(format!("nobody listens for keys: {}", self.standing()));
         };
-        let args = ai.args.clone().unwrap_or_else(|| json!({}));
-        let (exit, then) = match (&ai.tool, &ai.exit) {
-            (Some(tool), None) => {
-                let offers = self.flow.tools(self.run.medium);
-                let offer = offers.iter().find(|offer| offer.kind == tool);
-                let offer = offer.ok_or_else(|| format!("no tool is called `{tool}`"))?;
-                if offer.tool == Tool::Instant {
-                    let key = Key(format!("play/tool/{}", self.taken.len()));
-                    let medium = self.run.medium;
-                    let asked = flow::run::take_tool(
-                        &self.flow,
-                        tool,
-                        &args,
-                        key,
-                        medium,
-                        self.now,
-                        &mut self.run.vars,
-                    )?;
-                    self.asked.extend(asked);
-                    return Ok(());
-                }
-                ("done".to_owned(), Some(self.run.ends_with(&self.flow, tool, &args)?))
+        let (digits, why) = match deed {
+            Deed::Say { stop_on_digit: true, .. } => {
+                let first = pressed.chars().next().map(String::from).unwrap_or_default();
+                let why = format!("`{first}` was pressed");
+                (first, why)
             }
-            (None, Some(exit)) => (exit.clone(), None),
-            _ => return Err("`ai` has either `tool` or `exit`".into()),
+            Deed::ReceiveDigits { max_digits, finish_on, .. } => {
+                let most = *max_digits as usize;
+                let mut ended = None;
+                for key in pressed.chars() {
+                    if finish_on.contains(key) {
+                        ended = Some(format!("`{key}` was pressed"));
+                        break;
+                    }
+                    keys.push(key);
+                    if most > 0 && keys.len() >= most {
+                        ended = Some(format!("{most} keys were pressed"));
+                        break;
+                    }
+                }
+                *since = self.now;
+                let Some(why) = ended else { return Ok(()) };
+                (keys.clone(), why)
+            }
+            _ => return Err(format!("nobody listens for keys: {}", self.standing())),
         };
-        self.talking = None;
-        self.give(Event::Done { key, exit, values: Vars::new(), why: String::new(), then });
+        let key = key.clone();
+        self.done(key, "done", Vars::from([("digits".into(), json!(digits))]), &why, None);
         Ok(())
     }
 
     /// Lets time pass, meeting the deadlines on the way.
-    fn pass(&mut self, by: SignedDuration) {
+    pub(crate) fn pass(&mut self, by: SignedDuration) {
         let end = self.now.checked_add(by).unwrap_or(Timestamp::MAX);
-        while let Some((key, until)) =
-            self.run.waiting().and_then(|w| Some((w.key.clone(), w.until?)))
-            && until <= end
-        {
-            self.now = until;
-            self.give(Event::TimedOut { key });
+        while let Some((at, due)) = self.next_due().filter(|(at, _)| *at <= end) {
+            self.now = at.max(self.now);
+            match due {
+                Due::Run(key) => self.give(Event::TimedOut { key }),
+                Due::Deed { exit, why, values } => {
+                    if let Some(going) = self.going.take() {
+                        self.done(going.command.key, exit, values, why, None);
+                    }
+                }
+                Due::Talk => self.silent(),
+                Due::Thread => {
+                    self.talk = None;
+                    self.thread.session = None;
+                    let note = "the conversation with the agent is over: nobody wrote for too long";
+                    self.news.push(News::Note(note.into()));
+                }
+            }
         }
         self.now = end;
     }
 
-    fn give(&mut self, event: Event) {
-        let advance = self.run.advance(&self.flow, self.now, event);
-        self.asked.extend(advance.commands);
-        self.taken.extend(advance.taken);
+    /// What happens next when nobody does anything. Of two at one time, the deed ends before its
+    /// run gives up.
+    fn next_due(&self) -> Option<(Timestamp, Due)> {
+        let run = self.run.waiting().and_then(|w| Some((w.until?, Due::Run(w.key.clone()))));
+        let thread = self.thread.deadline().map(|at| (at, Due::Thread));
+        let talk = self.talk.as_ref().and_then(Talk::due).map(|at| (at, Due::Talk));
+        let all = [self.own_end(), talk, thread, run];
+        all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    fn all_seen(&self) -> Result<(), String> {
-        match self.asked.front() {
-            None => Ok(()),
-            Some(command) => {
-                let (kind, deed) = (command.deed.kind(), json!(command.deed));
-                Err(format!("nobody expected `{kind}`: {deed}"))
+    /// When something happens by itself, and what, in a word.
+    pub(crate) fn due(&self) -> Option<(Timestamp, &'static str)> {
+        let (at, due) = self.next_due()?;
+        let what = match due {
+            Due::Run(_) if self.run.waiting().is_some_and(|w| w.what == "retry") => "another try",
+            Due::Run(_) => "timeout",
+            Due::Deed { exit, .. } => exit,
+            Due::Talk => "the agent asks whether somebody is there",
+            Due::Thread => "the conversation is over",
+        };
+        Some((at, what))
+    }
+
+    /// When the deed that goes on ends by itself, and how.
+    fn own_end(&self) -> Option<(Timestamp, Due)> {
+        let going = self.going.as_ref()?;
+        let at = |wait: SignedDuration| going.since.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let millis =
+            |ms: u64| at(SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX)));
+        let secs = |s: u64| at(SignedDuration::from_secs(i64::try_from(s).unwrap_or(i64::MAX)));
+        let end = |exit, why, values| Due::Deed { exit, why, values };
+        match &going.command.deed {
+            Deed::ReceiveDigits { timeout_ms, between_ms, .. } => {
+                let values = Vars::from([("digits".into(), json!(going.keys))]);
+                Some(if going.keys.is_empty() {
+                    (millis(*timeout_ms), end("no_input", "no key was pressed", values))
+                } else {
+                    let between = if *between_ms == 0 { timeout_ms } else { between_ms };
+                    (millis(*between), end("done", "no more keys came", values))
+                })
             }
+            Deed::Connect { ring_s, .. } => {
+                Some((secs(*ring_s), end("no_answer", "nobody picked up", Vars::new())))
+            }
+            Deed::Talk { duration_s, .. } if self.run.medium == Medium::Call => Some((
+                secs(*duration_s),
+                end("timeout", "the longest duration is over", Vars::new()),
+            )),
+            Deed::Request { timeout_s, .. } => {
+                Some((secs(*timeout_s), end("failed", "the server did not answer", Vars::new())))
+            }
+            Deed::Answer
+            | Deed::Hangup { .. }
+            | Deed::Say { .. }
+            | Deed::Play { .. }
+            | Deed::Talk { .. }
+            | Deed::SendMessage { .. }
+            | Deed::StopService
+            | Deed::LoadFlow { .. }
+            | Deed::Service { .. } => None,
         }
     }
 
     /// Where the run stands, in words.
-    fn standing(&self) -> String {
+    pub(crate) fn standing(&self) -> String {
         match (self.run.outcome, self.run.waiting()) {
-            (Some(outcome), _) => format!("the run has ended: {} {}", json!(outcome), self.run.why),
+            _ if !self.begun() => "nobody has texted yet".into(),
+            (Some(outcome), _) => {
+                format!("the run has ended: {} {}", json!(outcome), self.run.why).trim_end().into()
+            }
             (None, Some(waiting)) => {
                 let action = self.run.action(&self.flow).unwrap_or_default();
                 format!("the run waits at `{action}` for {}", waiting.what)
@@ -215,31 +388,16 @@ impl Stage {
             (None, None) => "the run stands still".into(),
         }
     }
-
-    fn curtain(&self, scenario: &Scenario) -> Result<(), String> {
-        self.all_seen()?;
-        match scenario.ends {
-            Some(ends) if self.run.outcome != Some(ends) => {
-                Err(format!("it should end {}, and {}", json!(ends), self.standing()))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
 }
 
-/// Where `whole` does not hold what `part` asks for, as a JSON pointer.
-fn differs(part: &Value, whole: &Value) -> Option<String> {
-    match (part, whole) {
-        (Value::Object(part), Value::Object(whole)) => part.iter().find_map(|(name, part)| {
-            differs(part, whole.get(name).unwrap_or(&Value::Null))
-                .map(|place| format!("/{name}{place}"))
-        }),
-        (Value::Array(part), Value::Array(whole)) if part.len() == whole.len() => {
-            let pairs = part.iter().zip(whole).enumerate();
-            pairs.into_iter().find_map(|(n, (part, whole))| {
-                differs(part, whole).map(|place| format!("/{n}{place}"))
-            })
-        }
-        _ => (part != whole).then(String::new),
-    }
+/// What is due.
+enum Due {
+    /// The deadline of the run's wait.
+    Run(Key),
+    /// The deed that goes on ends by itself.
+    Deed { exit: &'static str, why: &'static str, values: Vars },
+    /// The caller has said nothing to the agent for long.
+    Talk,
+    /// Nobody has written to the agent for long.
+    Thread,
 }

@@ -237,7 +237,7 @@ pub(crate) fn list(names: &[String]) -> String {
 }
 
 /// The name that was probably meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     known
         .map(|other| (strsim::damerau_levenshtein(&lower, &other.to_lowercase()), other))

@@ -18,7 +18,8 @@ use crate::event::Vars;
 use crate::place::{At, escape};
 use crate::text;
 
-pub(crate) use explain::{list, nearest};
+pub(crate) use explain::list;
+pub use explain::nearest;
 
 /// A schema with its validator.
 pub(crate) struct Shape {
