@@ -25,6 +25,7 @@ use axum::Router;
 use axum::routing::{any, post};
 use call::Switchboard;
 use conversation::{Inbox, Messenger, Outgoing, Refusal, Sent};
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use calls::Calls;
@@ -194,6 +195,13 @@ impl Messenger for Twilio {
             });
         };
         rest.send(text, &self.address("/twilio/message-status")).await
+    }
+
+    async fn taken(&self, text: &Outgoing, since: Timestamp) -> Result<Vec<Sent>, Refusal> {
+        match &self.rest {
+            Some(rest) => rest.taken(text, since).await,
+            None => Ok(Vec::new()),
+        }
     }
 }
 

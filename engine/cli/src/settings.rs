@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) drain_s: u64,
     /// Text conversations.
     pub(crate) conversation: Conversation,
+    /// Texts of which nobody knows whether they left.
+    pub(crate) delivery: Delivery,
     /// Sound files that flows play.
     pub(crate) media: Media,
     /// What an agent uses where its flow does not say.
@@ -58,6 +60,7 @@ impl Default for Settings {
             access_keys: Vec::new(),
             drain_s: 30,
             conversation: Conversation::default(),
+            delivery: Delivery::default(),
             media: Media::default(),
             agent: Agent::default(),
             openai: Vendor::default(),
@@ -84,6 +87,34 @@ impl Default for Conversation {
         // The reference's value: AICALL_CONVERSATION_IDLE_TIMEOUT_HOURS.
         Self { idle_timeout_hours: 24.0 }
     }
+}
+
+/// What a channel does with a text when nobody knows whether it left: the carrier's answer was
+/// lost, or the process died while it was sending. A carrier that can be asked is asked first
+/// (Twilio can); this counts where it cannot tell.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Delivery {
+    /// Texts by Twilio, which knows no idempotency keys: `at_most_once`.
+    pub(crate) twilio: Policy,
+    /// Texts to the console's chat, where a double does no harm: `at_least_once`.
+    pub(crate) browser: Policy,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self { twilio: Policy::AtMostOnce, browser: Policy::AtLeastOnce }
+    }
+}
+
+/// Rather never than twice, or rather twice than never.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Policy {
+    /// The text counts as failed, and the run is told so.
+    AtMostOnce,
+    /// The text is sent again with the same key.
+    AtLeastOnce,
 }
 
 /// Sound files that flows play.

@@ -1,5 +1,6 @@
 //! Puts the house together: the only place that names vendors, carriers, store and queue at once.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use axum::Router;
 use call::Switchboard;
 use channels::browser::Browser;
 use channels::twilio::{self, Twilio};
-use conversation::{Inbox, Messenger};
+use conversation::{Delivery, Inbox, Messenger};
 use jiff::Timestamp;
 use runtime::{Clock, Parts, Runtime};
 use secrecy::ExposeSecret;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::library::{Rule, Shelf};
 use crate::numbers;
-use crate::settings::{Settings, Vendor};
+use crate::settings::{self, Policy, Settings, Vendor};
 
 /// Everything, ready to run.
 pub(crate) struct House {
@@ -79,6 +80,7 @@ pub(crate) async fn build(
         vendors: Arc::new(engines),
         library: Arc::new(shelf),
         messengers: vec![texts_by_twilio, browser.clone()],
+        delivery: deliveries(&settings.delivery),
         catalog: actions::ALL,
         numbers,
         idle_s: numbers::seconds(settings.conversation.idle_timeout_hours),
@@ -98,6 +100,16 @@ pub(crate) async fn build(
     .merge(access.guard(browser.router(inbox.clone(), switchboard.clone())))
     .merge(twilio.router(inbox, switchboard));
     Ok(House { router, runtime, numbers: count, engines: names })
+}
+
+/// What each channel does with a text that may have left.
+fn deliveries(settings: &settings::Delivery) -> HashMap<String, Delivery> {
+    let policy = |policy| match policy {
+        Policy::AtMostOnce => Delivery::AtMostOnce,
+        Policy::AtLeastOnce => Delivery::AtLeastOnce,
+    };
+    let channels = [("twilio", settings.twilio), ("browser", settings.browser)];
+    channels.map(|(channel, wanted)| (channel.to_owned(), policy(wanted))).into()
 }
 
 fn engine_settings(settings: &Settings, folders: &[PathBuf]) -> providers::Settings {

@@ -13,4 +13,4 @@ pub mod segment;
 pub mod thread;
 
 pub use message::{Address, Media, Message, Outgoing, Receipt, Status, Tenant};
-pub use seam::{Accepted, Busy, Inbox, Messenger, Refusal, Sent};
+pub use seam::{Accepted, Busy, Delivery, Inbox, Messenger, Refusal, Sent};

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::message::{Message, Outgoing, Receipt};
 
@@ -41,6 +43,29 @@ pub trait Messenger: Send + Sync {
 
     /// Sends one text.
     async fn send(&self, text: &Outgoing) -> Result<Sent, Refusal>;
+
+    /// Texts like this one, from us to the peer, that the carrier has taken since. It is asked when
+    /// nobody saw how the sending of a text ended.
+    ///
+    /// # Errors
+    /// [`Refusal::Never`] from a carrier that cannot be asked: then [`Delivery`] decides.
+    /// [`Refusal::Later`] when asking again may help.
+    async fn taken(&self, text: &Outgoing, since: Timestamp) -> Result<Vec<Sent>, Refusal> {
+        let _ = (text, since);
+        let why = "it keeps no list of what it took".into();
+        Err(Refusal::Never { code: "cannot_be_asked".into(), why })
+    }
+}
+
+/// What is done with a text when it may or may not have left and the carrier cannot tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// It counts as failed: perhaps it never left, and the run is told so.
+    #[default]
+    AtMostOnce,
+    /// It is sent again, with the same key: perhaps it arrives twice.
+    AtLeastOnce,
 }
 
 /// The carrier has the text.

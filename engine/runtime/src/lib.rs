@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`numbers`] (which flow a number has) → [`texting`] (a text comes in) →
 //! `worker` (a job is worked) → `step` (a run takes an event) → `reply` (an agent answers a text)
-//! → `texts` and `outbox` (a text leaves) → `timers` (time passes) → [`lines`] (a call is hosted)
+//! → `texts`, `outbox` and `unsure` (a text leaves) → `timers` (time passes) → [`lines`] (a call is hosted)
 //! → [`watch`] (who looks on) and `told` (what they hear of a run).
 //!
 //! Invariant: what a run or a session became is committed together with the effects that it asked
@@ -19,6 +19,7 @@ mod texts;
 mod timers;
 mod told;
 mod tools;
+mod unsure;
 pub mod watch;
 mod worker;
 
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use call::{Library, Vendors};
-use conversation::{Address, Messenger};
+use conversation::{Address, Delivery, Messenger};
 use flow::{Catalog, Destination, Event, Flow, Linking, Medium, Needs};
 use queue::{Job, Queue};
 use serde_json::Value;
@@ -55,6 +56,9 @@ pub struct Parts {
     pub library: Arc<dyn Library>,
     /// One for each channel that can send; texts to phones leave by the first that reaches them.
     pub messengers: Vec<Arc<dyn Messenger>>,
+    /// What each channel does with a text when nobody can know whether it left;
+    /// [`Delivery::AtMostOnce`] where it is not named.
+    pub delivery: HashMap<String, Delivery>,
     /// Every action type: versions of flows that come from the store are linked against it.
     pub catalog: Catalog,
     /// Which number has which flows.

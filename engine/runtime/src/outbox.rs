@@ -1,8 +1,7 @@
 //! Texts leave: claimed, sent once, their end told to the run that waits.
 //!
-//! What cannot be known is decided so: when the carrier's answer was lost, the text counts as
-//! failed and is not sent again (at most once); when the process died between claim and answer, it
-//! is sent again (at least once), since far more often it had not left yet. The row says which.
+//! The claim is committed before the text can leave and counts the try; its outcome is committed
+//! after. A try without an outcome is the matter of `unsure`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,12 +23,17 @@ pub(crate) const OPT_OUT: &str = "/opt_out";
 const LEFT: &str = "the peer has opted out";
 /// Instead of a carrier's code: it was not even asked.
 const BLOCKED: &str = "blocked here";
-/// How long a claim holds, seconds: longer than a carrier may take.
-const HOLD: u32 = 60;
+/// How long a claim holds, seconds. Nobody else touches the text for so long.
+pub(crate) const HOLD: u32 = 24;
+/// How old a claim may be when the sending begins. A process that was frozen in between lets go:
+/// another one may have taken the text over.
+const FRESH: SignedDuration = SignedDuration::from_secs(3);
+/// How long a carrier may take for its answer. With [`FRESH`] it stays within [`HOLD`].
+const ANSWER: Duration = Duration::from_secs(18);
 /// Texts that one process sends at once.
 const AT_ONCE: usize = 64;
 /// Tries before a text is given up.
-const TRIES: i64 = 8;
+pub(crate) const TRIES: i64 = 8;
 /// The longest pause between two tries.
 const LONGEST: SignedDuration = SignedDuration::from_mins(5);
 /// How often other processes' texts are looked for.
@@ -100,16 +104,27 @@ impl Runtime {
             // The claim runs out, and the text is taken up again.
             Err(error) => return tracing::warn!(key = row.key, %error, "a text waits"),
         };
+        let mut writes = Vec::new();
         let sent = match messenger {
-            _ if left => Err(Refusal::OptedOut { code: BLOCKED.into() }),
-            Some(messenger) => messenger.send(&outgoing).await,
-            None => Err(Refusal::Never {
+            _ if left => Some(Err(Refusal::OptedOut { code: BLOCKED.into() })),
+            Some(messenger) if row.unsure.is_some() => {
+                let why = "the process that was sending it died or froze";
+                Some(self.look_up(&mut row, &*messenger, why, &mut writes).await)
+            }
+            Some(messenger) => match self.attempt(&row, &*messenger).await {
+                Some(Err(Refusal::Unknown { why })) => {
+                    row.unsure = row.tried;
+                    Some(self.look_up(&mut row, &*messenger, &why, &mut writes).await)
+                }
+                known => known,
+            },
+            None => Some(Err(Refusal::Never {
                 code: "no_channel".into(),
                 why: format!("the channel `{}` is not configured", outgoing.channel),
-            }),
+            })),
         };
-        let mut writes = Vec::new();
-        let exit = self.outcome(&mut row, sent, &peering, &mut writes);
+        // What was held up here is free to be claimed again.
+        let exit = sent.and_then(|sent| self.outcome(&mut row, sent, &peering, &mut writes));
         let told = exit.map(|exit| {
             let data =
                 json!({ "text": outgoing.text, "to": outgoing.peer, "exit": exit, "why": row.why });
@@ -124,6 +139,22 @@ impl Runtime {
         }
     }
 
+    /// One try. It does not last longer than the claim, and it does not even begin (`None`) when
+    /// this process was held up so long that the claim may soon be somebody else's.
+    async fn attempt(
+        &self,
+        row: &OutboxRow,
+        messenger: &dyn Messenger,
+    ) -> Option<Result<conversation::Sent, Refusal>> {
+        let age = row.tried.map(|tried| self.parts.clock.now().duration_since(tried));
+        if age.is_none_or(|age| age > FRESH) {
+            tracing::warn!(key = row.key, "a text was held up before it could be sent");
+            return None;
+        }
+        let sent = tokio::time::timeout(ANSWER, messenger.send(&row.outgoing)).await;
+        Some(sent.unwrap_or_else(|_| Err(Refusal::Unknown { why: "no answer in time".into() })))
+    }
+
     /// What became of a text: its row, and the exit of the action that waits, if it is over.
     fn outcome(
         &self,
@@ -132,13 +163,11 @@ impl Runtime {
         peering: &Peering,
         writes: &mut Vec<Write>,
     ) -> Option<&'static str> {
-        row.attempts += 1;
         let refusal = match sent {
             Ok(sent) => {
                 row.status = Status::Sent;
                 row.carrier_id = Some(sent.carrier_id);
-                row.why = (row.lapsed > 0)
-                    .then(|| "sent again after a process died while sending".into());
+                row.why = None;
                 return Some("done");
             }
             Err(refusal) => refusal,
@@ -146,7 +175,7 @@ impl Runtime {
         tracing::warn!(key = row.key, %refusal, "a text did not leave");
         row.why = Some(refusal.to_string());
         match refusal {
-            Refusal::Later { after, .. } if row.attempts < TRIES => {
+            Refusal::Later { after, .. } if row.attempts < TRIES || row.unsure.is_some() => {
                 let doubled = SignedDuration::from_secs(1 << row.attempts.clamp(1, 16));
                 let pause =
                     after.and_then(|after| SignedDuration::try_from(after).ok()).unwrap_or(doubled);

@@ -154,6 +154,7 @@ impl<'a> Step<'a> {
                     carrier: &peering.channel,
                     own: Ok(peering.clone()),
                     run: Some(&self.run.id),
+                    about: Some(&self.run.id),
                     now: self.now,
                 };
                 let rows = self.runtime.texts(&behalf, &command)?;

@@ -134,7 +134,7 @@ impl Runtime {
             let key = format!("{}{OPT_OUT}", text.id);
             let answer = opt_out::answer(wish).to_owned();
             let now = self.parts.clock.now();
-            writes.push(Write::Outbox(texts::row(key, peering, answer, Vec::new(), None, now)));
+            writes.push(Write::Outbox(texts::row(key, peering, answer, Vec::new(), now)));
         }
         writes
     }

@@ -18,6 +18,8 @@ pub(crate) struct Behalf<'a> {
     pub(crate) own: Result<Peering, String>,
     /// The run that waits for the end of the text, if one does.
     pub(crate) run: Option<&'a str>,
+    /// The run in whose history doubts about the text are told.
+    pub(crate) about: Option<&'a str>,
     pub(crate) now: Timestamp,
 }
 
@@ -52,19 +54,20 @@ impl Runtime {
             let key = &command.key.0;
             let key = if n == last { key.clone() } else { format!("{key}/{n}") };
             let run = behalf.run.filter(|_| n == last).map(Into::into);
-            row(key, peering, text.clone(), media.clone(), run, behalf.now)
+            let about = behalf.about.map(Into::into);
+            let text = row(key, peering, text.clone(), media.clone(), behalf.now);
+            OutboxRow { run, about, ..text }
         });
         Ok(rows.collect())
     }
 }
 
-/// A text that shall leave.
+/// A text that shall leave; no run waits for it.
 pub(crate) fn row(
     key: String,
     peering: Peering,
     text: String,
     media: Vec<String>,
-    run: Option<String>,
     now: Timestamp,
 ) -> OutboxRow {
     OutboxRow {
@@ -79,14 +82,16 @@ pub(crate) fn row(
             media,
         },
         key,
-        run,
+        run: None,
+        about: None,
         status: Status::Queued,
         carrier_id: None,
         why: None,
         attempts: 0,
         not_before: now,
         claimed_by: None,
-        lapsed: 0,
+        tried: None,
+        unsure: None,
         created: now,
     }
 }

@@ -306,8 +306,8 @@ fn outbox(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Error> {
     ));
     all.push(Statement::new(
         "INSERT INTO outbox (key, thread, n, channel, outgoing, run, status, carrier_id, why, \
-         attempts, not_before, claimed_by, claimed_until, lapsed, created) \
-         SELECT $1, thread, n, $3, $4, $5, $6, $7, $8, $9, $10, NULL, 0, 0, $11 \
+         attempts, not_before, claimed_by, claimed_until, created, about) \
+         SELECT $1, thread, n, $3, $4, $5, $6, $7, $8, $9, $10, NULL, 0, $11, $12 \
          FROM messages WHERE id = $2 ON CONFLICT (key) DO NOTHING",
         vec![
             text(row.key),
@@ -321,6 +321,7 @@ fn outbox(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Error> {
             Cell::Int(row.attempts),
             time(row.not_before),
             time(row.created),
+            maybe_text(row.about),
         ],
     ));
     Ok(())
@@ -336,8 +337,8 @@ fn tried(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Error> {
         Statement::new(
             "UPDATE outbox SET \
              status = CASE WHEN status = 'delivered' THEN status ELSE $3 END, \
-             carrier_id = $4, why = $5, attempts = $6, not_before = $7, claimed_by = NULL, \
-             claimed_until = 0 WHERE key = $1 AND claimed_by = $2",
+             carrier_id = $4, why = $5, not_before = $7, claimed_by = NULL, claimed_until = 0, \
+             unsure = $8 WHERE key = $1 AND claimed_by = $2 AND attempts = $6",
             vec![
                 text(row.key.clone()),
                 maybe_text(row.claimed_by),
@@ -346,6 +347,7 @@ fn tried(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Error> {
                 maybe_text(row.why),
                 Cell::Int(row.attempts),
                 time(row.not_before),
+                maybe_time(row.unsure),
             ],
         )
         .or(conflict),

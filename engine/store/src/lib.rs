@@ -76,7 +76,8 @@ pub enum Write {
     /// and is a message of it from now on; texts of a thread leave in the order of their places.
     Outbox(OutboxRow),
     /// A text was tried: its new state, and the end of our claim. Conflict unless it is claimed by
-    /// the row's `claimed_by`. A receipt that was faster is kept.
+    /// the row's `claimed_by` for the try that the row's `attempts` counts: a process that slept
+    /// through its claim and has claimed the text again is two. A receipt that was faster is kept.
     Tried(OutboxRow),
     /// A timer, set anew when its `id` exists.
     Timer(TimerRow),
@@ -143,7 +144,9 @@ pub trait Store: Send + Sync {
     async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
     /// Texts that may be sent now, claimed by `worker` for `hold` seconds, oldest first and at most
     /// one per thread: the next of a thread waits until the end of the one before is known. One
-    /// that was never tried and is kept for later (`not_before`) holds nobody up.
+    /// that was never tried and is kept for later (`not_before`) holds nobody up. The claim is the
+    /// intent: it counts a try before the text can leave, and a claim that ran out makes the text
+    /// `unsure`.
     async fn claim_outbox(
         &self,
         worker: &str,
@@ -155,6 +158,8 @@ pub trait Store: Send + Sync {
     async fn next_outbox(&self) -> Result<Option<Timestamp>, Error>;
     /// A text to send, by key.
     async fn outbox(&self, key: &str) -> Result<Option<OutboxRow>, Error>;
+    /// The key of the text that a carrier took under this id.
+    async fn sent_as(&self, channel: &str, carrier_id: &str) -> Result<Option<String>, Error>;
     /// A carrier's receipt: moves the text's status forward (`queued sent failed delivered`), never
     /// back. The text's key and its status now, or `None` when nobody knows the carrier's id: then
     /// it is kept, and counts as soon as [`Write::Tried`] brings that id.

@@ -12,12 +12,16 @@ pub(crate) struct Migration {
 }
 
 /// For SQLite.
-pub(crate) const SQLITE: &[Migration] =
-    &[Migration { number: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") }];
+pub(crate) const SQLITE: &[Migration] = &[
+    Migration { number: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") },
+    Migration { number: 2, sql: include_str!("../migrations/sqlite/0002_unsure.sql") },
+];
 
 /// For PostgreSQL.
-pub(crate) const POSTGRES: &[Migration] =
-    &[Migration { number: 1, sql: include_str!("../migrations/postgres/0001_start.sql") }];
+pub(crate) const POSTGRES: &[Migration] = &[
+    Migration { number: 1, sql: include_str!("../migrations/postgres/0001_start.sql") },
+    Migration { number: 2, sql: include_str!("../migrations/postgres/0002_unsure.sql") },
+];
 
 /// Where the version is kept.
 pub(crate) const TABLE: &str =

@@ -189,8 +189,9 @@ impl<D: Database> Store for Records<D> {
         // is kept for later and was never tried holds nobody up.
         let claim = Statement::new(
             format!(
-                "UPDATE outbox SET claimed_by = $1, claimed_until = $3, \
-                 lapsed = lapsed + CASE WHEN claimed_by IS NULL THEN 0 ELSE 1 END \
+                "UPDATE outbox SET claimed_by = $1, claimed_until = $3, attempts = attempts + 1, \
+                 tried = $2, \
+                 unsure = CASE WHEN claimed_by IS NULL THEN unsure ELSE COALESCE(unsure, tried) END \
                  WHERE key IN (SELECT o.key FROM outbox o WHERE o.status = 'queued' \
                  AND o.not_before <= $2 AND o.claimed_until <= $2 \
                  AND NOT EXISTS (SELECT 1 FROM outbox p WHERE p.status = 'queued' \
@@ -209,6 +210,11 @@ impl<D: Database> Store for Records<D> {
     async fn outbox(&self, key: &str) -> Result<Option<OutboxRow>, Error> {
         self.row(format!("SELECT {OUTBOX} FROM outbox WHERE key = $1"), vec![text(key)], outbox)
             .await
+    }
+
+    async fn sent_as(&self, channel: &str, carrier_id: &str) -> Result<Option<String>, Error> {
+        let sql = "SELECT key FROM outbox WHERE channel = $1 AND carrier_id = $2";
+        self.row(sql.into(), vec![text(channel), text(carrier_id)], |mut r| r.text()).await
     }
 
     async fn next_outbox(&self) -> Result<Option<Timestamp>, Error> {
@@ -276,8 +282,8 @@ const RUN: &str =
 const THREAD: &str = "id, tenant, channel, ours, peer, seq, handled, waiting_run, updated";
 const SESSION: &str = "id, thread, seq, agent, generation, answered, run, awaited, history, \
                        active, idle_s, ended";
-const OUTBOX: &str = "key, thread, outgoing, run, status, carrier_id, why, attempts, not_before, \
-                      claimed_by, lapsed, created";
+const OUTBOX: &str = "key, thread, outgoing, run, about, status, carrier_id, why, attempts, \
+                      not_before, claimed_by, tried, unsure, created";
 const CALL: &str =
     "id, tenant, carrier, carrier_id, from_address, to_address, run, status, started, ended";
 
@@ -364,13 +370,15 @@ fn outbox(mut r: Record) -> Result<OutboxRow, Error> {
         thread: r.text()?,
         outgoing: r.json()?,
         run: r.maybe_text()?,
+        about: r.maybe_text()?,
         status: r.word()?,
         carrier_id: r.maybe_text()?,
         why: r.maybe_text()?,
         attempts: r.int()?,
         not_before: r.time()?,
         claimed_by: r.maybe_text()?,
-        lapsed: r.int()?,
+        tried: r.maybe_time()?,
+        unsure: r.maybe_time()?,
         created: r.time()?,
     })
 }

@@ -199,22 +199,27 @@ pub struct OutboxRow {
     pub outgoing: Outgoing,
     /// The run that waits for its end, with the command's key.
     pub run: Option<String>,
+    /// The run whose history tells what became of it when that was in doubt.
+    pub about: Option<String>,
     /// How far it came.
     pub status: Status,
     /// The carrier's id, once it has one.
     pub carrier_id: Option<String>,
     /// Why it failed, or will be tried again.
     pub why: Option<String>,
-    /// Tries so far.
+    /// Tries so far, the one under way included: [`crate::Store::claim_outbox`] counts it before
+    /// the text can leave.
     pub attempts: i64,
     /// Not before.
     pub not_before: Timestamp,
     /// Who is sending it. [`crate::Write::Tried`] must name the same; [`crate::Write::Outbox`]
     /// stores none.
     pub claimed_by: Option<String>,
-    /// Claims that ran out without a word: somebody died or froze while sending, so it may have
-    /// left. Counted by the store.
-    pub lapsed: i64,
+    /// When the last try began, by the clock of who claimed it.
+    pub tried: Option<Timestamp>,
+    /// When a try began of which nobody knows whether it left: its claim ran out because somebody
+    /// died or froze (noted by the store), or the carrier's answer was lost.
+    pub unsure: Option<Timestamp>,
     /// When it was made.
     pub created: Timestamp,
 }

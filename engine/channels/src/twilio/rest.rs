@@ -1,8 +1,10 @@
-//! What we ask of Twilio: send a text, redirect a call, end a call.
+//! What we ask of Twilio: send a text, list texts, redirect a call, end a call.
 
 use std::time::Duration;
 
 use conversation::{Outgoing, Refusal, Sent};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use reqwest::{Client, Response, StatusCode, header, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -30,6 +32,21 @@ struct Answer {
     code: Option<i64>,
     #[serde(default)]
     message: String,
+}
+
+/// A page of texts.
+#[derive(Deserialize)]
+struct Page {
+    messages: Vec<Listed>,
+}
+
+/// A text that Twilio has taken.
+#[derive(Deserialize)]
+struct Listed {
+    sid: String,
+    body: String,
+    /// RFC 2822.
+    date_created: String,
 }
 
 impl Rest {
@@ -93,6 +110,46 @@ impl Rest {
             };
         }
         Err(refusal(status, &answer.unwrap_or_default(), after))
+    }
+
+    /// Texts with these words and ends that Twilio has taken since, newest first. It lists by ends;
+    /// it can also list by the day of sending, but what still waits there has none.
+    pub(super) async fn taken(
+        &self,
+        text: &Outgoing,
+        since: Timestamp,
+    ) -> Result<Vec<Sent>, Refusal> {
+        let ends = [("To", text.peer.as_str()), ("From", text.ours.as_str()), ("PageSize", "50")];
+        let later = |why| Refusal::Later { why, after: None };
+        let response = self
+            .client
+            .get(format!("{}/Messages.json", self.base))
+            .basic_auth(&self.account, Some(self.token.expose_secret()))
+            .query(&ends)
+            .send()
+            .await
+            .map_err(|error| later(plain(&error)))?;
+        let status = response.status();
+        if !status.is_success() {
+            let after = retry_after(&response);
+            let body = response.bytes().await.unwrap_or_default();
+            let answer = serde_json::from_slice::<Answer>(&body).unwrap_or_default();
+            return Err(match refusal(status, &answer, after) {
+                Refusal::Unknown { why } => later(why),
+                other => other,
+            });
+        }
+        let body = response.bytes().await.map_err(|error| later(plain(&error)))?;
+        let page: Page = serde_json::from_slice(&body)
+            .map_err(|error| later(format!("Twilio's list cannot be read: {error}")))?;
+        // Its times have whole seconds.
+        let since = since.as_second();
+        let ours = page.messages.into_iter().filter(|listed| {
+            listed.body.trim() == text.text.trim()
+                && rfc2822::parse(&listed.date_created)
+                    .is_ok_and(|at| at.timestamp().as_second() >= since)
+        });
+        Ok(ours.map(|listed| Sent { carrier_id: listed.sid }).collect())
     }
 
     /// Ends a call. One that is over already is a success.
@@ -164,9 +221,11 @@ fn refusal(status: StatusCode, answer: &Answer, after: Option<Duration>) -> Refu
     match answer.code {
         Some(21610) => Refusal::OptedOut { code: "21610".into() },
         Some(20429) => Refusal::Later { why, after },
-        _ if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
+        _ if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
             Refusal::Later { why, after }
         }
+        // It broke on the way, before or after Twilio took the text.
+        _ if status.is_server_error() => Refusal::Unknown { why },
         code => {
             let code = code.map_or_else(|| status.as_u16().to_string(), |code| code.to_string());
             Refusal::Never { code, why }

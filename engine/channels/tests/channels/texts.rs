@@ -151,6 +151,8 @@ async fn refusals_say_what_to_do_next() {
     assert!(matches!(send(answer(302, "")).await, Refusal::Never { code, .. } if code == "302"));
     assert!(matches!(send(answer(201, "what?")).await, Refusal::Unknown { .. }));
     assert!(matches!(send(answer(201, "{}")).await, Refusal::Unknown { .. }));
+    // A gateway broke, before or after Twilio took it.
+    assert!(matches!(send(answer(502, "<html>")).await, Refusal::Unknown { .. }));
     // No answer: it may have been sent.
     assert!(matches!(send(None).await, Refusal::Unknown { .. }));
     // No connection: it was not.
@@ -160,4 +162,32 @@ async fn refusals_say_what_to_do_next() {
     // No account.
     let poor = House::with(|settings| settings.account_sid = String::new()).await;
     assert!(matches!(poor.twilio.send(&outgoing()).await, Err(Refusal::Never { .. })));
+}
+
+#[tokio::test]
+async fn what_twilio_took_is_found_by_ends_words_and_time() {
+    let house = House::open().await;
+    let since = "2026-11-20T10:00:00.7Z".parse().unwrap();
+    let listed = |sid: &str, body: &str, at: &str| {
+        serde_json::json!({ "sid": sid, "body": body, "date_sent": null,
+            "date_created": format!("Fri, 20 Nov 2026 {at} +0000") })
+    };
+    let page = serde_json::json!({ "messages": [
+        listed("SM4", "héllo & bye", "10:00:09"), listed("SM3", "another", "10:00:08"),
+        listed("SM2", "héllo & bye", "10:00:00"), listed("SM1", "héllo & bye", "09:59:59"),
+    ] });
+    house.rest.reply(200, &page.to_string());
+    let taken = house.twilio.taken(&outgoing(), since).await.unwrap();
+    let ids: Vec<_> = taken.iter().map(|sent| sent.carrier_id.as_str()).collect();
+    assert_eq!(ids, ["SM4", "SM2"]);
+    let asked = house.rest.wait(1).await.remove(0);
+    assert_eq!(asked.path, format!("/2010-04-01/Accounts/{ACCOUNT}/Messages.json"));
+    for (status, body) in [(500, ""), (429, ""), (200, "<html>")] {
+        house.rest.reply(status, body);
+        let refusal = house.twilio.taken(&outgoing(), since).await.unwrap_err();
+        assert!(matches!(refusal, Refusal::Later { .. }), "{status}: {refusal:?}");
+    }
+    house.rest.reply(401, r#"{"code":20003,"message":"Authenticate"}"#);
+    let refusal = house.twilio.taken(&outgoing(), since).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Never { .. }), "{refusal:?}");
 }

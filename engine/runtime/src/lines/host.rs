@@ -210,7 +210,8 @@ impl Host<'_> {
             let ours = self.number.number.clone();
             Ok(Peering { tenant: self.run.tenant.clone(), channel, ours, peer })
         });
-        Behalf { number: self.number, carrier, own, run, now }
+        let about = Some(self.run.id.as_str());
+        Behalf { number: self.number, carrier, own, run, about, now }
     }
 
     /// Takes a tool for the model; the same key never acts twice.

@@ -16,7 +16,7 @@ use conversation::thread::{Input, Output, Thread, Why};
 use flow::{Event, Flow, Key, Medium, Vars};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{RunRow, SessionRow, ThreadRow, Write};
+use store::{OutboxRow, RunRow, SessionRow, ThreadRow, Write};
 
 use crate::numbers::Number;
 use crate::step::{self, Step, life};
@@ -120,14 +120,8 @@ impl Runtime {
         let text = segment::cut(whole, config.max_segments as usize);
         if !text.is_empty() {
             let key = format!("{}/{}", session.id, session.generation);
-            writes.push(Write::Outbox(texts::row(
-                key,
-                peering.clone(),
-                text.into(),
-                Vec::new(),
-                None,
-                now,
-            )));
+            let reply = texts::row(key, peering.clone(), text.into(), Vec::new(), now);
+            writes.push(Write::Outbox(OutboxRow { about: Some(session.run.clone()), ..reply }));
         }
         writes.extend(thought.writes);
         let mut run = thinking.run.clone();

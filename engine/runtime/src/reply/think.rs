@@ -142,6 +142,7 @@ impl Thinking<'_> {
             own: Ok(peering.clone()),
             // The run does not wait for what a model sends.
             run: None,
+            about: Some(&self.run.id),
             now: self.now,
         };
         let mut status = "done";

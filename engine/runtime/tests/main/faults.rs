@@ -107,6 +107,10 @@ impl Store for Faulty {
         self.store.session(thread).await
     }
 
+    async fn sent_as(&self, channel: &str, carrier_id: &str) -> Result<Option<String>, Error> {
+        self.store.sent_as(channel, carrier_id).await
+    }
+
     async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error> {
         self.store.session_by_id(id).await
     }

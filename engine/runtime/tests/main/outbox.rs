@@ -108,14 +108,18 @@ async fn whom_the_carrier_calls_opted_out_is_blocked() {
 }
 
 #[tokio::test]
-async fn what_may_have_left_is_not_sent_twice() {
+async fn what_may_have_left_is_not_sent_twice_by_default() {
     let rig = rig().await;
+    rig.carrier.keeps_silent();
     rig.carrier.refuse(Refusal::Unknown { why: "the answer was lost".into() });
     rig.text("one").await;
     let runs = rig.ended(1).await;
     assert_eq!(rig.steps(&runs[0].id).await, ["say failed", "note done"]);
     let taken = rig.store.taken(&runs[0].id).await.unwrap();
     assert!(taken[0].why.contains("unknown"), "{}", taken[0].why);
+    let told = rig.store.transcript(&runs[0].id).await.unwrap();
+    assert_eq!((told.len(), told[0].who.as_str()), (1, "note"));
+    assert!(told[0].text.contains("at_most_once"), "{}", told[0].text);
     rig.pass(600);
     rig.text("two").await;
     rig.carrier.sent(1).await;
@@ -139,4 +143,63 @@ async fn a_text_to_somebody_else_leaves_from_our_numbers_only() {
     rig.text("go").await;
     let runs = rig.ended(1).await;
     assert_eq!(rig.steps(&runs[0].id).await, ["say failed"]);
+}
+
+/// A text whose answer was lost, to a carrier that took it, or not.
+async fn lost_answer(rig: &Rig) -> String {
+    rig.carrier.refuse(Refusal::Unknown { why: "the answer was lost".into() });
+    rig.text("one").await;
+    rig.until("the run to end", async || {
+        rig.pass(1);
+        rig.runs().await.first().is_some_and(|run| run.outcome.is_some())
+    })
+    .await;
+    let run = &rig.runs().await[0];
+    assert_eq!(rig.steps(&run.id).await[0], "say done");
+    let told = rig.store.transcript(&run.id).await.unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    told[0].text.clone()
+}
+
+#[tokio::test]
+async fn a_carrier_that_never_got_it_is_given_it_again() {
+    let rig = rig().await;
+    let told = lost_answer(&rig).await;
+    assert!(told.contains("has not got it"), "{told}");
+    assert_eq!(rig.carrier.texts(), ["hi one"]);
+}
+
+#[tokio::test]
+async fn a_carrier_that_has_it_is_believed() {
+    let rig = rig().await;
+    // The carrier takes it, and its answer is lost.
+    rig.carrier.swallows(1);
+    rig.text("one").await;
+    let runs = rig.ended(1).await;
+    assert_eq!(rig.steps(&runs[0].id).await[0], "say done");
+    let told = rig.store.transcript(&runs[0].id).await.unwrap();
+    assert!(told[0].text.contains("the carrier has it"), "{told:?}");
+    // The same words again are another text, though the carrier has such a one.
+    rig.carrier.refuse(Refusal::Unknown { why: "the answer was lost".into() });
+    rig.text("one").await;
+    rig.until("the second text to leave", async || {
+        rig.pass(1);
+        rig.carrier.texts().len() == 2
+    })
+    .await;
+    assert_eq!(rig.carrier.texts(), ["hi one", "hi one"]);
+}
+
+#[tokio::test]
+async fn a_channel_may_rather_send_twice_than_never() {
+    let mut rig = Rig::idle(json!([
+        { "id": "say", "type": "send_message", "option": { "text": "hi ${message.text}" } },
+    ]))
+    .await;
+    rig.delivery = conversation::Delivery::AtLeastOnce;
+    rig.start();
+    rig.carrier.keeps_silent();
+    let told = lost_answer(&rig).await;
+    assert!(told.contains("at_least_once"), "{told}");
+    assert_eq!(rig.carrier.texts(), ["hi one"]);
 }

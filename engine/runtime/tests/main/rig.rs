@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actions::ALL;
-use conversation::{Accepted, Address, Busy, Inbox, Message, Tenant};
+use conversation::{Accepted, Address, Busy, Delivery, Inbox, Message, Tenant};
 use flow::{Flow, Linking, Needs, link};
 use jiff::{SignedDuration, Timestamp};
 use queue::Queue;
@@ -32,6 +32,7 @@ pub(crate) struct Rig {
     pub(crate) clock: Arc<Manual>,
     pub(crate) carrier: Arc<Carrier>,
     pub(crate) model: Arc<Model>,
+    pub(crate) delivery: Delivery,
     numbers: Numbers,
     running: Vec<Running>,
 }
@@ -94,6 +95,7 @@ impl Rig {
             clock: Manual::at(Timestamp::from_second(1_800_000_000).unwrap()),
             carrier: Arc::default(),
             model: Model::new(),
+            delivery: Delivery::default(),
             numbers: Numbers(HashMap::from([(OURS.into(), number)])),
             running: Vec::new(),
         }
@@ -109,6 +111,7 @@ impl Rig {
             vendors: world.clone(),
             library: world,
             messengers: vec![self.carrier.clone()],
+            delivery: HashMap::from([("twilio".into(), self.delivery)]),
             catalog: ALL,
             numbers: self.numbers.clone(),
             idle_s: IDLE_S,
@@ -149,7 +152,8 @@ impl Rig {
 
     /// Time passes for as long as this is awaited, faster than the machine's.
     pub(crate) async fn goes_on(&self) {
-        let mut again = tokio::time::interval(std::time::Duration::from_millis(20));
+        // Not so fast that a busy machine sleeps through the claims of its own texts.
+        let mut again = tokio::time::interval(std::time::Duration::from_millis(100));
         loop {
             again.tick().await;
             self.pass(1);

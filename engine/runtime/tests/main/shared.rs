@@ -32,12 +32,10 @@ async fn two_processes_share_the_work_and_do_nothing_twice() {
         }
     }
     rig.carrier.sent(threads * each).await;
-    rig.until("all naps to be over", async || {
-        rig.pass(1);
-        let runs = rig.runs().await;
-        runs.len() == threads * each && runs.iter().all(|run| run.outcome.is_some())
-    })
-    .await;
+    tokio::select! {
+        _ = rig.ended(threads * each) => {}
+        () = rig.goes_on() => unreachable!(),
+    }
     let mut sent: HashMap<String, Vec<String>> = HashMap::new();
     for text in rig.carrier.sent(2 * threads * each).await {
         sent.entry(text.peer.to_string()).or_default().push(text.text);

@@ -1,12 +1,14 @@
 //! The world around a runtime: a carrier of texts, a model, and nobody who speaks.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agent::{Answer, Ask, Config, Error, Item, Llm, Models, Piece, ToolCall, Usage};
 use async_trait::async_trait;
 use conversation::{Messenger, Outgoing, Refusal, Sent};
+use jiff::Timestamp;
 use talk::{Stt, Tts, Vendors};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -23,6 +25,10 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 #[derive(Default)]
 pub(crate) struct Carrier {
     refusals: Mutex<VecDeque<Refusal>>,
+    /// Whether it refuses to say what it took.
+    silent: AtomicBool,
+    /// How many of the next texts it takes without a word.
+    swallowed: AtomicUsize,
     /// Every text that was tried, and whether it was taken.
     tried: watch::Sender<Vec<(Outgoing, bool)>>,
 }
@@ -31,6 +37,16 @@ impl Carrier {
     /// The next text is refused so; several calls are for several texts.
     pub(crate) fn refuse(&self, refusal: Refusal) {
         self.refusals.lock().unwrap().push_back(refusal);
+    }
+
+    /// The next texts are taken, but its answers are lost.
+    pub(crate) fn swallows(&self, texts: usize) {
+        self.swallowed.store(texts, Ordering::Relaxed);
+    }
+
+    /// From now on it cannot be asked what it took.
+    pub(crate) fn keeps_silent(&self) {
+        self.silent.store(true, Ordering::Relaxed);
     }
 
     /// What was taken, as soon as it is this many.
@@ -80,7 +96,23 @@ impl Messenger for Carrier {
             tried.push((text.clone(), refusal.is_none()));
             carrier_id = format!("SM{}", tried.len());
         });
+        let fewer = |left: usize| left.checked_sub(1);
+        if self.swallowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok() {
+            return Err(Refusal::Unknown { why: "the answer was lost".into() });
+        }
         refusal.map_or(Ok(Sent { carrier_id }), Err)
+    }
+
+    async fn taken(&self, text: &Outgoing, _: Timestamp) -> Result<Vec<Sent>, Refusal> {
+        if self.silent.load(Ordering::Relaxed) {
+            let why = "it says nothing".into();
+            return Err(Refusal::Never { code: "cannot_be_asked".into(), why });
+        }
+        let tried = self.tried.borrow();
+        let alike = tried.iter().enumerate().filter(|(_, (other, taken))| {
+            *taken && other.peer == text.peer && other.text == text.text
+        });
+        Ok(alike.map(|(n, _)| Sent { carrier_id: format!("SM{}", n + 1) }).collect())
     }
 }
 

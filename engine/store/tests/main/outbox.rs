@@ -13,7 +13,6 @@ fn keys(rows: &[OutboxRow]) -> Vec<&str> {
 fn sent(mut row: OutboxRow, carrier_id: &str) -> Write {
     row.status = Status::Sent;
     row.carrier_id = Some(carrier_id.into());
-    row.attempts += 1;
     Write::Tried(row)
 }
 
@@ -67,17 +66,29 @@ async fn who_lost_its_claim_can_write_nothing() {
         let peer = peering("a", "+15551110001");
         store.commit(vec![Write::Outbox(reply(&peer, "k1", 0))]).await.unwrap();
         let frozen = store.claim_outbox("w1", at(0), 30, 1).await.unwrap().remove(0);
-        assert_eq!(frozen.lapsed, 0);
+        assert_eq!((frozen.attempts, frozen.tried, frozen.unsure), (1, Some(at(0)), None));
         assert_eq!(store.next_outbox().await.unwrap(), Some(at(30)));
         let other = store.claim_outbox("w2", at(30), 30, 1).await.unwrap().remove(0);
-        assert_eq!((other.claimed_by.as_deref(), other.lapsed), (Some("w2"), 1));
+        assert_eq!((other.claimed_by.as_deref(), other.attempts), (Some("w2"), 2));
+        assert_eq!((other.tried, other.unsure), (Some(at(30)), Some(at(0))));
         let late = store.commit(vec![sent(frozen, "C1")]).await;
         assert_eq!(late, Err(Error::Conflict { what: "outbox k1".into() }));
         store.commit(vec![sent(other.clone(), "C2")]).await.unwrap();
         let again = store.commit(vec![sent(other, "C3")]).await;
         assert!(matches!(again, Err(Error::Conflict { .. })));
+        // The same worker may have slept through its own claim.
+        store.commit(vec![Write::Outbox(reply(&peer, "k2", 0))]).await.unwrap();
+        let slept = store.claim_outbox("w1", at(60), 30, 1).await.unwrap().remove(0);
+        let awake = store.claim_outbox("w1", at(90), 30, 1).await.unwrap().remove(0);
+        assert!(matches!(
+            store.commit(vec![Write::Tried(slept)]).await,
+            Err(Error::Conflict { .. })
+        ));
+        store.commit(vec![sent(awake, "C4")]).await.unwrap();
         let row = store.outbox("k1").await.unwrap().unwrap();
-        assert_eq!((row.carrier_id.as_deref(), row.lapsed), (Some("C2"), 1));
+        assert_eq!((row.carrier_id.as_deref(), row.unsure), (Some("C2"), Some(at(0))));
+        assert_eq!(store.sent_as("twilio", "C2").await.unwrap().as_deref(), Some("k1"));
+        assert_eq!(store.sent_as("twilio", "C1").await.unwrap(), None);
         assert_eq!(store.next_outbox().await.unwrap(), None);
     })
     .await;
@@ -95,7 +106,6 @@ async fn a_text_that_is_tried_again_holds_the_next_one_and_a_deferred_one_does_n
         assert_eq!(store.next_outbox().await.unwrap(), Some(at(0)));
         let mut answer = store.claim_outbox("w1", at(10), 30, 10).await.unwrap().remove(0);
         assert_eq!(answer.key, "answer");
-        answer.attempts = 1;
         answer.not_before = at(60);
         answer.why = Some("the carrier is busy".into());
         store.commit(vec![Write::Tried(answer)]).await.unwrap();
@@ -103,7 +113,7 @@ async fn a_text_that_is_tried_again_holds_the_next_one_and_a_deferred_one_does_n
         let again = store.claim_outbox("w1", at(60), 30, 10).await.unwrap();
         assert_eq!(keys(&again), ["answer"]);
         assert_eq!(again[0].why.as_deref(), Some("the carrier is busy"));
-        assert_eq!(again[0].lapsed, 0);
+        assert_eq!(again[0].unsure, None);
         store.commit(vec![sent(again[0].clone(), "C1")]).await.unwrap();
         assert_eq!(keys(&store.claim_outbox("w1", at(60), 30, 10).await.unwrap()), ["more"]);
     })

@@ -182,13 +182,15 @@ pub(crate) fn reply(peering: &Peering, key: &str, created: i64) -> OutboxRow {
             media: vec!["https://example.com/a.jpg".into()],
         },
         run: None,
+        about: None,
         status: Status::Queued,
         carrier_id: None,
         why: None,
         attempts: 0,
         not_before: at(0),
         claimed_by: None,
-        lapsed: 0,
+        tried: None,
+        unsure: None,
         created: at(created),
     }
 }
