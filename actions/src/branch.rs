@@ -41,6 +41,7 @@ enum Cases {
 #[serde(deny_unknown_fields)]
 struct Case {
     /// Must be true.
+    #[schemars(extend("format" = "condition"))]
     when: Expression,
     /// Where to go then.
     target: Target,

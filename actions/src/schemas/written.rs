@@ -24,7 +24,10 @@ pub(super) fn option(spec: &Spec) -> Value {
 /// when the flow is linked.
 fn loosen(schema: &mut Value) {
     let Value::Object(fields) = schema else { return };
-    if matches!(fields.get("format").and_then(Value::as_str), Some("action-id" | "expression")) {
+    if matches!(
+        fields.get("format").and_then(Value::as_str),
+        Some("action-id" | "expression" | "condition")
+    ) {
         return;
     }
     for key in ["properties", "$defs"] {

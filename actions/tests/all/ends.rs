@@ -288,10 +288,10 @@ fn conditions_and_cases_are_expressions() {
          (line 1, position 3)",
     );
     check(
-        r#"[{ "type": "stop", "if": "1 + 1" }]"#,
+        r#"[{ "type": "stop", "if": "n" }]"#,
         Medium::Text,
-        &[],
-        "> started\n- stop failed\n= failed: `stop` ended by `failed`: the expression `1 + 1` must be \
+        &[("n", json!(2))],
+        "> started\n- stop failed\n= failed: `stop` ended by `failed`: the expression `n` must be \
          true or false, and is of type i64",
     );
 }

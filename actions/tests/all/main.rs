@@ -11,4 +11,5 @@ mod random;
 mod schemas;
 mod score;
 mod scores;
+mod sheets;
 mod tools;

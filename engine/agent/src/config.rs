@@ -19,6 +19,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "Value::is_null")]
     pub parameter: Value,
     /// The actions that it may take as tools; `["all"]` = every one that fits the medium.
+    #[schemars(extend("items" = { "type": "string", "format": "tool" }))]
     pub tool_names: Vec<String>,
     /// Who speaks first on a call.
     pub speak_first: SpeakFirst,

@@ -93,8 +93,11 @@ pub(crate) const SPIN: Rule = Rule::error("F016", "a loop that never waits");
 pub(crate) const UNREACHABLE: Rule = Rule::warning("F017", "an action that is never reached");
 pub(crate) const UNWIRED: Rule = Rule::warning("F018", "a failure that goes nowhere");
 pub(crate) const UNSET: Rule = Rule::warning("F019", "a variable that nobody sets");
-pub(crate) const OPEN_TEMPLATE: Rule = Rule::warning("F020", "a variable that is not closed");
+pub(crate) const OPEN_TEMPLATE: Rule =
+    Rule::warning("F020", "a variable that is not written as one");
 pub(crate) const RETRY: Rule = Rule::warning("F021", "nothing to try again");
+pub(crate) const SELF_CHAIN: Rule = Rule::error("F022", "a flow that starts itself again");
+pub(crate) const UNKNOWN_TOOL: Rule = Rule::warning("F023", "a tool that does not exist");
 
 /// Every rule, in the order of codes.
 pub const RULES: &[Rule] = &[
@@ -119,6 +122,8 @@ pub const RULES: &[Rule] = &[
     UNSET,
     OPEN_TEMPLATE,
     RETRY,
+    SELF_CHAIN,
+    UNKNOWN_TOOL,
 ];
 
 /// The page of a rule, in Markdown.

@@ -4,6 +4,7 @@
 //! clock of its own, no printing, no `eval`. A variable `caller.name` is read as written. A name
 //! that is not set has the value `()`, which equals nothing else.
 
+mod check;
 mod roots;
 
 use std::borrow::Cow;
@@ -15,7 +16,7 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage,
     BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{AST, Dynamic, Engine, Scope, Token};
+use rhai::{AST, Dynamic, Engine, Position, Scope, Token};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -57,6 +58,8 @@ pub struct Fault {
     pub line: usize,
     /// Column inside the expression, in characters.
     pub column: usize,
+    /// The way out, when there is one to name.
+    pub help: Option<String>,
 }
 
 /// Words that reach out of an expression, or that mean something other than a value.
@@ -120,6 +123,17 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     engine
 });
 
+/// The byte at a line and a column, both counted from 1.
+pub(crate) fn offset(text: &str, line: usize, column: usize) -> usize {
+    let line: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let inside: usize = text[line..].chars().take(column - 1).map(char::len_utf8).sum();
+    (line + inside).min(text.len())
+}
+
+/// The fields of `now`.
+const CLOCK: [&str; 8] =
+    ["year", "month", "day", "hour", "minute", "second", "weekday", "timestamp"];
+
 fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -142,22 +156,28 @@ impl Expression {
     pub fn compile(text: &str) -> Result<Self, Fault> {
         if text.len() > LONGEST {
             let message = format!("an expression has at most {LONGEST} bytes");
-            return Err(Fault { message, line: 1, column: 1 });
+            return Err(Fault { message, line: 1, column: 1, help: None });
         }
-        match ENGINE.compile_expression(text) {
-            Ok(ast) => {
-                let (text, roots) = (text.into(), roots(text).into());
-                Ok(Self { text, ast: Arc::new(ast), roots })
-            }
-            Err(error) => {
-                let at = error.position();
-                Err(Fault {
-                    message: error.err_type().to_string(),
-                    line: at.line().unwrap_or(1),
-                    column: at.position().unwrap_or(1),
-                })
-            }
+        let fault = |message: String, at: Position, help| Fault {
+            message,
+            line: at.line().unwrap_or(1),
+            column: at.position().unwrap_or(1),
+            help,
+        };
+        let ast = ENGINE.compile_expression(text).map_err(|error| {
+            let message = error.err_type().to_string();
+            let help = check::meant(text, &message);
+            fault(message, error.position(), help)
+        })?;
+        match check::misused(&ast) {
+            Some((message, at, help)) => Err(fault(message, at, help)),
+            None => Ok(Self { text: text.into(), ast: Arc::new(ast), roots: roots(text).into() }),
         }
+    }
+
+    /// Why it can be neither true nor false, when that is plain to see.
+    pub(crate) fn never_boolean(&self) -> Option<String> {
+        check::never_boolean(&self.ast)
     }
 
     /// As written.
@@ -165,15 +185,13 @@ impl Expression {
         &self.text
     }
 
-    /// The variables that it reads, dotted; `now` is not among them.
-    pub fn names(&self) -> impl Iterator<Item = String> {
-        self.roots.iter().filter(|root| root.name != "now").flat_map(|root| {
-            root.paths.iter().map(|path| {
-                let all: Vec<&str> = std::iter::once(root.name.as_str())
-                    .chain(path.iter().map(String::as_str))
-                    .collect();
-                all.join(".")
-            })
+    /// The variables that it reads, dotted, each with its place in the text, bytes; `now` is not
+    /// among them.
+    pub fn names(&self) -> impl Iterator<Item = (String, usize)> {
+        let names = check::reads(&self.ast).into_iter();
+        names.map(|(name, at)| {
+            let at = offset(&self.text, at.line().unwrap_or(1), at.position().unwrap_or(1));
+            (name, at)
         })
     }
 
@@ -282,19 +300,19 @@ fn insert(fields: &mut rhai::Map, path: &[String], value: Dynamic) {
 fn now(paths: &[Vec<String>], world: World<'_>) -> rhai::Map {
     let local = world.now.to_zoned(world.zone.clone());
     let all = paths.iter().any(Vec::is_empty);
-    let fields: [(&str, i64); 8] = [
-        ("year", local.year().into()),
-        ("month", local.month().into()),
-        ("day", local.day().into()),
-        ("hour", local.hour().into()),
-        ("minute", local.minute().into()),
-        ("second", local.second().into()),
+    let values: [i64; CLOCK.len()] = [
+        local.year().into(),
+        local.month().into(),
+        local.day().into(),
+        local.hour().into(),
+        local.minute().into(),
+        local.second().into(),
         // Sunday is 0, as in the older dialect.
-        ("weekday", local.weekday().to_sunday_zero_offset().into()),
-        ("timestamp", world.now.as_second()),
+        local.weekday().to_sunday_zero_offset().into(),
+        world.now.as_second(),
     ];
     let mut map = rhai::Map::new();
-    for (name, value) in fields {
+    for (name, value) in CLOCK.into_iter().zip(values) {
         if all || paths.iter().any(|path| path[0] == name) {
             map.insert(name.into(), value.into());
         }
@@ -467,11 +485,13 @@ mod tests {
 
     #[test]
     fn the_names_that_are_read_are_known() {
-        let names: Vec<String> =
-            Expression::compile(r#"a.b.len() > 1 && c["d"] == x.y || now.hour < 3 && f("s.t")"#)
-                .unwrap()
-                .names()
-                .collect();
+        let names: Vec<String> = Expression::compile(
+            r#"a.b.len() > 1 && c["d"] == x.y || now.hour < 3 && number("s.t") == 1"#,
+        )
+        .unwrap()
+        .names()
+        .map(|(name, _)| name)
+        .collect();
         assert_eq!(names, ["a.b", "c", "x.y"]);
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::head::{check_medium, check_shape, head};
 use super::names::Uses;
-use super::{Findings, Flow, Linking, Place, graph};
+use super::{Finding, Findings, Flow, Linking, Place, graph};
 use crate::action::{Pace, Spec};
 use crate::diagnostic::{
     DOCUMENT, DUPLICATE_ID, ENDLESS_WAIT, EXIT, EXPRESSION, ID, RETRY, TARGET, UNKNOWN_TYPE,
@@ -14,7 +14,7 @@ use crate::diagnostic::{
 };
 use crate::document::Retry;
 use crate::event::Vars;
-use crate::expression::Expression;
+use crate::expression::{Expression, offset};
 use crate::place::{At, escape};
 use crate::shape::{self, nearest};
 
@@ -37,7 +37,7 @@ pub(super) struct Learned {
 }
 
 pub(super) struct Builder<'a> {
-    linking: Linking,
+    pub(super) linking: Linking,
     pub(super) findings: &'a mut Findings,
     /// The pointer of the list of actions.
     base: &'static str,
@@ -46,6 +46,10 @@ pub(super) struct Builder<'a> {
     /// Where failures go, if the author said so.
     on_error: Option<Option<u32>>,
     pub(super) uses: Uses,
+    /// The variables that the document declares.
+    pub(super) variables: Vars,
+    /// What is wrong unless an action sets the variable.
+    pub(super) doubts: Vec<(String, Finding)>,
 }
 
 /// Builds a flow; `None` when there is nothing to build.
@@ -62,6 +66,9 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
     check_shape(document, linking.catalog, findings);
     let zone = head(document, findings);
     let actions = actions.filter(|actions| !actions.is_empty())?;
+    let variables = document.get("variables").and_then(Value::as_object);
+    let variables: Vars =
+        variables.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     let count = u32::try_from(actions.len()).ok()?;
     let mut builder = Builder {
         linking,
@@ -71,6 +78,8 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
         count,
         on_error: None,
         uses: Uses::default(),
+        variables,
+        doubts: Vec::new(),
     };
     let names = builder.name(actions);
     if let Some(on_error) = document.get("on_error").and_then(Value::as_str) {
@@ -84,12 +93,11 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
         places.push(place);
         learned.push(known);
     }
-    let Builder { on_error, ids, mut uses, .. } = builder;
+    let Builder { on_error, ids, mut uses, variables, doubts, .. } = builder;
     let pointer = |n: usize| format!("{base}/{n}");
     graph::check(&learned, on_error.flatten(), &pointer, findings);
-    let variables = document.get("variables").and_then(Value::as_object);
-    let variables: Vars =
-        variables.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let sure = doubts.into_iter().filter(|(name, _)| !uses.is_set(name));
+    findings.0.extend(sure.map(|(_, finding)| finding));
     uses.sets.extend(variables.keys().cloned());
     uses.check(findings);
     check_medium(&places, linking.medium, &pointer, findings);
@@ -118,7 +126,7 @@ impl Builder<'_> {
             let Some(id) = written_id(action, "id") else { continue };
             let pointer = format!("{}/id", self.pointer(n as u32));
             let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-            if id.len() > 64 || !id.chars().all(fine) {
+            if id.is_empty() || id.len() > 64 || !id.chars().all(fine) {
                 let help = "1 to 64 of A-Z a-z 0-9 _ . -";
                 let message = format!("`{id}` cannot be an id");
                 self.findings.add_with(ID, pointer, At::Value, message, Some(help));
@@ -184,7 +192,8 @@ impl Builder<'_> {
         let timeout_s = action.get("timeout_s").and_then(Value::as_u64);
         let (on, mut edges) = self.exits(n, action, &here, spec, timeout_s.is_some());
         let next_to = on.iter().find(|(exit, _)| exit == "done").map_or(next, |(_, to)| *to);
-        let condition = self.condition(action, &here);
+        let condition = action.get("if").and_then(Value::as_str);
+        let condition = condition.and_then(|text| self.condition(text, &format!("{here}/if")));
         let retry = self.retry(action, &here, spec);
         // Without a type the options mean nothing, but may go on anywhere.
         let Some((kind, spec)) = found else {
@@ -276,39 +285,41 @@ impl Builder<'_> {
         (on, edges)
     }
 
-    fn condition(&mut self, action: &Value, here: &str) -> Option<Expression> {
-        let text = action.get("if").and_then(Value::as_str)?;
-        let pointer = format!("{here}/if");
-        let compiled = self.compile(text, &pointer)?;
-        self.uses.expression(&compiled, &pointer);
-        Some(compiled)
-    }
-
     pub(super) fn compile(&mut self, text: &str, pointer: &str) -> Option<Expression> {
         let fault = match Expression::compile(text) {
             Ok(compiled) => return Some(compiled),
             Err(fault) => fault,
         };
-        let line: usize =
-            text.split_inclusive('\n').take(fault.line - 1).map(str::len).sum::<usize>();
-        let column: usize =
-            text[line..].chars().take(fault.column.saturating_sub(1)).map(char::len_utf8).sum();
-        let start = (line + column).min(text.len());
-        let end = text[start..].chars().next().map_or(start, |c| start + c.len_utf8());
-        let help = match text.contains("${") {
-            true => Some("variables stand in expressions by their bare names, without `${}`"),
-            false if fault.message.contains("'='") => Some("to compare, write `==`"),
-            false => None,
+        let start = offset(text, fault.line, fault.column);
+        // A whole word, when one begins there.
+        let word = text[start..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let end = match word.unwrap_or(text.len() - start) {
+            0 => text[start..].chars().next().map_or(start, |c| start + c.len_utf8()),
+            word => start + word,
         };
         let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let message = format!("{}, in the expression `{flat}`", lower_first(&fault.message));
-        self.findings.add_with(EXPRESSION, pointer, At::Inside(start..end), message, help);
+        let at = At::Inside(start..end);
+        self.findings.add_with(EXPRESSION, pointer, at, message, fault.help);
         None
+    }
+
+    /// Compiles what must be true or false.
+    pub(super) fn condition(&mut self, text: &str, pointer: &str) -> Option<Expression> {
+        let compiled = self.compile(text, pointer)?;
+        if let Some(why) = compiled.never_boolean() {
+            let help = "compare it with something, such as `n == 1`";
+            self.findings.add_with(EXPRESSION, pointer, At::Value, why, Some(help));
+        }
+        self.uses.expression(&compiled, pointer);
+        Some(compiled)
     }
 
     fn retry(&mut self, action: &Value, here: &str, spec: Option<&Spec>) -> Option<Retry> {
         let retry = serde_json::from_value(action.get("retry")?.clone()).ok()?;
-        if spec.is_some_and(|spec| spec.exits.is_empty()) {
+        // A timeout leaves open whether it was done, and who opted out said no.
+        let again = |exit: &&str| !matches!(*exit, "timeout" | "opted_out" | "no_input");
+        if spec.is_some_and(|spec| !spec.exits.iter().any(again)) {
             let message = "this action cannot fail, so there is nothing to try again";
             self.findings.add(RETRY, format!("{here}/retry"), At::Key, message);
         }
@@ -356,7 +367,8 @@ pub(crate) fn has_exit(spec: &Spec, exit: &str, timed: bool) -> bool {
 /// An id as written; the nil UUID of the older dialect means that there is none.
 fn written_id<'a>(action: &'a Value, key: &str) -> Option<&'a str> {
     let id = action.get(key).and_then(Value::as_str)?;
-    (!id.is_empty() && id.strip_prefix(RESERVED) != Some("0")).then_some(id)
+    let absent = id.strip_prefix(RESERVED) == Some("0") || (id.is_empty() && key == "next_id");
+    (!absent).then_some(id)
 }
 
 fn lower_first(text: &str) -> String {

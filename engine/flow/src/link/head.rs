@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Findings, Place};
 use crate::action::{Catalog, Needs};
-use crate::diagnostic::{DOCUMENT, MEDIUM, VERSION, ZONE};
+use crate::diagnostic::{DOCUMENT, MEDIUM, SELF_CHAIN, VERSION, ZONE};
 use crate::document::VERSION as NEWEST;
 use crate::place::At;
 use crate::shape::{self, nearest};
@@ -50,13 +50,22 @@ fn is_option(document: &Value, action: &str, key: &str, catalog: Catalog) -> boo
     })
 }
 
-/// Version and time zone.
+/// Version, the flow that comes after, and time zone.
 pub(super) fn head(document: &Value, findings: &mut Findings) -> TimeZone {
     let version = document.get("version").and_then(Value::as_u64).unwrap_or(1);
     if version > u64::from(NEWEST) {
         let message = format!("the document is of version {version} of the language");
         let help = format!("this engine knows versions up to {NEWEST}; update it");
         findings.add_with(VERSION, "/version", At::Value, message, Some(help));
+    }
+    let text =
+        |key: &str| document.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if let (Some(name), Some(after)) = (text("name"), text("on_complete"))
+        && name == after
+    {
+        let message = format!("`{name}` would start itself again and again");
+        let help = "loop inside the flow, past a wait";
+        findings.add_with(SELF_CHAIN, "/on_complete", At::Value, message, Some(help));
     }
     let Some(name) = document.get("timezone").and_then(Value::as_str) else {
         return TimeZone::UTC;

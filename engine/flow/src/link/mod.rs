@@ -86,12 +86,18 @@ pub struct Linking {
 /// A flow and its warnings, or the errors and warnings.
 pub type Linked = Result<(Arc<Flow>, Vec<Diagnostic>), Vec<Diagnostic>>;
 
-/// Links the text of a document.
+/// Links the text of a document. A mark of its byte order before it does not count.
 pub fn link(text: &str, linking: Linking) -> Linked {
+    let whole = text.len();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut findings = Findings::default();
     let read = read::read(text, &mut findings);
     let flow = read.as_ref().and_then(|(_, value)| build::build(value, linking, &mut findings));
-    let diagnostics = findings.placed(text, read.as_ref().map(|(root, _)| root));
+    let mut diagnostics = findings.placed(text, read.as_ref().map(|(root, _)| root));
+    for diagnostic in &mut diagnostics {
+        diagnostic.span.start += whole - text.len();
+        diagnostic.span.end += whole - text.len();
+    }
     let wrong = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     match flow {
         Some(flow) if !wrong => Ok((Arc::new(flow), diagnostics)),

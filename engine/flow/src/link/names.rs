@@ -12,7 +12,7 @@ use crate::shape::nearest;
 use crate::text::{self, Part};
 
 /// The first words of names that come from outside a flow.
-const GIVEN: [&str; 15] = [
+const GIVEN: [&str; 17] = [
     "agent",
     "ai_talk",
     "ai",
@@ -24,10 +24,42 @@ const GIVEN: [&str; 15] = [
     "conversation",
     "event",
     "flow",
+    "from",
     "message",
     "now",
     "run",
+    "to",
     "voipbin",
+];
+
+/// Those of them below which anything may stand.
+const OPEN: [&str; 8] =
+    ["agent", "contact", "conversation", "event", "flow", "message", "run", "voipbin"];
+
+/// What other languages call nothing.
+const NOTHING: [&str; 5] = ["None", "nil", "null", "undefined", "void"];
+
+/// Names that come from outside: what is nearly one of them is a slip.
+const KNOWN: [&str; 19] = [
+    "ai_talk.ended_by",
+    "call.carrier_id",
+    "call.digits",
+    "call.from",
+    "call.id",
+    "call.to",
+    "caller.name",
+    "caller.number",
+    "connect.exit",
+    "conversation.channel",
+    "conversation.id",
+    "conversation.ours",
+    "conversation.peer",
+    "from",
+    "message.from",
+    "message.id",
+    "message.media",
+    "message.text",
+    "to",
 ];
 
 /// What the actions of a flow set and read.
@@ -47,8 +79,7 @@ struct Read {
 impl Uses {
     /// Notes what an expression reads.
     pub(super) fn expression(&mut self, expression: &Expression, pointer: &str) {
-        for name in expression.names() {
-            let start = expression.text().find(&name).unwrap_or(0);
+        for (name, start) in expression.names() {
             let at = At::Inside(start..(start + name.len()).min(expression.text().len()));
             self.reads.push(Read { name, pointer: pointer.into(), at });
         }
@@ -81,6 +112,26 @@ impl Uses {
             Value::String(found) => {
                 for part in text::parts(found) {
                     match part {
+                        Part::Variable { name, at: range, .. } if !is_name(name) => {
+                            let message = format!("`{name}` is not the name of a variable");
+                            let help = match name.trim() {
+                                trimmed if is_name(trimmed) => format!("write `${{{trimmed}}}`"),
+                                _ if name.contains([':', '|', '?']) => {
+                                    "a default is written as `${name:-text}`".into()
+                                }
+                                _ => "names have letters, digits, `_`, `-` and `.`; expressions \
+                                      belong in `set_variables`"
+                                    .into(),
+                            };
+                            let inside = At::Inside(range);
+                            findings.add_with(
+                                OPEN_TEMPLATE,
+                                at(pointer),
+                                inside,
+                                message,
+                                Some(help),
+                            );
+                        }
                         Part::Variable { name, default: None, at: range } => {
                             let (name, at_) = (name.to_string(), At::Inside(range));
                             self.reads.push(Read { name, pointer: at(pointer), at: at_ });
@@ -120,6 +171,11 @@ impl Uses {
         }
     }
 
+    /// Whether an action may set the variable.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.sets.iter().any(|set| set == "*" || overlap(set, name))
+    }
+
     /// Warns of what is read and never set.
     pub(super) fn check(self, findings: &mut Findings) {
         let Self { sets, reads } = self;
@@ -127,18 +183,38 @@ impl Uses {
             return;
         }
         for Read { name, pointer, at } in reads {
-            let root = name.split('.').next().unwrap_or_default();
-            if GIVEN.contains(&root) || sets.iter().any(|set| overlap(set, &name)) {
+            if sets.iter().any(|set| overlap(set, &name)) {
                 continue;
             }
-            let help = match nearest(&name, sets.iter().map(String::as_str)) {
+            let root = name.split('.').next().unwrap_or_default();
+            let near = match GIVEN.contains(&root) {
+                // Who calls or texts may bring more than is known here.
+                true => match KNOWN.iter().find(|known| is_slip_of(&name, known)) {
+                    Some(near) if !OPEN.contains(&root) => Some(*near),
+                    _ => continue,
+                },
+                false => nearest(&name, sets.iter().map(String::as_str).chain(KNOWN)),
+            };
+            let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
+                None if NOTHING.contains(&name.as_str()) => "what is not set is `()`".into(),
                 None => "declare it in `variables` when it comes from outside".into(),
             };
             let message = format!("nothing in this flow sets the variable `{name}`");
             findings.add_with(UNSET, pointer, at, message, Some(help));
         }
     }
+}
+
+/// Whether a name is one letter away from another that begins with the same word.
+fn is_slip_of(name: &str, known: &str) -> bool {
+    let dot = name.find('.');
+    dot.is_some() && dot == known.find('.') && strsim::damerau_levenshtein(name, known) == 1
+}
+
+fn is_name(name: &str) -> bool {
+    let fine = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    !name.is_empty() && name.chars().all(fine)
 }
 
 /// Whether one name is the other, or a field of it.

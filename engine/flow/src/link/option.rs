@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::Body;
 use super::build::{Builder, Edge};
-use crate::action::{Action, Catalog, Pace, Spec};
-use crate::diagnostic::{OPTION, TEMPLATE_PLACE};
+use super::{Body, Finding};
+use crate::action::{Action, Catalog, Pace, Spec, Tool};
+use crate::diagnostic::{OPTION, TEMPLATE_PLACE, UNKNOWN_TOOL};
 use crate::event::Vars;
 use crate::place::At;
-use crate::shape::{self, Mark};
+use crate::shape::{self, Fault, Mark, Shape, nearest};
 use crate::text;
 
 impl Builder<'_> {
@@ -55,6 +55,9 @@ impl Builder<'_> {
                 );
             }
         }
+        if template && fits && !self.variables.is_empty() {
+            self.doubt(shape, option, &at);
+        }
         let read = (spec.read)(probe);
         let mut broken = false;
         let mut marks = Vec::new();
@@ -77,6 +80,8 @@ impl Builder<'_> {
                     Some(compiled) => self.uses.expression(&compiled, &pointer),
                     None => broken = true,
                 },
+                Mark::Tool => self.tool(found, &pointer),
+                Mark::Condition => broken |= self.condition(found, &pointer).is_none(),
             }
         }
         if template {
@@ -99,6 +104,47 @@ impl Builder<'_> {
                 (None, None)
             }
         }
+    }
+}
+
+impl Builder<'_> {
+    /// Options that are wrong when their variables have the values that the document declares.
+    fn doubt(&mut self, shape: &Shape, option: &Value, at: &dyn Fn(&str) -> String) {
+        let declared = shape.probe(option, &self.variables);
+        if shape.fits(&declared) {
+            return;
+        }
+        for Fault { pointer, at: what, message, help, .. } in shape.faults(&declared) {
+            let written = option.pointer(&pointer).and_then(Value::as_str);
+            let Some(name) = written.and_then(text::only_variable) else { continue };
+            let message = format!("{message}, which is what the document declares `{name}` to be");
+            let (pointer, span) = (at(&pointer), None);
+            let finding = Finding { rule: OPTION, pointer, at: what, span, message, help };
+            self.doubts.push((name.into(), finding));
+        }
+    }
+
+    /// A tool that a model shall be offered.
+    fn tool(&mut self, name: &str, pointer: &str) {
+        let offered = |spec: &Spec| spec.tool != Tool::No;
+        let catalog = self.linking.catalog;
+        let tools =
+            || catalog.types.iter().filter(|(_, spec)| offered(spec)).map(|(name, _)| *name);
+        if name == "all" || tools().any(|tool| tool == name) || text::is_template(name) {
+            return;
+        }
+        let (message, help) = match catalog.get(name) {
+            Some((today, spec)) if offered(spec) => {
+                (format!("`{name}` is an older name"), Some(format!("write `{today}`")))
+            }
+            Some(_) => (format!("no model may take `{name}`"), None),
+            None => {
+                let near = nearest(name, tools().chain(["all"]));
+                let message = format!("no tool is called `{name}`");
+                (message, near.map(|near| format!("did you mean `{near}`?")))
+            }
+        };
+        self.findings.add_with(UNKNOWN_TOOL, pointer, At::Value, message, help);
     }
 }
 

@@ -20,8 +20,7 @@ pub(super) fn read<'a>(text: &'a str, findings: &mut Findings) -> Option<(Node<'
         syntax(findings, 0..0, format!("a document has at most {LARGEST} bytes"), None);
         return None;
     }
-    let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    if text[start..].trim().is_empty() {
+    if text.trim().is_empty() {
         let help = "a flow begins with `{ \"actions\": [`";
         syntax(findings, 0..0, "the document is empty".into(), Some(help.into()));
         return None;
