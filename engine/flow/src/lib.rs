@@ -27,5 +27,5 @@ pub use event::{
 pub use expression::Expression;
 pub use link::{Flow, Linking, Offer, link};
 pub use place::Lines;
-pub use run::{Activeflow, Advance, Taken};
+pub use run::{Activeflow, Advance, Cause, Taken};
 pub use shape::nearest;

@@ -96,7 +96,7 @@ impl<'a> Step<'a> {
         }
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            let advance = self.run.state.advance(&self.flow, self.now, event);
+            let advance = told::advance(&mut self.run.state, &self.flow, self.now, event);
             self.happenings.extend(advance.taken.iter().map(told::taken));
             if !advance.taken.is_empty() {
                 self.writes.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });

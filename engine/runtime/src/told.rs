@@ -1,7 +1,20 @@
-//! What onlookers and metrics are told of a run, whether it is about a call or a thread.
+//! What history, onlookers and metrics are told of a run, whether it is about a call or a thread.
 
-use flow::{Activeflow, Event, Flow, Key, Outcome, Taken, Vars};
+use flow::{Activeflow, Advance, Cause, Event, Flow, Key, Outcome, Taken, Vars};
+use jiff::Timestamp;
 use serde_json::{Value, json};
+
+/// Gives an event to a run, and notes in its history what brought it on.
+pub(crate) fn advance(run: &mut Activeflow, flow: &Flow, now: Timestamp, event: Event) -> Advance {
+    // Until its first action is left, a run has the variables that it began with.
+    let given = (run.entered() <= 1).then(|| run.vars.clone());
+    let cause = Cause { event: event.clone(), given };
+    let mut advance = run.advance(flow, now, event);
+    if let Some(first) = advance.taken.first_mut() {
+        first.cause = Some(Box::new(cause));
+    }
+    advance
+}
 
 /// An action was left: counted, and what onlookers are told.
 pub(crate) fn taken(taken: &Taken) -> (&'static str, Value) {

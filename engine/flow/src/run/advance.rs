@@ -374,6 +374,7 @@ impl<'a> Advancing<'a> {
             why: why.into(),
             at: self.now,
             changed,
+            cause: None,
         });
     }
 

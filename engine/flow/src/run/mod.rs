@@ -113,6 +113,20 @@ pub struct Taken {
     pub at: Timestamp,
     /// The variables that it set.
     pub changed: Vec<String>,
+    /// What brought the run here, of the first action that was left after it: noted by whoever
+    /// keeps the history, so that the run can be played again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Box<Cause>>,
+}
+
+/// What brought a run on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cause {
+    /// What happened.
+    pub event: Event,
+    /// The variables that the run began with; told once, with the first action that it left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Vars>,
 }
 
 impl Activeflow {

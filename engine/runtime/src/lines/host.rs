@@ -107,7 +107,7 @@ impl Host<'_> {
             }
             let service = matches!(event, Event::ServiceStopped | Event::Stopped { .. });
             let now = self.runtime.parts.clock.now();
-            let advance = self.run.state.advance(&self.flow, now, event);
+            let advance = told::advance(&mut self.run.state, &self.flow, now, event);
             for taken in &advance.taken {
                 let (kind, data) = told::taken(taken);
                 self.tell(kind, data);

@@ -1,6 +1,6 @@
 //! Runs that wait: for a text, for time, across the life of a process.
 
-use flow::Outcome;
+use flow::{Activeflow, Event, Linking, Medium, Needs, Outcome};
 use serde_json::json;
 
 use crate::rig::Rig;
@@ -49,6 +49,29 @@ async fn a_wait_ends_when_its_time_is_over() {
     rig.text("Ada").await;
     waits_for_a_text(&rig, 1).await;
     assert_eq!(rig.carrier.texts(), ["your name?", "too late", "your name?"]);
+}
+
+#[tokio::test]
+async fn a_run_can_be_played_again_from_its_history() {
+    let rig = Rig::texts(asks()).await;
+    rig.text("hi").await;
+    waits_for_a_text(&rig, 0).await;
+    rig.pass(60);
+    rig.text("Ada").await;
+    let run = rig.ended(1).await.remove(0);
+    let history = rig.store.taken(&run.id).await.unwrap();
+    let given = history[0].cause.clone().unwrap().given.unwrap();
+    assert_eq!(given["message.text"], "hi");
+    let linking = Linking { catalog: actions::ALL, medium: Needs::Text };
+    let (flow, _) = flow::link(&asks().to_string(), linking).unwrap();
+    let mut again = Activeflow::new(&run.id, &flow, Medium::Text, given);
+    again.advance(&flow, run.created, Event::Started);
+    for taken in &history {
+        if let Some(cause) = &taken.cause {
+            assert!(!again.advance(&flow, taken.at, cause.event.clone()).dropped);
+        }
+    }
+    assert_eq!(again, run.state);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Rows that are advanced: one of two who have seen the same row wins.
 
-use flow::Taken;
+use flow::{Cause, Event, Taken};
 use futures_util::future::join_all;
 use serde_json::json;
 use store::{Error, Write};
@@ -106,6 +106,7 @@ async fn history_is_kept_in_order() {
             why: "it \"was\" said".into(),
             at: at(1),
             changed: vec!["x".into()],
+            cause: Some(Box::new(Cause { event: Event::Started, given: None })),
         };
         let first = vec![taken("a"), taken("b")];
         store.commit(vec![Write::Taken { run: "r1".into(), taken: first }]).await.unwrap();
