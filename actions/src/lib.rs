@@ -14,9 +14,11 @@ pub use schemas::{publish, schemas};
 pub mod ai_talk;
 pub mod answer;
 pub mod branch;
+pub mod call_flow;
 pub mod condition_datetime;
 pub mod condition_variable;
 pub mod connect_call;
+pub mod fetch;
 pub mod goto;
 pub mod hangup;
 pub mod play;
@@ -33,9 +35,11 @@ const TYPES: &[(&str, Spec)] = &[
     ("ai_talk", ai_talk::SPEC),
     ("answer", answer::SPEC),
     ("branch", branch::SPEC),
+    ("call_flow", call_flow::SPEC),
     ("condition_datetime", condition_datetime::SPEC),
     ("condition_variable", condition_variable::SPEC),
     ("connect_call", connect_call::SPEC),
+    ("fetch", fetch::SPEC),
     ("goto", goto::SPEC),
     ("hangup", hangup::SPEC),
     ("play", play::SPEC),

@@ -441,5 +441,5 @@ fn keys_name_run_action_visit_and_attempt() {
     let mut run = flow::Activeflow::new("r", &flow, Medium::Text, flow::Vars::new());
     let advance = run.advance(&flow, now, flow::Event::Started);
     assert_eq!(advance.commands[0].key.0, "r/a/1/1");
-    assert_eq!(run.action(&flow), Some("a"));
+    assert_eq!(run.action(&flow), Some(("a", "send_message")));
 }

@@ -12,4 +12,5 @@ mod schemas;
 mod score;
 mod scores;
 mod sheets;
+mod subflows;
 mod tools;

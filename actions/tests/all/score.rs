@@ -10,14 +10,19 @@
 //! ```
 //!
 //! In goes `started`, `done [EXIT] [name=value ...] [then={...}]`, `message TEXT`, `timeout`,
-//! `hung_up`, `service_stopped`, `stopped WHY`, `late` (an answer to the wait before this one).
+//! `signal NAME [name=value ...]`, `hung_up`, `service_stopped`, `stopped WHY`, `late` (an answer
+//! to the wait before this one). A value is JSON or a word. Where there are several waits the one
+//! with the nearest deadline is answered, or that of the action `id` by `done@id` and
+//! `timeout@id`; they are told as `~ what at id 5s`.
 //! Every step is also played twice, and from the state as a store keeps it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use flow::run::Waiting;
 use flow::{
-    Activeflow, Advance, Deed, Event, Flow, FlowSource, HangupCause, Key, Linking, Medium, Needs,
-    Severity, Vars, link,
+    Activeflow, Advance, Deed, Event, Flow, FlowSource, Flows, HangupCause, Key, Linking, Medium,
+    Needs, Severity, Vars, link,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -57,11 +62,25 @@ pub(crate) fn check(
     vars: &[(&str, serde_json::Value)],
     score: &str,
 ) -> Activeflow {
+    calls(flow, &[], medium, vars, score)
+}
+
+/// Plays a score in which flows are called: each by the version that the score loads it as.
+#[track_caller]
+pub(crate) fn calls(
+    flow: &str,
+    called: &[(&str, &str)],
+    medium: Medium,
+    vars: &[(&str, serde_json::Value)],
+    score: &str,
+) -> Activeflow {
     let flow = linked(flow);
+    let called = called.iter().map(|(name, text)| ((*name).into(), linked(text))).collect();
     let vars: Vars = vars.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
     let mut player = Player {
         run: Activeflow::new("r", &flow, medium, vars),
         flow,
+        called,
         now: "2026-11-20T20:00:00Z".parse().unwrap(),
         before: None,
         heard: Vec::new(),
@@ -83,6 +102,7 @@ pub(crate) fn check(
 struct Player {
     run: Activeflow,
     flow: Arc<Flow>,
+    called: BTreeMap<String, Arc<Flow>>,
     now: Timestamp,
     /// The key of the wait before this one.
     before: Option<Key>,
@@ -108,13 +128,9 @@ impl Player {
             assert!(command.key.0.starts_with("r/"), "{:?}", command.key);
             self.heard.push(format!("< {}", words(&command.deed)));
         }
-        match (self.run.waiting(), self.run.outcome) {
-            (Some(waiting), None) => {
-                let left = waiting.until.map(|until| until.duration_since(self.now).as_secs());
-                let left = left.map(|s| format!(" {s}s")).unwrap_or_default();
-                self.heard.push(format!("~ {}{left}", waiting.what));
-            }
-            (None, Some(outcome)) => {
+        let waits: Vec<&Waiting> = self.run.waits().collect();
+        match (waits.as_slice(), self.run.outcome) {
+            ([], Some(outcome)) => {
                 let word = serde_json::to_value(outcome).unwrap();
                 let why = if self.run.why.is_empty() {
                     String::new()
@@ -123,7 +139,19 @@ impl Player {
                 };
                 self.heard.push(format!("= {}{why}", word.as_str().unwrap()));
             }
-            other => panic!("a run waits or has ended: {other:?}"),
+            ([], None) => panic!("a run waits or has ended"),
+            (waits, None) => {
+                for waiting in waits {
+                    let left = waiting.until.map(|until| until.duration_since(self.now).as_secs());
+                    let left = left.map(|s| format!(" {s}s")).unwrap_or_default();
+                    let at = match waits {
+                        [_] => String::new(),
+                        _ => format!(" at {}", waiting.key.0.split('/').nth(1).unwrap()),
+                    };
+                    self.heard.push(format!("~ {}{at}{left}", waiting.what));
+                }
+            }
+            (waits, Some(outcome)) => panic!("{outcome:?}, and it waits: {waits:?}"),
         }
     }
 
@@ -136,8 +164,13 @@ impl Player {
         let event_again: Event =
             serde_json::from_slice(&serde_json::to_vec(&event).unwrap()).unwrap();
         assert_eq!(event_again, event, "the event is stored whole");
-        let first = self.run.advance(&self.flow, self.now, event);
-        let second = again.advance(&self.flow, self.now, event_again);
+        // Nothing but what the run asks for.
+        let needed = self.run.flows(&event);
+        let called = needed.iter().filter_map(|name| self.called.get_key_value(*name));
+        let called = called.map(|(name, flow)| (name.clone(), Arc::clone(flow))).collect();
+        let flows = Flows::new(&self.flow, &called);
+        let first = self.run.advance(flows, self.now, event);
+        let second = again.advance(flows, self.now, event_again);
         assert_eq!(first, second, "the same events have the same effects");
         assert_eq!(
             serde_json::to_vec(&self.run).unwrap(),
@@ -149,17 +182,30 @@ impl Player {
 
     fn event(&mut self, input: &str) -> Event {
         let (word, rest) = input.split_once(' ').unwrap_or((input, ""));
-        let key = || self.run.waiting().map_or(Key("none".into()), |waiting| waiting.key.clone());
+        let (word, at) = word.split_once('@').unwrap_or((word, ""));
+        let named = |waiting: &&Waiting| waiting.key.0.split('/').nth(1) == Some(at);
+        let found = match at {
+            "" => self.run.waiting(),
+            _ => Some(self.run.waits().find(named).expect("nothing waits there")),
+        };
+        let key = || found.map_or(Key("none".into()), |waiting| waiting.key.clone());
         match word {
+            "signal" => {
+                let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+                let values = rest.split_whitespace().map(|word| word.split_once('=').unwrap());
+                let values = values.map(|(name, value)| (name.into(), json(value))).collect();
+                Event::Signal { name: name.into(), values }
+            }
             "started" => Event::Started,
             "message" => Event::Message {
                 text: rest.into(),
                 values: Vars::from([("from".into(), "+15557654321".into())]),
             },
             "timeout" => {
-                let waiting = self.run.waiting().unwrap();
+                let waiting = found.unwrap();
+                let key = waiting.key.clone();
                 self.now = waiting.until.unwrap_or(self.now + SignedDuration::from_hours(1));
-                Event::TimedOut { key: key() }
+                Event::TimedOut { key }
             }
             "hung_up" => Event::HungUp { cause: HangupCause::Normal },
             "service_stopped" => Event::ServiceStopped,
@@ -186,13 +232,20 @@ fn done(key: Key, rest: &str) -> Event {
     for (n, word) in rest.split_whitespace().enumerate() {
         match word.split_once('=') {
             Some((name, value)) => {
-                values.insert(name.into(), value.into());
+                values.insert(name.into(), json(value));
             }
             None if n == 0 => exit = word.into(),
             None => why = word.into(),
         }
     }
     Event::Done { key, exit, values, why, then }
+}
+
+fn json(value: &str) -> serde_json::Value {
+    match value.starts_with(['{', '[', '"']) {
+        true => serde_json::from_str(value).unwrap(),
+        false => value.into(),
+    }
 }
 
 fn words(deed: &Deed) -> String {

@@ -65,6 +65,10 @@ pub fn full(run: &RunRow, taken: &[Taken], transcript: &[Line]) -> Value {
     shown
 }
 
+fn wait(wait: &flow::run::Waiting) -> Value {
+    json!({ "what": wait.what, "until": wait.until })
+}
+
 /// A run as a row of a list.
 pub fn summary(run: &RunRow) -> Value {
     let status = match (run.outcome, run.state.waiting()) {
@@ -84,7 +88,8 @@ pub fn summary(run: &RunRow) -> Value {
         "flow_name": run.flow_name,
         "status": status,
         "outcome": run.outcome,
-        "waiting_for": run.state.waiting().map(|wait| json!({ "what": wait.what, "until": wait.until })),
+        "waiting_for": run.state.waiting().map(wait),
+        "waits": run.state.waits().map(wait).collect::<Value>(),
         "reference_type": reference,
         "reference_id": run.subject,
         "tm_create": run.created,

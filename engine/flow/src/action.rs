@@ -1,18 +1,14 @@
 //! What the engine asks of an action, and the catalog of all of them.
 
 use std::any::TypeId;
-use std::borrow::Cow;
-use std::time::Duration;
 
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::event::{Command, Deed, Event, Key, Medium, Outcome, Vars};
-use crate::expression::{Expression, World};
-use crate::limits;
+use crate::cx::Cx;
+use crate::event::{Event, Medium};
+use crate::step::Step;
 
 /// One step of a flow, with its options already checked and their variables filled in.
 ///
@@ -61,69 +57,6 @@ pub enum Pace {
     WaitsForEver,
     /// Ends the run.
     Ends,
-}
-
-/// What an action answers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Leave by the exit `done`.
-    Next,
-    /// Leave by a named exit.
-    Exit {
-        /// One of the spec's exits.
-        exit: String,
-        /// Why, for the history.
-        why: String,
-    },
-    /// Go to an action by id.
-    Jump(Target),
-    /// Wait for an event.
-    Wait(Wait),
-    /// The event is not for us: keep waiting, deadline and all.
-    Stay,
-    /// End the run.
-    End(Outcome),
-}
-
-impl Step {
-    /// Leaves by a named exit.
-    pub fn exit(exit: &str, why: &str) -> Self {
-        Self::Exit { exit: exit.into(), why: why.into() }
-    }
-
-    /// Waits at most so many seconds.
-    pub fn wait(what: &'static str, at_most_s: u64) -> Self {
-        Self::Wait(Wait { what, at_most: Some(Duration::from_secs(at_most_s)) })
-    }
-}
-
-/// How long to wait, and for what.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Wait {
-    /// For what, in a word for people: `message`, `digits`, `ai_talk`.
-    pub what: &'static str,
-    /// The deadline; `None` = as long as the call or the session lives.
-    pub at_most: Option<Duration>,
-}
-
-/// The id of another action. Its schema carries `"format": "action-id"`, by which the linker
-/// finds every target, so an action cannot forget to declare one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Target(pub String);
-
-impl JsonSchema for Target {
-    fn schema_name() -> Cow<'static, str> {
-        "Target".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({
-            "type": "string",
-            "format": "action-id",
-            "description": "The id of another action of this flow."
-        })
-    }
 }
 
 /// Which medium an action can run on.
@@ -282,96 +215,5 @@ impl IntoIterator for Catalog {
 
     fn into_iter(self) -> Self::IntoIter {
         self.types.iter()
-    }
-}
-
-/// The whole world of an action: variables to get and set, deeds to ask for.
-pub struct Cx<'a> {
-    /// The run's clock.
-    pub now: Timestamp,
-    /// What the run is about.
-    pub medium: Medium,
-    pub(crate) vars: &'a mut Vars,
-    pub(crate) zone: &'a TimeZone,
-    pub(crate) key: Key,
-    /// How many deeds this attempt has asked for, so that no two share a key.
-    pub(crate) asked: u32,
-    /// How often this action was counted, see [`Cx::count`].
-    pub(crate) count: u32,
-    pub(crate) commands: Vec<Command>,
-    /// Names of the variables that were set, for the history.
-    pub(crate) changed: Vec<String>,
-    /// Why the action fails whatever it answers: a limit.
-    pub(crate) fault: Option<String>,
-}
-
-impl Cx<'_> {
-    /// A variable.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        crate::text::lookup(self.vars, name)
-    }
-
-    /// Sets a variable. One that is too large is not set, and fails the action.
-    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
-        let value = value.into();
-        if let Some(why) = limits::refuse(self.vars, name, &value) {
-            self.fault.get_or_insert(why);
-            return;
-        }
-        if !self.changed.iter().any(|other| other == name) {
-            self.changed.push(name.into());
-        }
-        match self.vars.get_mut(name) {
-            Some(old) => *old = value,
-            None => {
-                self.vars.insert(name.into(), value);
-            }
-        }
-    }
-
-    /// The value of an expression.
-    ///
-    /// # Errors
-    /// A sentence: a wrong type, an unknown function, or a limit.
-    pub fn eval(&self, expression: &Expression) -> Result<Value, String> {
-        expression.eval(self.world())
-    }
-
-    /// Whether an expression is true.
-    ///
-    /// # Errors
-    /// A sentence, also when the value is neither true nor false.
-    pub fn test(&self, expression: &Expression) -> Result<bool, String> {
-        expression.test(self.world())
-    }
-
-    /// The run's clock in the flow's time zone.
-    pub fn local(&self) -> Zoned {
-        self.now.to_zoned(self.zone.clone())
-    }
-
-    fn world(&self) -> World<'_> {
-        World { vars: self.vars, now: self.now, zone: self.zone }
-    }
-
-    /// Counts passes through this action: true for the first `times` of them, then false once,
-    /// and so on.
-    pub fn count(&mut self, times: u32) -> bool {
-        if self.count < times {
-            self.count += 1;
-            return true;
-        }
-        self.count = 0;
-        false
-    }
-
-    /// Asks for a deed. The end of the first deed of a visit comes back as [`Event::Done`].
-    pub fn ask(&mut self, deed: Deed) {
-        let key = match self.asked {
-            0 => self.key.clone(),
-            n => Key(format!("{}+{n}", self.key.0)),
-        };
-        self.asked += 1;
-        self.commands.push(Command { key, deed });
     }
 }

@@ -9,8 +9,10 @@ use crate::event::Vars;
 pub const BETWEEN_WAITS: u32 = 1_000;
 /// Actions in the life of a run.
 pub const IN_A_LIFE: u64 = 100_000;
-/// Frames: services, sub-flows, and actions that a model took.
+/// Flows that call each other, and actions that a model took.
 pub const DEPTH: usize = 32;
+/// Branches of a run at one time.
+pub const BRANCHES: usize = 64;
 /// All variables of a run, bytes of names and values.
 pub const ALL_VARIABLES: usize = 256 * 1024;
 /// One value, bytes.
@@ -29,8 +31,13 @@ pub(crate) fn size(value: &Value) -> usize {
     }
 }
 
-/// Why a variable may not be set, if so.
-pub(crate) fn refuse(vars: &Vars, name: &str, value: &Value) -> Option<String> {
+/// About how many bytes variables take, names and values.
+pub(crate) fn size_of(vars: &Vars) -> usize {
+    vars.iter().map(|(name, value)| name.len() + size(value)).sum()
+}
+
+/// Why a variable may not be set, if so, in a run that holds so many bytes `beside` these.
+pub(crate) fn refuse(vars: &Vars, beside: usize, name: &str, value: &Value) -> Option<String> {
     let new = size(value);
     if new > ONE_VALUE {
         return Some(format!(
@@ -38,7 +45,7 @@ pub(crate) fn refuse(vars: &Vars, name: &str, value: &Value) -> Option<String> {
         ));
     }
     // Most values are small, and so few that they cannot reach the limit together.
-    if vars.len() < 7 {
+    if vars.len() < 7 && beside == 0 {
         return None;
     }
     let others: usize = vars
@@ -46,7 +53,7 @@ pub(crate) fn refuse(vars: &Vars, name: &str, value: &Value) -> Option<String> {
         .filter(|(other, _)| *other != name)
         .map(|(name, value)| name.len() + size(value))
         .sum();
-    let all = others + name.len() + new;
+    let all = beside + others + name.len() + new;
     (all > ALL_VARIABLES).then(|| {
         format!(
             "with the variable `{name}` the run would hold {all} bytes of variables; it has at \
@@ -65,7 +72,7 @@ pub(crate) fn refuse_all(vars: &Vars) -> Option<String> {
             ));
         }
     }
-    let all: usize = vars.iter().map(|(name, value)| name.len() + size(value)).sum();
+    let all = size_of(vars);
     (all > ALL_VARIABLES)
         .then(|| format!("the variables take {all} bytes; a run has at most {ALL_VARIABLES}"))
 }

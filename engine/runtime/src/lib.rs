@@ -23,13 +23,13 @@ mod unsure;
 pub mod watch;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use call::{Library, Vendors};
 use conversation::{Address, Delivery, Messenger};
-use flow::{Catalog, Destination, Event, Flow, Linking, Medium, Needs};
+use flow::{Activeflow, Catalog, Destination, Event, Flow, Linking, Medium, Needs};
 use queue::{Job, Queue};
 use serde_json::Value;
 use store::{Store, Write};
@@ -82,6 +82,9 @@ pub struct Runtime {
     texts_to_send: Notify,
     timers_set: Notify,
 }
+
+/// Flows that a run has called, by their versions.
+pub(crate) type Called = BTreeMap<String, Arc<Flow>>;
 
 /// Why work could not be done now; it is done again later.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +194,20 @@ impl Runtime {
         })?;
         known().insert(version.into(), Arc::clone(&flow));
         Ok(flow)
+    }
+
+    /// The versions of called flows that a run needs in order to take an event. One that cannot be
+    /// had is left out: the run then says so.
+    pub(crate) async fn called(&self, run: &Activeflow, event: &Event) -> Result<Called, Trouble> {
+        let mut called = Called::new();
+        for version in run.flows(event) {
+            match self.flow(version).await {
+                Ok(flow) => drop(called.insert(version.into(), flow)),
+                Err(Trouble::Broken(why)) => tracing::warn!(run = run.id, why, "a flow is lost"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(called)
     }
 
     /// Which of our numbers a text leaves from: the one that the flow names, which must be of the

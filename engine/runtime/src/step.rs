@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use agent::{Config, Item};
 use conversation::thread::{Input, Output, Session, Thread, Why};
-use flow::{Command, Deed, Event, Flow, Key, Medium};
+use flow::{Command, Deed, Event, Flow, Flows, Key, Medium};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::{Peering, RunRow, SessionRow, ThreadRow, TimerRow, Write};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::numbers::Number;
 use crate::texts::Behalf;
-use crate::{Runtime, Trouble, told};
+use crate::{Called, Runtime, Trouble, told};
 
 /// The variable that names the text that an agent has heard last.
 const HEARD: &str = "message.heard";
@@ -25,6 +25,7 @@ pub(crate) struct Step<'a> {
     pub(crate) number: &'a Number,
     pub(crate) thread: ThreadRow,
     pub(crate) flow: Arc<Flow>,
+    called: Called,
     pub(crate) run: RunRow,
     pub(crate) session: Option<SessionRow>,
     pub(crate) now: Timestamp,
@@ -76,6 +77,7 @@ impl<'a> Step<'a> {
             number,
             thread,
             flow,
+            called: Called::new(),
             run,
             session,
             now,
@@ -83,6 +85,12 @@ impl<'a> Step<'a> {
             writes: Vec::new(),
             happenings: Vec::new(),
         }
+    }
+
+    /// The same, with the flows that the run has called or is about to call.
+    pub(crate) fn with(mut self, called: Called) -> Self {
+        self.called = called;
+        self
     }
 
     /// Gives it the event, and then whatever its wishes led to at once.
@@ -96,7 +104,8 @@ impl<'a> Step<'a> {
         }
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            let advance = told::advance(&mut self.run.state, &self.flow, self.now, event);
+            let flows = Flows::new(&self.flow, &self.called);
+            let advance = told::advance(&mut self.run.state, flows, self.now, event);
             self.happenings.extend(advance.taken.iter().map(told::taken));
             if !advance.taken.is_empty() {
                 self.writes.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });
@@ -119,7 +128,8 @@ impl<'a> Step<'a> {
                 self.writes.push(Write::Forget { id: timer });
             }
         } else if let Some(waiting) = self.run.state.waiting() {
-            self.happenings.extend(told::waiting(&self.run.state, &self.flow));
+            self.happenings
+                .extend(told::waiting(&self.run.state, Flows::new(&self.flow, &self.called)));
             if let Some(due) = waiting.until {
                 let (subject, guard) = (self.run.id.clone(), waiting.key.0.clone());
                 self.writes.push(Write::Timer(TimerRow {
@@ -134,7 +144,7 @@ impl<'a> Step<'a> {
         self.run.outcome = self.run.state.outcome;
         self.run.updated = self.now;
         self.writes.push(Write::Run(self.run.clone()));
-        let awaits = self.run.state.waiting().is_some_and(|waiting| waiting.what == "message");
+        let awaits = self.run.state.awaits("message");
         if awaits {
             self.thread.waiting_run = Some(self.run.id.clone());
         } else if self.thread.waiting_run.as_ref() == Some(&self.run.id) {
@@ -340,9 +350,11 @@ impl Runtime {
         let Some(thread) = thread else { return Ok(None) };
         let session = self.parts.store.session(&thread.id).await?;
         let flow = self.flow(&run.flow).await?;
+        let called = self.called(&run.state, &event).await?;
         let number = self.number(&thread.peering)?;
         let before = thread.waiting_run.clone();
-        let mut stepped = Step::new(self, number, thread, flow, run, session).take(event);
+        let step = Step::new(self, number, thread, flow, run, session).with(called);
+        let mut stepped = step.take(event);
         if stepped.thread.waiting_run != before {
             stepped.writes.push(Write::Thread(stepped.thread.clone()));
         }
@@ -353,8 +365,7 @@ impl Runtime {
     pub(crate) async fn run_deadline(&self, id: &str) -> Result<(), Trouble> {
         let Some(run) = self.parts.store.run(id).await? else { return Ok(()) };
         let timer = format!("run:{id}");
-        let due = run.state.waiting().and_then(|w| Some((w.key.clone(), w.until?)));
-        match due {
+        match run.state.deadline() {
             Some((key, until)) if until <= self.parts.clock.now() && run.medium != Medium::Call => {
                 self.advance_run(id, Event::TimedOut { key }).await
             }

@@ -147,14 +147,15 @@ impl Runtime {
     ) -> Result<Option<Stepped>, Trouble> {
         let Some(id) = &thread.waiting_run else { return Ok(None) };
         let Some(run) = self.parts.store.run(id).await? else { return Ok(None) };
-        if run.state.waiting().is_none_or(|waiting| waiting.what != "message") {
+        if !run.state.awaits("message") {
             return Ok(None);
         }
         let flow = self.flow(&run.flow).await?;
         let number = self.number(&thread.peering)?;
         let session = self.parts.store.session(&thread.id).await?;
-        let step = Step::new(self, number, thread.clone(), flow, run, session);
         let event = Event::Message { text: text.text.clone(), values: message(thread, text) };
+        let called = self.called(&run.state, &event).await?;
+        let step = Step::new(self, number, thread.clone(), flow, run, session).with(called);
         Ok(Some(step.take(event)))
     }
 

@@ -1,15 +1,20 @@
 //! What history, onlookers and metrics are told of a run, whether it is about a call or a thread.
 
-use flow::{Activeflow, Advance, Cause, Event, Flow, Key, Outcome, Taken, Vars};
+use flow::{Activeflow, Advance, Cause, Event, Flows, Key, Outcome, Taken, Vars};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// Gives an event to a run, and notes in its history what brought it on.
-pub(crate) fn advance(run: &mut Activeflow, flow: &Flow, now: Timestamp, event: Event) -> Advance {
+pub(crate) fn advance(
+    run: &mut Activeflow,
+    flows: Flows<'_>,
+    now: Timestamp,
+    event: Event,
+) -> Advance {
     // Until its first action is left, a run has the variables that it began with.
     let given = (run.entered() <= 1).then(|| run.vars.clone());
     let cause = Cause { event: event.clone(), given };
-    let mut advance = run.advance(flow, now, event);
+    let mut advance = run.advance(flows, now, event);
     if let Some(first) = advance.taken.first_mut() {
         first.cause = Some(Box::new(cause));
     }
@@ -33,10 +38,9 @@ pub(crate) fn ended(run: &Activeflow, outcome: Outcome) -> (&'static str, Value)
 }
 
 /// What a run waits for, if it waits.
-pub(crate) fn waiting(run: &Activeflow, flow: &Flow) -> Option<(&'static str, Value)> {
+pub(crate) fn waiting(run: &Activeflow, flows: Flows<'_>) -> Option<(&'static str, Value)> {
     let waiting = run.waiting()?;
-    let action = run.action(flow).unwrap_or_default();
-    let kind = flow.actions().find(|(id, _)| *id == action).map(|(_, kind)| kind);
+    let (action, kind) = run.action(flows)?;
     let data =
         json!({ "action": action, "kind": kind, "what": waiting.what, "until": waiting.until });
     Some(("waiting", data))

@@ -69,7 +69,10 @@ pub(crate) fn play(flow: &Arc<Flow>, scenario: &Scenario, folder: &Path) -> Play
     }
     let wrong = wrong.or_else(|| playwright.curtain(scenario).err());
     let taken = |news: News| match news {
-        News::Taken(taken, _) => Some((taken.action, taken.exit)),
+        // What a called flow does covers nothing of this one.
+        News::Taken(taken, _) if taken.flow.is_empty() => {
+            Some((taken.action.to_string(), taken.exit.into_owned()))
+        }
         _ => None,
     };
     Played { taken: playwright.stage.news.into_iter().filter_map(taken).collect(), wrong }

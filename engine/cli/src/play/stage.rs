@@ -152,13 +152,13 @@ impl Stage {
         }
         self.asked.extend(advance.commands);
         // Whatever the run does not wait for any more is over.
-        let waits = self.run.waiting().map(|waiting| &waiting.key);
-        if self.going.as_ref().is_some_and(|going| Some(&going.command.key) != waits) {
+        let waits = |key: &Key| self.run.waits().any(|waiting| waiting.key == *key);
+        if self.going.as_ref().is_some_and(|going| !waits(&going.command.key)) {
             self.going = None;
         }
         if let Some(talk) = &self.talk
             && self.run.medium == Medium::Call
-            && Some(&talk.key) != waits
+            && !waits(&talk.key)
         {
             self.talk = None;
         }
@@ -178,13 +178,13 @@ impl Stage {
             return Err("this is a call: nobody texts".into());
         }
         let over = self.run.outcome.is_some() || !self.begun();
-        let values = match self.run.waiting() {
-            Some(waiting) if waiting.what == "message" => self.message(text),
-            None if over => {
+        let values = match self.run.awaits("message") {
+            true => self.message(text),
+            false if over => {
                 self.begin(Some(text));
                 return Ok(());
             }
-            Some(_) | None => {
+            false => {
                 let standing = self.standing();
                 return Err(format!("{standing}, not for a text; live, another run would begin"));
             }
@@ -222,7 +222,7 @@ impl Stage {
         if matches!(command.deed, Deed::Talk { .. }) {
             self.talk(&command);
         }
-        if self.run.waiting().is_some_and(|waiting| waiting.key == command.key) {
+        if self.run.waits().any(|waiting| waiting.key == command.key) {
             self.going = Some(Going { command, since, keys: String::new() });
         }
     }
@@ -382,7 +382,7 @@ impl Stage {
                 format!("the run has ended: {} {}", json!(outcome), self.run.why).trim_end().into()
             }
             (None, Some(waiting)) => {
-                let action = self.run.action(&self.flow).unwrap_or_default();
+                let action = self.run.action(&self.flow).map_or("", |(action, _)| action);
                 format!("the run waits at `{action}` for {}", waiting.what)
             }
             (None, None) => "the run stands still".into(),

@@ -210,8 +210,7 @@ impl Simulation {
 
     /// The exits by which a deed can end.
     fn exits(&self, deed: &Deed) -> Vec<String> {
-        let here = self.stage.run.action(&self.stage.flow).unwrap_or_default();
-        let kind = self.stage.flow.actions().find(|(id, _)| *id == here).map(|(_, kind)| kind);
+        let kind = self.stage.run.action(&self.stage.flow).map(|(_, kind)| kind);
         let catalog = self.stage.flow.catalog;
         let spec = catalog.get(deed.kind()).or_else(|| catalog.get(kind?));
         let mut exits = vec!["done".to_owned()];

@@ -219,7 +219,7 @@ impl Builder<'_> {
         }
         self.check_wired(kind, spec, &on, &here);
         let place = body.map(|body| Place {
-            id,
+            id: id.into(),
             kind,
             spec,
             body,
@@ -260,7 +260,7 @@ impl Builder<'_> {
         for (exit, target) in action.get("on").and_then(Value::as_object).into_iter().flatten() {
             let pointer = format!("{here}/on/{}", escape(exit));
             if let Some(spec) = spec
-                && !has_exit(spec, exit, timed)
+                && exit_of(spec, exit, timed).is_none()
             {
                 let mut known: Vec<String> = spec.exits.iter().map(|exit| (*exit).into()).collect();
                 known.push("done".into());
@@ -359,9 +359,11 @@ pub(super) fn reserved(id: &str, after: Option<u32>) -> Option<Option<u32>> {
     }
 }
 
-/// Whether an action can leave by this exit. Every one can fail, at a limit for one.
-pub(crate) fn has_exit(spec: &Spec, exit: &str, timed: bool) -> bool {
-    matches!(exit, "done" | "failed") || (timed && exit == "timeout") || spec.exits.contains(&exit)
+/// An exit of an action by its name, if it has it. Every one can fail, at a limit for one.
+pub(crate) fn exit_of(spec: &Spec, exit: &str, timed: bool) -> Option<&'static str> {
+    let timeout: &[&str] = if timed { &["timeout"] } else { &[] };
+    let mut all = ["done", "failed"].iter().chain(timeout).chain(spec.exits);
+    all.find(|known| **known == exit).copied()
 }
 
 /// An id as written; the nil UUID of the older dialect means that there is none.

@@ -29,7 +29,8 @@ use crate::expression::Expression;
 use crate::place::{self, At};
 use crate::shape;
 
-pub(crate) use build::has_exit;
+pub(crate) use build::exit_of;
+pub(crate) use names::is_given;
 pub(crate) use option::from_model;
 
 /// A linked flow: all options typed, all targets exist. Only [`link`] makes one.
@@ -51,7 +52,7 @@ pub struct Flow {
 
 /// Where a run can be: an action of a flow, ready to run.
 pub(crate) struct Place {
-    pub id: String,
+    pub id: Arc<str>,
     pub kind: &'static str,
     pub spec: &'static Spec,
     pub body: Body,
@@ -146,7 +147,7 @@ impl Flow {
 
     /// The actions, in the order of the document: id and type.
     pub fn actions(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        self.places.iter().map(|place| (place.id.as_str(), place.kind))
+        self.places.iter().map(|place| (&*place.id, place.kind))
     }
 }
 

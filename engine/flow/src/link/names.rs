@@ -62,6 +62,11 @@ const KNOWN: [&str; 19] = [
     "to",
 ];
 
+/// Whether a variable comes from outside a flow: its first word tells.
+pub(crate) fn is_given(name: &str) -> bool {
+    GIVEN.contains(&name.split('.').next().unwrap_or_default())
+}
+
 /// What the actions of a flow set and read.
 #[derive(Default)]
 pub(super) struct Uses {

@@ -1,23 +1,34 @@
 //! From action to action until the run waits or ends.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::current::{Answer, Current};
-use super::{Activeflow, Advance, Frame, Taken, Waiting};
-use crate::action::{Pace, Step, Tool};
-use crate::event::{Event, Key, Medium, Outcome};
+use super::leave::RETRY;
+use super::strand::{Frame, Strand, Waiting};
+use super::{Activeflow, Advance, Flows};
+use crate::action::Pace;
+use crate::event::{Event, Medium, Outcome};
 use crate::expression::World;
 use crate::limits;
-use crate::link::{Flow, Place, from_model, has_exit};
-
-/// The word for the pause between two tries.
-const RETRY: &str = "retry";
+use crate::link::Flow;
+use crate::step::{Step, Target, Wait};
 
 /// One event on its way through a run.
 pub(super) struct Advancing<'a> {
     pub(super) run: &'a mut Activeflow,
+    pub(super) flows: Flows<'a>,
+    /// The flow where the present strand is.
     pub(super) flow: &'a Flow,
+    /// The present strand, by its place among all.
+    pub(super) at: usize,
+    /// Branches that have yet to begin, by their ids, and where.
+    pub(super) ready: VecDeque<(u32, Option<u32>)>,
+    /// Bytes that the run holds beside the variables that are seen.
+    pub(super) beside: usize,
     pub(super) now: Timestamp,
     pub(super) out: Advance,
     /// Actions entered since the event.
@@ -25,23 +36,41 @@ pub(super) struct Advancing<'a> {
 }
 
 /// What comes next.
-enum Go {
+pub(super) enum Go {
     /// Enter the action at this place; `None` = the flow is at its end.
     To(Option<u32>),
     /// Enter the action of the innermost frame, for the first time or again.
     Again,
-    /// Nothing: the run waits or has ended.
+    /// Nothing: the strand waits or the run has ended.
     Halt,
 }
 
 impl<'a> Advancing<'a> {
-    pub(super) fn new(run: &'a mut Activeflow, flow: &'a Flow, now: Timestamp) -> Self {
-        Self { run, flow, now, out: Advance::default(), entered: 0 }
+    pub(super) fn new(run: &'a mut Activeflow, flows: Flows<'a>, now: Timestamp) -> Self {
+        Self {
+            run,
+            flows,
+            flow: flows.own(),
+            at: 0,
+            ready: VecDeque::new(),
+            beside: 0,
+            now,
+            out: Advance::default(),
+            entered: 0,
+        }
     }
 
     pub(super) fn take(mut self, event: Event) -> Advance {
         let go = if self.run.outcome.is_some() { self.drop() } else { self.on(event) };
         self.follow(go);
+        while let Some((id, to)) = self.ready.pop_front() {
+            let Some(at) = self.run.strands.iter().position(|strand| strand.id == id) else {
+                continue;
+            };
+            if self.turn_to(at) {
+                self.follow(Go::To(to));
+            }
+        }
         self.out
     }
 
@@ -51,6 +80,7 @@ impl<'a> Advancing<'a> {
                 if self.run.entered > 0 {
                     return self.drop();
                 }
+                self.run.strands.push(Strand::default());
                 match self.run.begins() {
                     Ok(()) => Go::To(Some(0)),
                     Err(why) => self.end(Outcome::Limit, why),
@@ -69,23 +99,61 @@ impl<'a> Advancing<'a> {
                 self.end(Outcome::Stopped, why.clone())
             }
             Event::Done { key, .. } | Event::TimedOut { key } => {
-                match self.run.waiting.as_ref().filter(|waiting| waiting.key == *key) {
-                    None => self.drop(),
-                    Some(waiting) if waiting.what != RETRY => self.resume(event),
-                    Some(_) if matches!(event, Event::TimedOut { .. }) => {
-                        self.run.waiting = None;
+                let waits =
+                    |strand: &Strand| strand.waiting.as_ref().is_some_and(|w| w.key == *key);
+                let Some(at) = self.run.strands.iter().position(waits) else { return self.drop() };
+                let again = self.waits_to_retry(at);
+                match (again, matches!(event, Event::TimedOut { .. })) {
+                    (true, false) => self.drop(),
+                    _ if !self.turn_to(at) => Go::Halt,
+                    (true, true) => {
+                        self.run.strands[at].waiting = None;
                         Go::Again
                     }
-                    Some(_) => self.drop(),
+                    (false, _) => self.resume(event).unwrap_or_else(|| self.drop()),
                 }
             }
             Event::Message { .. } | Event::Signal { .. } | Event::ServiceStopped => {
-                match &self.run.waiting {
-                    Some(waiting) if waiting.what != RETRY => self.resume(event),
-                    _ => self.drop(),
-                }
+                self.offer(event)
             }
         }
+    }
+
+    /// Brings an event that names no wait to the first strand that takes it.
+    fn offer(&mut self, event: Event) -> Go {
+        for at in 0..self.run.strands.len() {
+            if self.run.strands[at].waiting.is_none() || self.waits_to_retry(at) {
+                continue;
+            }
+            if !self.turn_to(at) {
+                return Go::Halt;
+            }
+            if let Some(go) = self.resume(event.clone()) {
+                return go;
+            }
+            if event == Event::ServiceStopped && self.run.strands[at].is_called() {
+                self.run.strands[at].waiting = None;
+                return self.back("done", "it was stopped from outside");
+            }
+        }
+        self.drop()
+    }
+
+    fn waits_to_retry(&self, at: usize) -> bool {
+        self.run.strands[at].waiting.as_ref().is_some_and(|waiting| waiting.what == RETRY)
+    }
+
+    pub(super) fn strand(&mut self) -> Option<&mut Strand> {
+        self.run.strands.get_mut(self.at)
+    }
+
+    pub(super) fn frame(&mut self) -> Option<&mut Frame> {
+        self.strand()?.frames.last_mut()
+    }
+
+    /// Whether the action is one that a model chose, which stands nowhere in the flow.
+    pub(super) fn is_inline(&mut self) -> bool {
+        self.frame().is_some_and(|frame| frame.then.is_some())
     }
 
     fn drop(&mut self) -> Go {
@@ -94,8 +162,9 @@ impl<'a> Advancing<'a> {
         Go::Halt
     }
 
-    fn end(&mut self, outcome: Outcome, why: String) -> Go {
+    pub(super) fn end(&mut self, outcome: Outcome, why: String) -> Go {
         self.run.end(outcome, why);
+        self.ready.clear();
         Go::Halt
     }
 
@@ -103,17 +172,29 @@ impl<'a> Advancing<'a> {
         loop {
             go = match go {
                 Go::Halt => return,
-                Go::To(None) => self.end(Outcome::Finished, String::new()),
-                Go::To(Some(at)) => {
-                    let frame = Frame { at, visit: 0, attempt: 1, asked: 0, then: None };
-                    match self.run.frames.last_mut() {
-                        Some(top) => *top = frame,
-                        None => self.run.frames.push(frame),
-                    }
-                    self.arrive()
-                }
+                Go::To(to) => self.go(to),
                 Go::Again => self.arrive(),
             }
+        }
+    }
+
+    fn go(&mut self, to: Option<u32>) -> Go {
+        let Some(strand) = self.run.strands.get_mut(self.at) else { return Go::Halt };
+        let branch = strand.id != 0;
+        match to {
+            Some(at) if !branch || !strand.ends_at(at) => {
+                match strand.frames.last_mut() {
+                    Some(frame) => frame.go(at),
+                    None => {
+                        let frame = Frame { at, attempt: 1, ..Frame::default() };
+                        strand.frames.push(frame);
+                    }
+                }
+                self.arrive()
+            }
+            None if strand.is_called() => self.back("done", ""),
+            Some(_) | None if branch => self.over(Ok(())),
+            Some(_) | None => self.end(Outcome::Finished, String::new()),
         }
     }
 
@@ -129,24 +210,20 @@ impl<'a> Advancing<'a> {
         self.entered += 1;
         self.run.entered += 1;
         let visit = self.run.entered;
-        let Some(frame) = self.run.frames.last_mut() else {
-            return self.end(Outcome::Failed, "the run is nowhere in its flow".into());
-        };
+        let Some(frame) = self.frame() else { return self.lost() };
         if frame.visit == 0 {
             frame.visit = visit;
         }
         frame.asked = 0;
-        let (first, inline) = (frame.attempt == 1, frame.then.is_some());
-        let Some(place) = self.flow.places.get(frame.at as usize) else {
-            return self.end(Outcome::Failed, "the run is nowhere in its flow".into());
-        };
+        let (at, first, inline) = (frame.at, frame.attempt == 1, frame.then.is_some());
+        let Some(place) = self.flow.places.get(at as usize) else { return self.lost() };
         if let Some(condition) = place.condition.as_ref().filter(|_| first && !inline) {
             let world = World { vars: &self.run.vars, now: self.now, zone: &self.flow.zone };
             match condition.test(world) {
                 Ok(true) => {}
                 Ok(false) => {
                     let why = format!("`{}` is false", condition.text());
-                    self.taken(&place.id, place.kind, "passed_over", &why, Vec::new());
+                    self.taken(&place.id, place.kind, "passed_over", why, Vec::new());
                     return Go::To(place.next);
                 }
                 Err(why) => {
@@ -172,118 +249,54 @@ impl<'a> Advancing<'a> {
         self.step(&current, answer)
     }
 
-    /// Brings an event to the action that waits.
-    fn resume(&mut self, event: Event) -> Go {
+    fn lost(&mut self) -> Go {
+        self.end(Outcome::Failed, "the run is nowhere in its flow".into())
+    }
+
+    /// Brings an event to the action that waits; `None` when it is not for it.
+    fn resume(&mut self, event: Event) -> Option<Go> {
         let current = self.current();
         let action = match &current.action {
             Ok(action) => action.get(),
             Err(why) => {
-                self.run.waiting = None;
-                return self.leave(&current, "failed", why, Vec::new());
+                self.strand()?.waiting = None;
+                return Some(self.leave(&current, "failed", why, Vec::new()));
             }
         };
         let answer = self.ask(&current, |cx| action.resume(&event, cx));
         if answer.step == Step::Stay {
-            return self.drop();
+            return None;
         }
-        self.run.waiting = None;
-        let then = match event {
-            Event::Done { then: Some(then), .. } => Some(then),
-            _ => None,
-        };
+        let strand = self.strand()?;
+        strand.waiting = None;
         let done = matches!(&answer.step, Step::Next)
             || matches!(&answer.step, Step::Exit { exit, .. } if exit == "done");
-        if done && matches!(action.pace(), Pace::Waits | Pace::WaitsForEver) {
-            self.run.caught = false;
-        }
-        match then.filter(|_| done) {
-            Some(then) => self.then(&current, answer, then),
-            None => self.step(&current, answer),
-        }
-    }
-
-    /// Runs an action that a model chose, before the flow goes on.
-    fn then(&mut self, current: &Current<'a>, answer: Answer, then: Value) -> Go {
-        let why = match answer.step {
-            Step::Exit { why, .. } => why,
-            _ => String::new(),
-        };
-        self.taken(&current.id, current.kind, "done", &why, answer.changed);
-        let kind = then.get("type").and_then(Value::as_str).unwrap_or_default();
-        let known = self.flow.catalog.get(kind).filter(|(_, spec)| spec.tool != Tool::No);
-        let known = known.map(|(kind, _)| kind);
-        // Where the author has put an action of this type, the author's options count.
-        if let Some(next) = current.place.next
-            && known.is_some()
-            && known == self.flow.places.get(next as usize).map(|place| place.kind)
+        if done
+            && matches!(action.pace(), Pace::Waits | Pace::WaitsForEver)
+            && let Some(frame) = strand.cursor()
         {
-            return Go::To(Some(next));
+            frame.caught = false;
         }
-        let option = then.get("option").unwrap_or(&Value::Null);
-        let fault = match from_model(self.flow.catalog, kind, option) {
-            Err(why) => Some(why),
-            Ok((kind, ..)) if known.is_none() => Some(format!("`{kind}` is no tool")),
-            Ok(_) if limits::size(&then) > limits::ONE_VALUE => {
-                Some(format!("the options of `{kind}` are too large"))
-            }
-            Ok(_) if self.run.frames.len() >= limits::DEPTH => {
-                Some(format!("{} frames lie on each other already", self.run.frames.len()))
-            }
-            Ok(_) => None,
-        };
-        let at = self.run.frames.last().map_or(0, |frame| frame.at);
-        if let Some(why) = fault {
-            let id = format!("{}.then", current.id);
-            self.taken(&id, kind, "failed", &why, Vec::new());
-            return self.route(current.place, "failed", &why);
-        }
-        self.run.frames.push(Frame { at, visit: 0, attempt: 1, asked: 0, then: Some(then) });
-        Go::Again
+        Some(match event {
+            Event::Done { then: Some(then), .. } if done => self.then(&current, answer, then),
+            _ => self.step(&current, answer),
+        })
     }
 
-    fn step(&mut self, current: &Current<'a>, answer: Answer) -> Go {
+    pub(super) fn step(&mut self, current: &Current<'a>, answer: Answer) -> Go {
         let Answer { step, changed } = answer;
         match step {
             Step::Next => self.leave(current, "done", "", changed),
             Step::Exit { exit, why } => self.leave(current, &exit, &why, changed),
-            Step::Jump(target) => {
-                let inline = self.run.frames.last().is_some_and(|frame| frame.then.is_some());
-                match self.flow.ids.get(&target.0).copied().filter(|_| !inline) {
-                    Some(to) => {
-                        let why = format!("to `{}`", target.0);
-                        self.taken(&current.id, current.kind, "jump", &why, changed);
-                        Go::To(Some(to))
-                    }
-                    None => match self.flow.reserved(&target.0, current.place) {
-                        Some(to) if !inline => {
-                            self.taken(&current.id, current.kind, "jump", &target.0, changed);
-                            Go::To(to)
-                        }
-                        _ => {
-                            let why = format!("no action has the id `{}`", target.0);
-                            self.leave(current, "failed", &why, changed)
-                        }
-                    },
-                }
-            }
-            Step::Wait(wait) => {
-                let limit = match self.run.frames.last() {
-                    Some(frame) if frame.then.is_none() => current.place.timeout_s,
-                    _ => None,
-                };
-                let own = wait.at_most.and_then(|most| SignedDuration::try_from(most).ok());
-                let limit = limit.map(|s| SignedDuration::from_secs(s.min(i64::MAX as u64) as i64));
-                let shorter = match (own, limit) {
-                    (Some(own), Some(limit)) => Some(own.min(limit)),
-                    (own, limit) => own.or(limit),
-                };
-                let until =
-                    shorter.map(|wait| self.now.saturating_add(wait).unwrap_or(Timestamp::MAX));
-                let key = self.key(&current.id);
-                self.run.waiting = Some(Waiting { key, what: wait.what.into(), until });
-                Go::Halt
-            }
+            Step::Jump(target) => self.jump(current, &target, changed),
+            Step::Wait(wait) => self.wait(current, &wait),
             Step::Stay => Go::Halt,
+            Step::Call(call) => self.call(current, *call, changed),
+            Step::Split(split) => self.split(current, &split, changed),
+            Step::Return => {
+                self.taken(&current.id, current.kind, "done", "", changed);
+                self.back("done", "it stopped itself")
+            }
             Step::End(outcome) => {
                 self.taken(&current.id, current.kind, "ended", "", changed);
                 self.end(outcome, String::new())
@@ -291,98 +304,79 @@ impl<'a> Advancing<'a> {
         }
     }
 
-    /// Leaves the action of the innermost frame by an exit.
-    fn leave(&mut self, current: &Current<'a>, exit: &str, why: &str, changed: Vec<String>) -> Go {
-        let Some(frame) = self.run.frames.last() else { return Go::Halt };
-        let inline = frame.then.is_some();
-        let timed = current.place.timeout_s.is_some() && !inline;
-        if let Some(go) = self.retry(current, exit, why) {
-            return go;
-        }
-        let undeclared;
-        let (exit, why) = match has_exit(current.spec, exit, timed) {
-            true => (exit, why),
-            false if exit == "timeout" => ("failed", why),
-            false => {
-                undeclared = format!("`{}` has no exit `{exit}`: {why}", current.kind);
-                ("failed", undeclared.as_str())
+    fn jump(&mut self, current: &Current<'a>, target: &Target, changed: Vec<String>) -> Go {
+        match self.find(current, target) {
+            Some(to) => {
+                let why = Arc::clone(&target.0);
+                self.taken(&current.id, current.kind, "jump", why, changed);
+                Go::To(to)
             }
-        };
-        self.taken(&current.id, current.kind, exit, why, changed);
-        if !inline {
-            return self.route(current.place, exit, why);
+            None => {
+                let why = format!("no action has the id `{}`", target.0);
+                self.leave(current, "failed", &why, changed)
+            }
         }
-        self.run.frames.pop();
-        let exit = if exit == "done" { "done" } else { "failed" };
-        self.route(current.place, exit, why)
     }
 
-    /// Another try, if the author wants one and it may help.
-    fn retry(&mut self, current: &Current<'a>, exit: &str, why: &str) -> Option<Go> {
-        // A timeout leaves open whether it was done, and who opted out said no.
-        if matches!(exit, "done" | "timeout" | "opted_out") {
+    /// Where a target leads, `None` inside = the end.
+    pub(super) fn find(&mut self, current: &Current<'a>, target: &Target) -> Option<Option<u32>> {
+        if self.is_inline() {
             return None;
         }
-        let frame = self.run.frames.last_mut().filter(|frame| frame.then.is_none())?;
-        let retry = current.place.retry.filter(|retry| frame.attempt <= retry.times)?;
-        frame.attempt += 1;
-        let attempt = frame.attempt;
-        let why = format!("try {attempt} of {}: {why}", retry.times + 1);
-        self.taken(&current.id, current.kind, RETRY, &why, Vec::new());
-        if retry.wait_s == 0 {
-            return Some(Go::Again);
+        match self.flow.ids.get(&*target.0) {
+            Some(to) => Some(Some(*to)),
+            None => self.flow.reserved(&target.0, current.place),
         }
-        let wait = SignedDuration::from_secs(retry.wait_s.min(86_400) as i64);
-        let until = self.now.saturating_add(wait).unwrap_or(Timestamp::MAX);
-        let key = self.key(&current.id);
-        self.run.waiting = Some(Waiting { key, what: RETRY.into(), until: Some(until) });
-        Some(Go::Halt)
     }
 
-    /// Where an exit of a place leads.
-    fn route(&mut self, place: &Place, exit: &str, why: &str) -> Go {
-        if let Some((_, to)) = place.on.iter().find(|(wired, _)| wired == exit) {
-            return Go::To(*to);
-        }
-        if exit == "done" {
-            return Go::To(place.next);
-        }
-        let at = self.run.frames.last().map(|frame| frame.at);
-        if let Some(to) = self.flow.on_error
-            && !self.run.caught
-            && (to.is_none() || to != at)
-        {
-            self.run.caught = true;
-            return Go::To(to);
-        }
-        let outcome = if exit == "timeout" { Outcome::Expired } else { Outcome::Failed };
-        let colon = if why.is_empty() { "" } else { ": " };
-        self.end(outcome, format!("`{}` ended by `{exit}`{colon}{why}", place.id))
+    fn wait(&mut self, current: &Current<'a>, wait: &Wait) -> Go {
+        let limit = if self.is_inline() { None } else { current.place.timeout_s };
+        let own = wait.at_most.and_then(|most| SignedDuration::try_from(most).ok());
+        let shorter = match (own, limit.map(seconds)) {
+            (Some(own), Some(limit)) => Some(own.min(limit)),
+            (own, limit) => own.or(limit),
+        };
+        self.wait_for(current, wait.what, shorter)
     }
 
-    pub(super) fn key(&self, action: &str) -> Key {
-        let (visit, attempt) =
-            self.run.frames.last().map_or((0, 0), |frame| (frame.visit, frame.attempt));
-        Key(format!("{}/{action}/{visit}/{attempt}", self.run.id))
-    }
-
-    fn taken(&mut self, action: &str, kind: &str, exit: &str, why: &str, changed: Vec<String>) {
-        self.out.taken.push(Taken {
-            action: action.into(),
-            kind: kind.into(),
-            exit: exit.into(),
-            why: why.into(),
-            at: self.now,
-            changed,
-            cause: None,
-        });
-    }
-
-    /// Notes that the run was taken out of the action where it waits.
-    fn leave_all(&mut self, exit: &str, why: &str) {
-        if self.run.waiting.is_some() {
-            let Current { id, kind, .. } = self.current();
-            self.taken(&id, kind, exit, why, Vec::new());
+    pub(super) fn wait_for(
+        &mut self,
+        current: &Current<'a>,
+        what: &str,
+        at_most: Option<SignedDuration>,
+    ) -> Go {
+        let until = at_most.map(|wait| self.now.saturating_add(wait).unwrap_or(Timestamp::MAX));
+        let key = self.naming(current).key(0);
+        if let Some(strand) = self.strand() {
+            strand.waiting = Some(Waiting { key, what: what.into(), until });
         }
+        Go::Halt
     }
+
+    /// Makes a strand the present one.
+    pub(super) fn turn_to(&mut self, at: usize) -> bool {
+        self.at = at;
+        let strand = &self.run.strands[at];
+        let Some(flow) = self.flows.get(strand.version()) else {
+            let why = format!("the flow version {} is not at hand", strand.version());
+            self.end(Outcome::Failed, why);
+            return false;
+        };
+        self.flow = flow;
+        let scope = strand.scope();
+        self.run.load(scope);
+        self.beside = self.run.beside();
+        true
+    }
+}
+
+/// As a duration; more than a life is as long as one.
+pub(super) fn seconds(s: u64) -> SignedDuration {
+    SignedDuration::from_secs(s.min(i64::MAX as u64) as i64)
+}
+
+/// What was chosen as `then`, by its type and its options.
+pub(super) fn chosen(then: &Value) -> (&str, &Value) {
+    let kind = then.get("type").and_then(Value::as_str).unwrap_or_default();
+    (kind, then.get("option").unwrap_or(&Value::Null))
 }

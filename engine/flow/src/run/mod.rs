@@ -1,26 +1,40 @@
 //! One run of a flow: an event in, commands out.
 //!
-//! Read in this order: this file (the state, and what an event does to it) → [`advance`] (from
-//! action to action until the run waits or ends) → [`current`] (one action, asked) → [`tool`]
-//! (actions that a model takes).
+//! Read in this order: this file (the state, and what an event does to it) → [`strand`] (where a
+//! run is) → [`flows`] (what it needs) → [`advance`] (from action to action until the run waits or
+//! ends) → [`leave`] (by which exit, and where that leads) → [`current`] (one action, asked) →
+//! [`call`] (flows that call flows) → [`split`] (branches) → [`then`] and [`tool`] (actions that a
+//! model takes).
 //!
 //! Invariant: the same state and the same events give the same commands, to the byte.
 //! Invariant: what answers a wait that is gone is dropped and counted; it never ends a run.
 
 mod advance;
+mod call;
 mod current;
+mod flows;
+mod leave;
+mod split;
+mod strand;
+mod then;
 mod tool;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::event::{Command, Event, Key, Medium, Outcome, Vars};
 use crate::limits;
 use crate::link::Flow;
+use crate::step::LOAD;
 
+use strand::Strand;
+
+pub use flows::Flows;
+pub use strand::Waiting;
 pub use tool::take_tool;
 
 /// One run of a flow. Its serialized form is what a store keeps.
@@ -30,60 +44,28 @@ pub struct Activeflow {
     pub id: String,
     /// What it is about.
     pub medium: Medium,
-    /// Its variables.
+    /// Its variables: of the scope that ran last, where a called flow has its own.
     pub vars: Vars,
     /// How it ended, once it has.
     pub outcome: Option<Outcome>,
     /// Why it ended so, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
-    /// Where it is: one cursor a frame, the innermost last.
+    /// Where it is; branches stand behind the strand that they belong to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    frames: Vec<Frame>,
-    waiting: Option<Waiting>,
+    strands: Vec<Strand>,
+    /// The scope that ran last; 0 = the run's own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    scope: u64,
+    /// The variables of the other scopes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    aside: BTreeMap<u64, Vars>,
     /// Actions entered so far, tries included.
     #[serde(default)]
     entered: u64,
-    /// Passes through actions that count, by their place in the flow.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    counts: BTreeMap<u32, u32>,
     /// Events that came too late, or twice.
     #[serde(default, skip_serializing_if = "is_zero")]
     dropped: u64,
-    /// Whether `on_error` has caught a failure since somebody last answered. A failure on the way
-    /// through it is not caught again, or the run would go in circles.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    caught: bool,
-}
-
-/// A cursor.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Frame {
-    /// The place in the flow.
-    at: u32,
-    /// Which entered action of the run this is, from 1.
-    visit: u64,
-    /// Which try of it, from 1.
-    #[serde(default = "first", skip_serializing_if = "is_first")]
-    attempt: u32,
-    /// Deeds asked for in this try.
-    #[serde(default, skip_serializing_if = "is_zero_32")]
-    asked: u32,
-    /// An action that a model chose, `{"type", "option"}`, run after the service at `at` and
-    /// before what comes after it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    then: Option<Value>,
-}
-
-/// What a run waits for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Waiting {
-    /// The key of the wait; what answers an older one is dropped.
-    pub key: Key,
-    /// In a word: `message`, `digits`, `ai_talk`, `retry`.
-    pub what: String,
-    /// When [`Event::TimedOut`] is due.
-    pub until: Option<Timestamp>,
 }
 
 /// What one event led to.
@@ -100,15 +82,18 @@ pub struct Advance {
 /// One action, left by one exit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Taken {
+    /// The version of the called flow that it belongs to; empty = the run's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub flow: String,
     /// The id of the action.
-    pub action: String,
+    pub action: Arc<str>,
     /// Its type.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// The exit; `jump` to a target, `passed_over` when its `if` was false, `retry` for another
-    /// try, `hung_up`, `stopped`, `ended`.
-    pub exit: String,
-    /// Why this one.
-    pub why: String,
+    /// try, `cancelled` in a branch that nobody waits for any more, `hung_up`, `stopped`, `ended`.
+    pub exit: Cow<'static, str>,
+    /// Why this one; for a `jump` the target.
+    pub why: Arc<str>,
     /// When.
     pub at: Timestamp,
     /// The variables that it set.
@@ -141,29 +126,70 @@ impl Activeflow {
             vars: all,
             outcome: None,
             why: String::new(),
-            frames: Vec::new(),
-            waiting: None,
+            strands: Vec::new(),
+            scope: 0,
+            aside: BTreeMap::new(),
             entered: 0,
-            counts: BTreeMap::new(),
             dropped: 0,
-            caught: false,
         }
     }
 
+    /// The versions of called flows that it needs in order to take this event.
+    pub fn flows<'a>(&'a self, event: &'a Event) -> Vec<&'a str> {
+        let mut all = Vec::new();
+        for strand in &self.strands {
+            all.push(strand.version());
+            let called = strand.frames.iter().filter_map(|frame| frame.called.as_deref());
+            all.extend(called.map(|called| called.version.as_str()));
+        }
+        if let Event::Done { key, values, .. } = event
+            && self.waits().any(|waiting| waiting.key == *key && waiting.what == LOAD)
+            && let Some(version) = values.get("version").and_then(|version| version.as_str())
+        {
+            all.push(version);
+        }
+        all.retain(|version| !version.is_empty());
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Takes one event and runs until the flow waits or ends.
-    pub fn advance(&mut self, flow: &Flow, now: Timestamp, event: Event) -> Advance {
-        advance::Advancing::new(self, flow, now).take(event)
+    pub fn advance<'a>(
+        &mut self,
+        flows: impl Into<Flows<'a>>,
+        now: Timestamp,
+        event: Event,
+    ) -> Advance {
+        advance::Advancing::new(self, flows.into(), now).take(event)
     }
 
-    /// What it waits for, and until when.
+    /// All that it waits for, one for each branch.
+    pub fn waits(&self) -> impl Iterator<Item = &Waiting> {
+        self.strands.iter().filter_map(|strand| strand.waiting.as_ref())
+    }
+
+    /// The wait whose deadline is nearest, or the oldest when none has one.
     pub fn waiting(&self) -> Option<&Waiting> {
-        self.waiting.as_ref()
+        self.waits().min_by_key(|waiting| waiting.until.unwrap_or(Timestamp::MAX))
     }
 
-    /// The id of the action where it waits.
-    pub fn action<'a>(&self, flow: &'a Flow) -> Option<&'a str> {
-        let frame = self.frames.last()?;
-        Some(flow.places.get(frame.at as usize)?.id.as_str())
+    /// The nearest deadline: when [`Event::TimedOut`] is due, and with which key.
+    pub fn deadline(&self) -> Option<(Key, Timestamp)> {
+        self.waiting().and_then(|waiting| Some((waiting.key.clone(), waiting.until?)))
+    }
+
+    /// Whether it waits for this, in a word such as `message`.
+    pub fn awaits(&self, what: &str) -> bool {
+        self.waits().any(|waiting| waiting.what == what)
+    }
+
+    /// The id and the type of the action where it waits, if it waits.
+    pub fn action<'a>(&self, flows: impl Into<Flows<'a>>) -> Option<(&'a str, &'static str)> {
+        let waiting = self.waiting()?;
+        let strand = self.strands.iter().find(|s| s.waiting.as_ref() == Some(waiting))?;
+        let place = strand.place(flows.into())?;
+        Some((&place.id, place.kind))
     }
 
     /// How many events came too late, or twice.
@@ -179,9 +205,9 @@ impl Activeflow {
     fn end(&mut self, outcome: Outcome, why: String) {
         self.outcome = Some(outcome);
         self.why = why;
-        self.waiting = None;
-        self.frames.clear();
-        self.counts.clear();
+        self.strands.clear();
+        self.load(0);
+        self.aside.clear();
     }
 
     fn begins(&self) -> Result<(), String> {
@@ -189,18 +215,6 @@ impl Activeflow {
     }
 }
 
-fn first() -> u32 {
-    1
-}
-
-fn is_first(attempt: &u32) -> bool {
-    *attempt == 1
-}
-
 fn is_zero(n: &u64) -> bool {
-    *n == 0
-}
-
-fn is_zero_32(n: &u32) -> bool {
     *n == 0
 }

@@ -3,10 +3,16 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Activeflow;
-use crate::action::{Cx, Step, Tool};
+use super::strand::Strand;
+use super::{Activeflow, Flows};
+use crate::action::Tool;
+use crate::cx::{Cx, Naming};
 use crate::event::{Command, Key, Medium, Vars};
 use crate::link::{Flow, from_model};
+use crate::step::Step;
+
+/// The word for waiting for the end of a conversation.
+const TALK: &str = "ai_talk";
 
 /// Takes an action as a model's tool, beside the run: its options are `args`, it is entered once,
 /// and what it asks for is returned under `key`. Variables that it sets are set in `vars`.
@@ -32,9 +38,11 @@ pub fn take_tool(
     let mut cx = Cx {
         now,
         medium,
+        called: false,
         vars,
+        beside: 0,
         zone: &flow.zone,
-        key,
+        key: Naming::Given(&key),
         asked: 0,
         count: 0,
         commands: Vec::new(),
@@ -56,11 +64,18 @@ impl Activeflow {
     ///
     /// # Errors
     /// A sentence for the model: the tool does not exist, or its arguments are wrong.
-    pub fn ends_with(&self, flow: &Flow, kind: &str, args: &Value) -> Result<Value, String> {
-        let next = self
-            .frames
-            .last()
-            .and_then(|frame| flow.places.get(frame.at as usize)?.next)
+    pub fn ends_with<'a>(
+        &self,
+        flows: impl Into<Flows<'a>>,
+        kind: &str,
+        args: &Value,
+    ) -> Result<Value, String> {
+        let flows = flows.into();
+        let talking = |strand: &&Strand| strand.waiting.as_ref().is_some_and(|w| w.what == TALK);
+        let strand = self.strands.iter().find(talking).or(self.strands.first());
+        let flow = strand.and_then(|s| flows.get(s.version())).unwrap_or(flows.own());
+        let next = strand
+            .and_then(|strand| strand.place(flows)?.next)
             .and_then(|next| flow.places.get(next as usize));
         if let (Some(next), Some((kind, _))) = (next, flow.catalog.get(kind))
             && next.kind == kind

@@ -7,17 +7,16 @@ use std::time::Duration;
 use agent::{Config, Took, ToolCall};
 use call::{Arrival, Note, Order, Report};
 use conversation::Address;
-use flow::{Command, Deed, Event, Flow, HangupCause, Key, Medium, Outcome};
+use flow::{Command, Deed, Event, Flow, Flows, HangupCause, Key, Medium, Outcome};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::{CallRow, Line, Peering, RunRow, Write};
 use tokio::sync::mpsc;
 
-use crate::Runtime;
 use crate::numbers::Number;
 use crate::texts::Behalf;
 use crate::tools::{self, OnCall, Request};
-use crate::{outbox, told};
+use crate::{Called, Runtime, outbox, told};
 
 /// How long an effect waits for a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +32,8 @@ pub(super) struct Host<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) number: &'a Number,
     pub(super) flow: Arc<Flow>,
+    /// Flows that the run has called.
+    pub(super) called: Called,
     pub(super) run: RunRow,
     pub(super) call: CallRow,
     pub(super) arrival: Arrival,
@@ -64,7 +65,7 @@ impl Host<'_> {
         self.take(Event::Started).await;
         loop {
             let clock = Arc::clone(&self.runtime.parts.clock);
-            let deadline = self.run.state.waiting().and_then(|w| Some((w.key.clone(), w.until?)));
+            let deadline = self.run.state.deadline();
             tokio::select! {
                 biased;
                 report = reports.recv() => match report {
@@ -107,7 +108,12 @@ impl Host<'_> {
             }
             let service = matches!(event, Event::ServiceStopped | Event::Stopped { .. });
             let now = self.runtime.parts.clock.now();
-            let advance = told::advance(&mut self.run.state, &self.flow, now, event);
+            match self.runtime.called(&self.run.state, &event).await {
+                Ok(called) => self.called = called,
+                Err(error) => tracing::warn!(run = self.run.id, %error, "a flow cannot be had"),
+            }
+            let flows = Flows::new(&self.flow, &self.called);
+            let advance = told::advance(&mut self.run.state, flows, now, event);
             for taken in &advance.taken {
                 let (kind, data) = told::taken(taken);
                 self.tell(kind, data);
@@ -174,6 +180,10 @@ impl Host<'_> {
         }
     }
 
+    fn flows(&self) -> Flows<'_> {
+        Flows::new(&self.flow, &self.called)
+    }
+
     /// Tells onlookers where the run stands, and lets the call go when it is over.
     fn look(&mut self) {
         if let Some(outcome) = self.run.state.outcome {
@@ -181,7 +191,7 @@ impl Host<'_> {
                 let (kind, data) = told::ended(&self.run.state, outcome);
                 self.tell(kind, data);
             }
-        } else if let Some((kind, data)) = told::waiting(&self.run.state, &self.flow) {
+        } else if let Some((kind, data)) = told::waiting(&self.run.state, self.flows()) {
             self.tell(kind, data);
         }
     }
@@ -233,7 +243,7 @@ impl Host<'_> {
             .find(|offer| offer.kind == call.name)
             .ok_or_else(|| format!("there is no tool `{}`", call.name))?;
         if offer.tool == flow::Tool::Ends {
-            let then = Some(self.run.state.ends_with(&self.flow, offer.kind, &args)?);
+            let then = Some(self.run.state.ends_with(self.flows(), offer.kind, &args)?);
             return Ok(Took::Ends { then, stop: false });
         }
         let now = self.runtime.parts.clock.now();

@@ -18,8 +18,8 @@ use store::{CallRow, RunRow, Write};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::Runtime;
 use crate::lines::host::Host;
+use crate::{Called, Runtime};
 
 /// Orders on their way to a call; a run asks for a few at a time.
 const ORDERS: usize = 64;
@@ -110,6 +110,7 @@ impl Switchboard for Runtime {
             runtime: self,
             number,
             flow: Arc::clone(flow),
+            called: Called::new(),
             run,
             call,
             arrival,

@@ -20,7 +20,7 @@ use store::{OutboxRow, RunRow, SessionRow, ThreadRow, Write};
 
 use crate::numbers::Number;
 use crate::step::{self, Step, life};
-use crate::{Runtime, Trouble, texts, tools};
+use crate::{Called, Runtime, Trouble, texts, tools};
 
 /// What an agent came to.
 #[derive(Default)]
@@ -46,6 +46,7 @@ struct Thinking<'a> {
     config: Arc<Config>,
     run: RunRow,
     flow: Arc<Flow>,
+    called: Called,
     tools: Vec<Tool>,
     now: Timestamp,
 }
@@ -77,6 +78,8 @@ impl Runtime {
             return Ok(());
         }
         let flow = self.flow(&run.flow).await?;
+        // A reply brings no flow with it, so any event that brings none will do.
+        let called = self.called(&run.state, &Event::ServiceStopped).await?;
         let thinking = Thinking {
             runtime: self,
             number: self.number(&thread.peering)?,
@@ -86,6 +89,7 @@ impl Runtime {
             config: Arc::new(config),
             run,
             flow,
+            called,
             now: self.parts.clock.now(),
         };
         let thought = thinking.think().await;
@@ -140,7 +144,8 @@ impl Runtime {
             let open = row.ended.is_none().then(|| SessionRow { seq: row.seq + 1, ..row.clone() });
             let flow = Arc::clone(&thinking.flow);
             let thread = thinking.thread.clone();
-            let step = Step::new(self, thinking.number, thread, flow, run, open).take(event);
+            let step = Step::new(self, thinking.number, thread, flow, run, open);
+            let step = step.with(thinking.called.clone()).take(event);
             writes.push(Write::Session(row.clone()));
             writes.extend(step.writes.iter().cloned());
             if step.thread != thinking.thread {
@@ -205,10 +210,8 @@ impl Runtime {
     /// the session is over.
     pub(crate) async fn release_run(&self, id: &str) -> Result<(), Trouble> {
         let run = self.parts.store.run(id).await?;
-        let waiting = run.as_ref().and_then(|run| run.state.waiting());
-        if let (Some(run), Some(waiting)) = (&run, waiting)
-            && waiting.what == "ai_talk"
-        {
+        let waits = run.as_ref().and_then(|run| run.state.waits().find(|w| w.what == "ai_talk"));
+        if let (Some(run), Some(waiting)) = (&run, waits) {
             let session = self.parts.store.session(&run.subject).await?;
             let awaited = session.and_then(|session| session.awaited);
             if awaited.as_ref() != Some(&waiting.key.0) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent::prompt::{self, Medium as Told};
 use agent::{Ask, Item, Llm, Piece, ToolCall};
-use flow::{Deed, Key, Medium, Tool};
+use flow::{Deed, Flows, Key, Medium, Tool};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use store::Write;
@@ -118,7 +118,8 @@ impl Thinking<'_> {
         }
         let offers = self.flow.tools(Medium::Text);
         if offers.iter().any(|offer| offer.kind == call.name && offer.tool == Tool::Ends) {
-            thought.ends = Some(self.run.state.ends_with(&self.flow, &call.name, &args)?);
+            let flows = Flows::new(&self.flow, &self.called);
+            thought.ends = Some(self.run.state.ends_with(flows, &call.name, &args)?);
             return Ok(json!({ "status": "the conversation ends after your answer" }));
         }
         let mut vars = thought.vars.clone().unwrap_or_else(|| self.run.state.vars.clone());

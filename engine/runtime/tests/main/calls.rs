@@ -116,7 +116,7 @@ async fn who_calls_from_no_phone_cannot_be_texted() {
     Caller::calls(&rig, "browser").over().await;
     let runs = rig.ended(1).await;
     let taken = rig.store.taken(&runs[0].id).await.unwrap();
-    assert_eq!((taken[1].action.as_str(), taken[1].exit.as_str()), ("text", "failed"));
+    assert_eq!((&*taken[1].action, &*taken[1].exit), ("text", "failed"));
     assert!(taken[1].why.contains("browser"), "{}", taken[1].why);
     assert_eq!(rig.carrier.texts(), [""; 0]);
 }

@@ -1,0 +1,69 @@
+//! `fetch`: get actions from a server, and run them as a part of this flow.
+
+use std::collections::BTreeMap;
+
+use flow::step::LOAD;
+use flow::{Action, Call, Cx, Deed, Event, FlowSource, Needs, Pace, Spec, Step, Vars};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::call_flow::{AT_MOST_S, loaded};
+
+/// What this action is.
+pub const SPEC: Spec = Spec::of::<Fetch>(Needs::Nothing).exits(&["failed"]);
+
+/// Asks a server for a flow, a document or a bare list of actions, and runs it as a part of this
+/// one, as `call_flow` does: it works on the variables of this flow, and what it sets stays set.
+/// The exit `failed` is taken when the server does not answer, when what it answers is no flow
+/// without faults, and when nothing in it catches a failure.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Fetch {
+    /// Where, `https://` or `http://`.
+    #[schemars(length(min = 1))]
+    url: String,
+    /// How to ask.
+    #[serde(default)]
+    method: Method,
+}
+
+/// A method of HTTP.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum Method {
+    /// The run is told in the body.
+    #[default]
+    Post,
+    /// Nothing is told but the address.
+    Get,
+}
+
+impl Action for Fetch {
+    fn enter(&self, cx: &mut Cx<'_>) -> Step {
+        let method = match self.method {
+            Method::Post => "POST",
+            Method::Get => "GET",
+        };
+        let source = FlowSource::Url { method: method.into(), url: self.url.clone() };
+        cx.ask(Deed::LoadFlow { source });
+        Step::wait(LOAD, AT_MOST_S)
+    }
+
+    fn resume(&self, event: &Event, _: &mut Cx<'_>) -> Step {
+        let call = |version: &str| Call {
+            version: version.into(),
+            arguments: Vars::new(),
+            results: BTreeMap::new(),
+            isolated: false,
+        };
+        loaded(event, call)
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::Effect
+    }
+
+    fn sets(&self) -> Vec<String> {
+        vec!["*".into()]
+    }
+}
