@@ -170,7 +170,7 @@ fn curl(at: SocketAddr, number: &str) -> String {
 }
 
 /// Takes texts for Twilio's numbers without Twilio: [`tell`] and the console show them.
-struct Shown;
+pub(crate) struct Shown;
 
 #[async_trait]
 impl Messenger for Shown {

@@ -2,10 +2,11 @@
 //!
 //! Read in this order: this file (the command line) → [`settings`] and [`sources`] (what can be
 //! set, and where) → [`wire`] (the house put together) with [`numbers`], [`library`] and [`log`]
-//! → [`serve`] and [`demo`] (it runs) → [`validate`], [`play`], [`simulate`], [`runs`] and
-//! [`schema`] (the desk).
+//! → [`serve`] and [`demo`] (it runs) → [`validate`], [`play`], [`simulate`], [`runs`], [`export`]
+//! and [`schema`] (the desk).
 
 mod demo;
+mod export;
 mod files;
 mod library;
 mod log;
@@ -118,6 +119,9 @@ enum Runs {
     List {
         #[command(flatten)]
         kept: Kept,
+        /// How to tell
+        #[arg(long, default_value = "human")]
+        format: runs::Format,
         /// At most so many
         #[arg(long, default_value_t = 20)]
         limit: u32,
@@ -128,10 +132,29 @@ enum Runs {
         id: String,
         #[command(flatten)]
         kept: Kept,
+        /// How to tell
+        #[arg(long, default_value = "human")]
+        format: runs::Format,
+    },
+    /// One run as a scenario that plays it again, without what nobody else may read
+    Export {
+        /// Its id, or enough of its end to know it among the newest
+        id: String,
+        #[command(flatten)]
+        kept: Kept,
+        /// As a scenario for `voxflow test`: the one form that there is
+        #[arg(long, required = true)]
+        as_test: bool,
+        /// Write it to this file; without it, it is printed
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Keep phone numbers, texts and what looks secret
+        #[arg(long)]
+        keep: bool,
     },
 }
 
-/// Where runs are kept, and how to tell them.
+/// Where runs are kept.
 #[derive(clap::Args)]
 struct Kept {
     /// The settings that name the database; `voxflow.toml` is read when it is there
@@ -140,9 +163,6 @@ struct Kept {
     /// Look into the demo's database
     #[arg(long, conflicts_with = "config")]
     demo: bool,
-    /// How to tell
-    #[arg(long, default_value = "human")]
-    format: runs::Format,
 }
 
 /// What a process does.
@@ -198,11 +218,19 @@ fn run(command: Command) -> Result<ExitCode, String> {
                 ));
             }
         },
-        Command::Runs(Runs::List { kept, limit }) => {
-            print(&block_on(runs::list(kept.settings()?, limit, kept.format))?)?;
+        Command::Runs(Runs::List { kept, format, limit }) => {
+            print(&block_on(runs::list(kept.settings()?, limit, format))?)?;
         }
-        Command::Runs(Runs::Show { id, kept }) => {
-            print(&block_on(runs::show(kept.settings()?, &id, kept.format))?)?;
+        Command::Runs(Runs::Show { id, kept, format }) => {
+            print(&block_on(runs::show(kept.settings()?, &id, format))?)?;
+        }
+        Command::Runs(Runs::Export { id, kept, as_test: _, out, keep }) => {
+            let scenario = block_on(runs::export(kept.settings()?, &id, keep, out.as_deref()))?;
+            match out {
+                None => print(&scenario)?,
+                Some(file) => std::fs::write(&file, scenario)
+                    .map_err(|error| format!("{}: {error}", file.display()))?,
+            }
         }
         Command::Schema { name } => schema(name.as_deref())?,
         Command::Completions { shell } => {

@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use store::{RunRow, Store};
 
+use crate::play::scenario::Source;
 use crate::settings::Settings;
 
 /// How runs are told.
@@ -75,6 +76,55 @@ pub(crate) async fn show(settings: Settings, id: &str, format: Format) -> Result
         let _ = writeln!(out, "  {name} = {value}");
     }
     Ok(out)
+}
+
+/// A run as a scenario, in JSON, for `voxflow test`. Where `out` is the file that it is for, a flow
+/// of the settings is named as seen from there.
+///
+/// # Errors
+/// The database cannot be read or has no such run, or the run cannot be played again.
+pub(crate) async fn export(
+    settings: Settings,
+    id: &str,
+    keep: bool,
+    out: Option<&Path>,
+) -> Result<String, String> {
+    let store = open(&settings).await?;
+    let run = find(&*store, id).await?;
+    let known = |error: store::Error| error.to_string();
+    let taken = store.taken(&run.id).await.map_err(known)?;
+    let version = store.flow(&run.flow).await.map_err(known)?;
+    let version = version.ok_or_else(|| format!("the flow version {} is not stored", run.flow))?;
+    let name = Path::new(&version.name);
+    let flow = crate::play::link(name, &version.text, actions::ALL, flow::Needs::Nothing)?;
+    let file = settings
+        .number
+        .iter()
+        .flat_map(|number| [&number.call_flow, &number.message_flow])
+        .flatten()
+        .find(|file| std::fs::read_to_string(file).is_ok_and(|text| text == version.text));
+    let source = match file.and_then(|file| seen_from(file, out)) {
+        Some(path) => Source::File(path),
+        // Nobody has this version as a file any more, so the scenario brings it along.
+        None => Source::Document(serde_json::from_str(&version.text).map_err(|e| e.to_string())?),
+    };
+    let scenario = crate::export::scenario(&run, &taken, &flow, source, keep)?;
+    Ok(format!("{:#}\n", json!(scenario)))
+}
+
+/// A file as seen from the folder of another, or from here.
+fn seen_from(file: &Path, other: Option<&Path>) -> Option<String> {
+    let folder = other.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    let folder = std::fs::canonicalize(folder.unwrap_or(Path::new("."))).ok()?;
+    let file = std::fs::canonicalize(file).ok()?;
+    let mut up = String::new();
+    for ancestor in folder.ancestors() {
+        if let Ok(below) = file.strip_prefix(ancestor) {
+            return Some(format!("{up}{}", below.to_str()?));
+        }
+        up += "../";
+    }
+    None
 }
 
 /// A run by its id, or by the end of it among the newest.

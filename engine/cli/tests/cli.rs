@@ -64,15 +64,55 @@ fn the_examples_are_clean() {
 #[test]
 fn the_examples_play_as_their_scenarios_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let output = voxflow(&root, &["test", "flows", "--min", "50"], &[]);
+    let output = voxflow(&root, &["test", "flows", "--min", "90"], &[]);
     let told = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{told}");
-    assert!(told.contains("flows/voice_menu.json: "), "{told}");
-    assert!(told.contains("not taken: desk.busy"), "{told}");
+    assert!(told.contains("flows/voice_menu.json: 17 of 17 ways taken"), "{told}");
     assert!(told.ends_with(" passed, 0 failed\n"), "{told}");
+}
 
-    let output = voxflow(&root, &["test", "flows", "--min", "99"], &[]);
-    assert_eq!(output.status.code(), Some(1), "too little is taken for that");
+#[test]
+fn ways_that_no_scenario_took_are_named_with_their_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let flow = r#"{ "actions": [
+  { "id": "dial", "type": "connect_call", "option": { "destinations": [{ "target": "+15551230000" }] },
+    "on": { "busy": "end", "no_answer": "end",
+            "rejected": "end", "failed": "end" } }
+] }"#;
+    let scenario = r#"{ "flow": "flow.json", "scenario": "busy", "play": [
+        { "expect": "connect_call", "reply": { "exit": "busy" } } ], "ends": "finished" }"#;
+    std::fs::write(folder.path().join("flow.json"), flow).unwrap();
+    std::fs::write(folder.path().join("busy.json"), scenario).unwrap();
+
+    let output = voxflow(folder.path(), &["test", ".", "--min", "50"], &[]);
+    check(
+        &output,
+        1,
+        "ok      ./busy.json: busy
+
+flow.json: 2 of 5 ways taken
+        flow.json:3: not taken: dial.no_answer
+        flow.json:4: not taken: dial.rejected
+        flow.json:4: not taken: dial.failed
+
+40 % of all ways taken
+too little: at least 50 % are wanted
+1 passed, 0 failed
+",
+        "",
+    );
+    let output = voxflow(folder.path(), &["test", ".", "--format", "json", "--min", "40"], &[]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["percent"], 40.0);
+    let missing = &told["coverage"]["flow.json"]["missing"];
+    assert_eq!(missing[1], serde_json::json!({ "way": "dial.rejected", "line": 4 }));
+    assert_eq!(output.status.code(), Some(0));
+    let output = voxflow(folder.path(), &["test", ".", "--format", "junit", "--min", "50"], &[]);
+    let told = text(&output.stdout);
+    let way = r#"<testcase classname="flow.json" name="dial.no_answer" file="flow.json" line="3"><skipped message="line 3: not taken"/></testcase>"#;
+    assert!(told.contains(way), "{told}");
+    assert!(told.contains(r#"<failure message="40 % of all ways taken, 50 % wanted"/>"#), "{told}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
@@ -171,6 +211,9 @@ fn what_cannot_run_exits_with_two() {
     assert!(
         text(&output.stderr).starts_with("voxflow: no finding has the code F999; there are F001")
     );
+    let output = voxflow(folder.path(), &["runs", "export", "0199"], &[]);
+    assert!(text(&output.stderr).contains("--as-test"), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(2));
     let output = voxflow(folder.path(), &["runs", "list"], &[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(!folder.path().join("voxflow.db").exists(), "a look made a database");

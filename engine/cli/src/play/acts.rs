@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use flow::{Command, Deed, Flow};
+use flow::{Command, Deed, Event, Flow};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::mocks::{self, Mocks};
-use super::scenario::{Act, Reply, Scenario};
+use super::scenario::{Act, Reply, Scenario, Signal};
 use super::stage::{News, Stage};
 
 /// The actions that were left, as `(action, exit)` in order, and what went wrong, if something did.
@@ -88,9 +88,13 @@ impl Playwright {
             act.text.is_some(),
             act.wait_s.is_some(),
             act.hang_up.is_some(),
+            act.signal.is_some(),
+            act.stop_service.is_some(),
+            act.stop.is_some(),
         ];
         if kinds.into_iter().filter(|given| *given).count() != 1 {
-            let all = "`expect`, `ai`, `say`, `digits`, `text`, `wait_s`, `hang_up`";
+            let all = "`expect`, `ai`, `say`, `digits`, `text`, `wait_s`, `hang_up`, `signal`, \
+                       `stop_service`, `stop`";
             return Err(format!("an act has exactly one of {all}").into());
         }
         if act.expect.is_none() && (act.with.is_some() || act.reply.is_some()) {
@@ -119,8 +123,18 @@ impl Playwright {
         } else if let Some(seconds) = act.wait_s {
             self.stage.pass(SignedDuration::from_secs(seconds));
             Ok(())
-        } else {
+        } else if act.hang_up.is_some() {
             self.stage.hang_up()
+        } else {
+            let event = match (&act.signal, &act.stop) {
+                (Some(Signal { name, values }), _) => {
+                    Event::Signal { name: name.clone(), values: values.clone() }
+                }
+                (None, Some(why)) => Event::Stopped { why: why.clone() },
+                (None, None) => Event::ServiceStopped,
+            };
+            self.stage.give(event);
+            Ok(())
         }
     }
 

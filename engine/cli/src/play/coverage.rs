@@ -20,14 +20,14 @@ pub(crate) struct Way {
 }
 
 impl Coverage {
-    /// All ways of a flow, none taken; `text` is what it was linked from.
-    pub(crate) fn of(flow: &Flow, text: &str) -> Self {
-        let lines = Lines::of(text);
-        let document: Value = serde_json::from_str(text).unwrap_or_default();
+    /// All ways of a flow, none taken. It was linked from a document that stands in a text at a
+    /// pointer.
+    pub(crate) fn of(flow: &Flow, document: &Value, lines: &Lines<'_>, at: &str) -> Self {
         let base = if document.is_array() { "" } else { "/actions" };
         let mut ways = Vec::new();
         let mut add = |way: String, pointer: &str| {
-            ways.push(Way { way, line: lines.line(pointer), taken: false });
+            let line = lines.line(&format!("{at}{pointer}"));
+            ways.push(Way { way, line, taken: false });
         };
         for (n, (id, kind)) in flow.actions().enumerate() {
             let here = format!("{base}/{n}");

@@ -6,7 +6,7 @@
 //! answers by pattern) → [`acts`] (a scenario, act by act) → this file (all of them) →
 //! [`coverage`] and [`report`] (what is told).
 
-mod acts;
+pub(crate) mod acts;
 mod coverage;
 pub(crate) mod mocks;
 mod report;
@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::files;
 use coverage::Coverage;
-use scenario::Scenario;
+use scenario::{Scenario, Source};
 
 pub(crate) use report::{Format, Report, human, json, junit};
 
@@ -33,7 +33,7 @@ pub(crate) use report::{Format, Report, human, json, junit};
 /// A file cannot be read, a scenario is malformed, or a folder holds none.
 pub(crate) fn play(paths: &[PathBuf], catalog: Catalog) -> Result<Report, String> {
     let mut report = Report::default();
-    let mut flows: BTreeMap<PathBuf, Arc<Flow>> = BTreeMap::new();
+    let mut flows = Flows::default();
     for path in paths {
         let mut files = files::below(path)?;
         if path.is_dir() {
@@ -45,25 +45,12 @@ pub(crate) fn play(paths: &[PathBuf], catalog: Catalog) -> Result<Report, String
         for (file, text) in files {
             let lines = Lines::of(&text);
             for (pointer, scenario) in read(&file, &text)? {
-                let of = file.parent().unwrap_or(Path::new("")).join(&scenario.flow);
-                let of = std::fs::canonicalize(&of).map_err(|error| {
-                    format!("{}: the flow {}: {error}", file.display(), scenario.flow)
-                })?;
-                let flow = match flows.get(&of) {
-                    Some(flow) => Arc::clone(flow),
-                    None => {
-                        let text = files::read(&of)?;
-                        let flow = link(&of, &text, catalog, Needs::Nothing)?;
-                        report.coverage.insert(name(&of), Coverage::of(&flow, &text));
-                        flow
-                    }
-                };
-                let folder = of.parent().unwrap_or(Path::new(""));
-                let played = acts::play(&flow, &scenario, folder);
-                if let Some(coverage) = report.coverage.get_mut(&name(&of)) {
+                let at = Standing { file: &file, lines: &lines, pointer: &pointer };
+                let (of, folder, flow) = flows.of(&scenario, &at, catalog, &mut report)?;
+                let played = acts::play(&flow, &scenario, &folder);
+                if let Some(coverage) = report.coverage.get_mut(&of) {
                     played.taken.iter().for_each(|(action, exit)| coverage.take(action, exit));
                 }
-                flows.insert(of, flow);
                 let wrong = played.wrong.map(|wrong| {
                     let acts::Wrong { pointer: at, expected, came } = wrong;
                     report::Wrong { line: lines.line(&format!("{pointer}{at}")), expected, came }
@@ -78,6 +65,55 @@ pub(crate) fn play(paths: &[PathBuf], catalog: Catalog) -> Result<Report, String
         }
     }
     Ok(report)
+}
+
+/// Where a scenario stands.
+struct Standing<'a> {
+    file: &'a Path,
+    lines: &'a Lines<'a>,
+    pointer: &'a str,
+}
+
+/// The flows that are played, by their files.
+#[derive(Default)]
+struct Flows(BTreeMap<PathBuf, Arc<Flow>>);
+
+impl Flows {
+    /// The flow of a scenario: how people call it, the folder that it lies in, and itself.
+    fn of(
+        &mut self,
+        scenario: &Scenario,
+        at: &Standing<'_>,
+        catalog: Catalog,
+        report: &mut Report,
+    ) -> Result<(String, PathBuf, Arc<Flow>), String> {
+        let beside = at.file.parent().unwrap_or(Path::new(""));
+        let path = match &scenario.flow {
+            Source::File(path) => beside.join(path),
+            Source::Document(document) => {
+                let flow = link(at.file, &document.to_string(), catalog, Needs::Nothing)?;
+                let of = format!("{}: {}", name(at.file), scenario.scenario);
+                let here = format!("{}/flow", at.pointer);
+                let coverage = Coverage::of(&flow, document, at.lines, &here);
+                report.coverage.insert(of.clone(), coverage);
+                return Ok((of, beside.to_owned(), flow));
+            }
+        };
+        let path = std::fs::canonicalize(&path).map_err(|error| {
+            format!("{}: the flow {}: {error}", at.file.display(), path.display())
+        })?;
+        let (of, folder) = (name(&path), path.parent().unwrap_or(Path::new("")).to_owned());
+        if let Some(flow) = self.0.get(&path) {
+            return Ok((of, folder, Arc::clone(flow)));
+        }
+        let text = files::read(&path)?;
+        let flow = link(&path, &text, catalog, Needs::Nothing)?;
+        let document = serde_json::from_str(&text).unwrap_or_default();
+        let coverage = Coverage::of(&flow, &document, &Lines::of(&text), "");
+        report.coverage.insert(of.clone(), coverage);
+        self.0.insert(path, Arc::clone(&flow));
+        Ok((of, folder, flow))
+    }
 }
 
 /// A path as people name it: from where they stand.
@@ -149,12 +185,13 @@ mod tests {
 
     /// Plays a scenario: what went wrong, and the ways that were not taken with their lines.
     fn played(flow: &str, scenario: &str) -> (Option<acts::Wrong>, Vec<String>) {
-        let flow_text = flow;
+        let document: Value = serde_json::from_str(flow).unwrap();
+        let lines = Lines::of(flow);
         let flow = link(Path::new("f.json"), flow, actions::ALL, Needs::Nothing).unwrap();
         let text = format!(r#"{{ "flow": "f", "scenario": "s", {scenario} }}"#);
         let (_, scenario) = read(Path::new("s.json"), &text).unwrap().remove(0);
         let played = acts::play(&flow, &scenario, Path::new("../../flows"));
-        let mut coverage = Coverage::of(&flow, flow_text);
+        let mut coverage = Coverage::of(&flow, &document, &lines, "");
         played.taken.iter().for_each(|(action, exit)| coverage.take(action, exit));
         let missing = coverage.missing().map(|way| format!("{}:{}", way.line, way.way)).collect();
         (played.wrong, missing)

@@ -15,8 +15,8 @@ pub(crate) struct Scenario {
     /// Where editors find the schema.
     #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
     pub(crate) schema: Option<String>,
-    /// The flow's file, seen from this one.
-    pub(crate) flow: String,
+    /// The flow's file, seen from this one; or the flow itself.
+    pub(crate) flow: Source,
     /// What is played, in a few words.
     pub(crate) scenario: String,
     /// What is so before it begins.
@@ -28,6 +28,16 @@ pub(crate) struct Scenario {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) ends: Option<Outcome>,
+}
+
+/// Where the flow of a scenario is.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Source {
+    /// In a file.
+    File(String),
+    /// Here.
+    Document(Value),
 }
 
 /// What is so before a play begins.
@@ -100,7 +110,8 @@ pub(crate) struct Mock {
     pub(crate) times: Option<u32>,
 }
 
-/// One act: exactly one of `expect`, `ai`, `say`, `digits`, `text`, `wait_s`, `hang_up`.
+/// One act: exactly one of `expect`, `ai`, `say`, `digits`, `text`, `wait_s`, `hang_up`, `signal`,
+/// `stop_service`, `stop`.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Act {
@@ -133,13 +144,34 @@ pub(crate) struct Act {
     /// The caller hangs up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hang_up: Option<bool>,
+    /// Something for a run that waits for it, from outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signal: Option<Signal>,
+    /// Somebody outside ends the running service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stop_service: Option<bool>,
+    /// Somebody outside ends the run, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stop: Option<String>,
     /// With any act: what the agent must say in it, as a pattern; `*` stands for any letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hears: Option<String>,
 }
 
-/// How an action ends.
+/// Something from outside.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Signal {
+    /// What it is called.
+    pub(crate) name: String,
+    /// What it brings.
+    #[serde(default, skip_serializing_if = "Vars::is_empty")]
+    #[schemars(with = "BTreeMap<String, Value>")]
+    pub(crate) values: Vars,
+}
+
+/// How an action ends.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Reply {
     /// One of its exits.
@@ -157,6 +189,12 @@ pub(crate) struct Reply {
     /// Of a server's answer: the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) body: Option<Value>,
+    /// Of an agent: the action that it took as it ended, such as `{"type": "connect_call"}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) then: Option<Value>,
+    /// Nobody ever tells how it ended: the run goes on at its own deadline.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) never: bool,
 }
 
 impl Default for Reply {
@@ -168,7 +206,15 @@ impl Default for Reply {
 impl Reply {
     /// An end by an exit, at once.
     pub(crate) fn by(exit: &str) -> Self {
-        Self { exit: exit.into(), after_s: 0, values: Vars::new(), status: None, body: None }
+        Self {
+            exit: exit.into(),
+            after_s: 0,
+            values: Vars::new(),
+            status: None,
+            body: None,
+            then: None,
+            never: false,
+        }
     }
 
     /// All that was learned.

@@ -227,10 +227,12 @@ impl Stage {
         }
     }
 
-    /// A deed comes to its end.
+    /// A deed comes to its end, unless it never does.
     pub(crate) fn end(&mut self, key: Key, reply: &Reply, why: &str) {
         self.pass(SignedDuration::from_secs(reply.after_s));
-        self.done(key, &reply.exit, reply.learned(), why, None);
+        if !reply.never {
+            self.done(key, &reply.exit, reply.learned(), why, reply.then.clone());
+        }
     }
 
     pub(crate) fn done(
@@ -360,7 +362,7 @@ impl Stage {
                 end("timeout", "the longest duration is over", Vars::new()),
             )),
             Deed::Request { timeout_s, .. } => {
-                Some((secs(*timeout_s), end("failed", "the server did not answer", Vars::new())))
+                Some((secs(*timeout_s), end("timeout", "the server did not answer", Vars::new())))
             }
             Deed::Answer
             | Deed::Hangup { .. }
