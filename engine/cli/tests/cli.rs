@@ -182,7 +182,7 @@ reply (wait_message) -> done
     message.media = []
     message.text = \"2\"
     message.to = \"+15550001000\"
-choose (branch) -> jump: to `address`
+choose (branch) -> jump: address
   texts: 12 Main Street
 address (send_message) -> done
 ends: finished

@@ -85,6 +85,10 @@ fn title(run: &RunRow) -> String {
     format!("{name} on {day}, run {}", run.id)
 }
 
+fn way(taken: &Taken) -> Way {
+    (taken.action.to_string(), taken.exit.to_string())
+}
+
 impl Recording {
     fn of(run: &RunRow, history: &[Taken]) -> Result<Self, String> {
         if run.medium == Medium::None {
@@ -106,7 +110,6 @@ impl Recording {
         let events = causes()
             .filter(|(_, cause)| cause.event != Event::Started)
             .map(|(taken, cause)| (taken.at, cause.event.clone()));
-        let way = |taken: &Taken| (taken.action.clone(), taken.exit.clone());
         Ok(Self {
             id: run.id.clone(),
             medium: run.medium,

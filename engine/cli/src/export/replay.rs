@@ -125,7 +125,7 @@ impl Player<'_> {
     fn advance(&mut self, event: Event) {
         let advance = self.run.advance(self.flow, self.now, event);
         self.asked.extend(advance.commands);
-        let ways = advance.taken.into_iter().map(|taken| (taken.action, taken.exit));
+        let ways = advance.taken.iter().map(super::way);
         self.replay.path.extend(ways);
     }
 

@@ -375,7 +375,7 @@ mod tests {
             > /digits 1
             keys (receive_digits) -> done: 1 keys were pressed
                 call.digits = \"1\"
-            choose (branch) -> jump: to `sales`
+            choose (branch) -> jump: sales
               dials +15551230000 (sales) for 25 s
             waits at sales for connect_call until 2026-11-20 10:00:25Z (25s), then no_answer
             > /exit bsy
