@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::call_flow::{AT_MOST_S, loaded};
+use crate::method::Method;
 
 /// What this action is.
 pub const SPEC: Spec = Spec::of::<Fetch>(Needs::Nothing).exits(&["failed"]);
@@ -22,29 +23,15 @@ struct Fetch {
     /// Where, `https://` or `http://`.
     #[schemars(length(min = 1))]
     url: String,
-    /// How to ask.
+    /// How to ask; a `POST` tells the server of the run.
     #[serde(default)]
     method: Method,
 }
 
-/// A method of HTTP.
-#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-enum Method {
-    /// The run is told in the body.
-    #[default]
-    Post,
-    /// Nothing is told but the address.
-    Get,
-}
-
 impl Action for Fetch {
     fn enter(&self, cx: &mut Cx<'_>) -> Step {
-        let method = match self.method {
-            Method::Post => "POST",
-            Method::Get => "GET",
-        };
-        let source = FlowSource::Url { method: method.into(), url: self.url.clone() };
+        let method = self.method.word().into();
+        let source = FlowSource::Url { method, url: self.url.clone() };
         cx.ask(Deed::LoadFlow { source });
         Step::wait(LOAD, AT_MOST_S)
     }

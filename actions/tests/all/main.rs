@@ -1,6 +1,7 @@
 //! The actions and the engine together: linking, runs as scores, random runs.
 #![allow(clippy::unwrap_used)]
 
+mod branches;
 mod conditions;
 mod diagnostics;
 mod durations;

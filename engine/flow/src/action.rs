@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cx::Cx;
 use crate::event::{Event, Medium};
-use crate::step::Step;
+use crate::step::{Step, Until};
 
 /// One step of a flow, with its options already checked and their variables filled in.
 ///
@@ -49,6 +49,8 @@ pub enum Pace {
     Jumps,
     /// Goes on at once; a loop through it comes to an end, since it counts.
     Counts,
+    /// Goes on at once at all of its targets, and by `done` when they have ended.
+    Splits(Until),
     /// Waits for the end of a deed; may be tried again.
     Effect,
     /// Waits for a person or for time to pass, with a deadline.

@@ -1,10 +1,11 @@
 //! How actions hang together: what is never reached, and loops that never wait.
 
 use super::Findings;
-use super::build::Learned;
+use super::build::{Edge, Learned};
 use crate::action::Pace;
 use crate::diagnostic::{SPIN, UNREACHABLE};
 use crate::place::At;
+use crate::step::Until;
 
 /// Checks the whole.
 pub(super) fn check(
@@ -50,7 +51,6 @@ fn reached(actions: &[Learned], on_error: Option<u32>) -> Vec<bool> {
 
 /// Where the edges are written that close a circle in which nothing waits or counts.
 fn spinning(actions: &[Learned], reached: &[bool]) -> Vec<String> {
-    let at_once = |n: usize| matches!(actions[n].pace, Pace::Instant | Pace::Jumps | Pace::Effect);
     #[derive(Clone, Copy, PartialEq)]
     enum State {
         New,
@@ -72,8 +72,9 @@ fn spinning(actions: &[Learned], reached: &[bool]) -> Vec<String> {
                 stack.pop();
                 continue;
             };
+            let at_once = is_at_once(actions, *n, *at);
             *at += 1;
-            let Some(to) = edge.to.filter(|_| edge.at_once || at_once(*n)) else { continue };
+            let Some(to) = edge.to.filter(|_| at_once) else { continue };
             let to = to as usize;
             match states[to] {
                 State::Open => found.push(edge.pointer.clone()),
@@ -86,4 +87,47 @@ fn spinning(actions: &[Learned], reached: &[bool]) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether an edge may be taken as soon as its action is entered.
+fn is_at_once(actions: &[Learned], n: usize, edge: usize) -> bool {
+    let Learned { pace, edges } = &actions[n];
+    match pace {
+        _ if edges[edge].at_once => true,
+        Pace::Instant | Pace::Jumps | Pace::Effect => true,
+        // The last is `done`: it is taken when the branches have ended.
+        Pace::Splits(until) if edge + 1 == edges.len() => {
+            let next = edges[edge].to;
+            let mut branches = edges[..edge].iter().filter(|edge| !edge.at_once);
+            let ends = |branch: &Edge| ends_at_once(actions, branch.to, next);
+            match until {
+                Until::All => branches.all(ends),
+                Until::First => branches.any(ends),
+            }
+        }
+        Pace::Splits(_) => true,
+        Pace::Counts | Pace::Waits | Pace::WaitsForEver | Pace::Ends => false,
+    }
+}
+
+/// Whether a branch may get to its end without a wait.
+fn ends_at_once(actions: &[Learned], from: Option<u32>, next: Option<u32>) -> bool {
+    let mut seen = vec![false; actions.len()];
+    let mut todo = vec![from];
+    while let Some(at) = todo.pop() {
+        let Some(n) = at.filter(|_| at != next) else { return true };
+        let n = n as usize;
+        if actions.get(n).is_none() || std::mem::replace(&mut seen[n], true) {
+            continue;
+        }
+        let Learned { pace, edges } = &actions[n];
+        // A branch that branches off is taken to end as soon as it may.
+        let soon = |edge: &Edge| {
+            edge.at_once
+                || matches!(pace, Pace::Instant | Pace::Jumps | Pace::Effect | Pace::Counts)
+                || matches!(pace, Pace::Splits(_))
+        };
+        todo.extend(edges.iter().filter(|edge| soon(edge)).map(|edge| edge.to));
+    }
+    false
 }
