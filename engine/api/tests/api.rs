@@ -67,6 +67,7 @@ impl Rig {
             clock: Arc::new(runtime::clock::System),
             vendors: Arc::new(Nobody),
             library: Arc::new(Nobody),
+            web: Arc::new(runtime::web::Offline),
             messengers: Vec::new(),
             delivery: Default::default(),
             catalog: actions::ALL,

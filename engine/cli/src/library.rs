@@ -4,15 +4,14 @@
 //! private network unless the settings allow it; each redirect is held to the same.
 
 use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect::{Attempt, Policy};
+use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, Url};
+
+use crate::guard::{Guard, chain};
 
 /// The largest file: ten minutes of 16-bit sound at 16 kHz.
 const LARGEST: u64 = 20 * 1024 * 1024;
@@ -27,16 +26,7 @@ const REDIRECTS: usize = 5;
 pub(crate) struct Shelf {
     folders: Vec<PathBuf>,
     client: Client,
-    rule: Rule,
-}
-
-/// Where addresses may lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
-    /// To the public internet, over TLS.
-    Public,
-    /// Anywhere: a lab, a double.
-    Anywhere,
+    guard: Guard,
 }
 
 impl Shelf {
@@ -44,21 +34,19 @@ impl Shelf {
     ///
     /// # Errors
     /// The machine's certificates cannot be used.
-    pub(crate) fn new(folders: Vec<PathBuf>, rule: Rule) -> Result<Self, String> {
-        let mut builder = Client::builder()
+    pub(crate) fn new(folders: Vec<PathBuf>, guard: Guard) -> Result<Self, String> {
+        let builder = Client::builder()
             .timeout(LONGEST)
-            .redirect(Policy::custom(move |attempt| follow(rule, attempt)));
-        if rule == Rule::Public {
-            // A proxy would resolve names where we cannot check them.
-            builder = builder.no_proxy().dns_resolver(Arc::new(PublicOnly));
-        }
-        let client =
-            builder.build().map_err(|error| format!("no HTTPS client: {}", chain(&error)))?;
-        Ok(Self { folders, client, rule })
+            .redirect(Policy::custom(move |attempt| follow(guard, attempt)));
+        let client = guard
+            .over(builder)
+            .build()
+            .map_err(|error| format!("no HTTPS client: {}", chain(&error)))?;
+        Ok(Self { folders, client, guard })
     }
 
     async fn download(&self, url: Url) -> Result<Vec<u8>, String> {
-        allowed(&url, self.rule)?;
+        self.guard.allows(&url)?;
         let mut response =
             self.client.get(url).send().await.map_err(|error| chain(&error.without_url()))?;
         if !response.status().is_success() {
@@ -120,107 +108,14 @@ fn too_large() -> String {
     format!("it is larger than {} MiB", LARGEST / 1024 / 1024)
 }
 
-fn follow(rule: Rule, attempt: Attempt<'_>) -> reqwest::redirect::Action {
+fn follow(guard: Guard, attempt: Attempt<'_>) -> Action {
     if attempt.previous().len() > REDIRECTS {
         return attempt.error("too many redirects");
     }
-    match allowed(attempt.url(), rule) {
+    match guard.allows(attempt.url()) {
         Ok(()) => attempt.follow(),
         Err(why) => attempt.error(why),
     }
-}
-
-/// Whether an address may be asked. Names are checked once more when they are resolved.
-fn allowed(url: &Url, rule: Rule) -> Result<(), String> {
-    if rule == Rule::Anywhere {
-        return if matches!(url.scheme(), "https" | "http") {
-            Ok(())
-        } else {
-            Err("write a `https://` address, or a file below the media folder".into())
-        };
-    }
-    if url.scheme() != "https" {
-        return Err("write a `https://` address, or a file below the media folder".into());
-    }
-    let literal = match url.host() {
-        Some(url::Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-        Some(url::Host::Ipv6(address)) => Some(IpAddr::V6(address)),
-        Some(url::Host::Domain(_)) => None,
-        None => return Err("the address has no host".into()),
-    };
-    if literal.is_some_and(|address| !is_public(address)) { Err(private()) } else { Ok(()) }
-}
-
-fn private() -> String {
-    "it leads into a private network; `media.allow_private_addresses` would allow that".into()
-}
-
-/// Resolves names, and forgets the addresses that are not public. What is connected to is what
-/// was checked, so a name cannot change its mind in between.
-struct PublicOnly;
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
-                return Err(private().into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Whether an address is one of the public internet.
-fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !(address.is_loopback()
-        || address.is_private()
-        || address.is_link_local()
-        || address.is_multicast()
-        || address.is_documentation()
-        || a == 0
-        || a >= 240
-        // Carriers' own (RFC 6598), protocol assignments (RFC 6890), benchmarks (RFC 2544).
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (18..20).contains(&b)))
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let parts = address.segments();
-    // Two ways to write an IPv4 address into an IPv6 one: NAT64 (RFC 6052) and 6to4 (RFC 3056).
-    let inner = match parts {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
-            Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
-        }
-        _ => None,
-    };
-    if let Some(inner) = inner {
-        return is_public_v4(inner);
-    }
-    // Of what is given out today, all public addresses lie in 2000::/3; 2001:db8::/32 is for
-    // books, 2001::/32 is Teredo, which tunnels to IPv4.
-    (0x2000..0x4000).contains(&parts[0]) && !(parts[0] == 0x2001 && matches!(parts[1], 0 | 0xdb8))
-}
-
-/// An error and what it comes from, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -231,10 +126,12 @@ mod tests {
 
     use super::*;
 
-    fn shelf(folder: &Path, rule: Rule) -> Shelf {
+    const PUBLIC: Guard = Guard { anywhere: false, plain: false, setting: "media.x" };
+
+    fn shelf(folder: &Path) -> Shelf {
         // Taken by whoever came first; all of them are the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Shelf::new(vec![folder.to_owned()], rule).unwrap()
+        Shelf::new(vec![folder.to_owned()], PUBLIC).unwrap()
     }
 
     #[tokio::test]
@@ -246,7 +143,7 @@ mod tests {
         std::fs::write(folder.join("en/hello.wav"), "hello").unwrap();
         std::os::unix::fs::symlink(outside.path(), folder.join("link")).unwrap();
 
-        let shelf = shelf(&folder, Rule::Public);
+        let shelf = shelf(&folder);
         assert_eq!(shelf.fetch("en/hello.wav").await.unwrap(), b"hello");
         let absolute = outside.path().join("secret.wav").display().to_string();
         for escape in ["../secret.wav", "en/../../secret.wav", "link/secret.wav", &absolute] {
@@ -262,7 +159,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shelf = shelf(folder.path(), Rule::Public);
+        let shelf = shelf(folder.path());
         for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433"] {
             let why = shelf.fetch(&format!("https://{host}:{port}/a.wav")).await.unwrap_err();
             assert!(why.contains("private network"), "{host}: {why}");
@@ -273,34 +170,5 @@ mod tests {
         }
         let came = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
         assert!(came.is_err(), "somebody connected");
-    }
-
-    #[test]
-    fn public_is_what_the_internet_routes() {
-        for public in ["8.8.8.8", "100.63.0.1", "2606:4700::1111", "64:ff9b::808:808"] {
-            assert!(is_public(public.parse().unwrap()), "{public}");
-        }
-        for private in [
-            "10.0.0.1",
-            "172.16.3.4",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "224.0.0.1",
-            "255.255.255.255",
-            "198.18.0.1",
-            "::1",
-            "::",
-            "fe80::1",
-            "fd00::1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::a00:1",
-            "2002:a00:1::",
-            "2001:db8::1",
-            "ff02::1",
-        ] {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
-        }
     }
 }

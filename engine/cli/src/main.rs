@@ -1,13 +1,14 @@
 //! The binary `voxflow`: reads settings, wires vendors and carriers to the engine, starts.
 //!
 //! Read in this order: this file (the command line) → [`settings`] and [`sources`] (what can be
-//! set, and where) → [`wire`] (the house put together) with [`numbers`], [`library`] and [`log`]
-//! → [`serve`] and [`demo`] (it runs) → [`validate`], [`play`], [`simulate`], [`runs`], [`export`]
-//! and [`schema`] (the desk).
+//! set, and where) → [`wire`] (the house put together) with [`numbers`], [`library`], [`web`] (both
+//! behind [`guard`]) and [`log`] → [`serve`] and [`demo`] (it runs) → [`validate`], [`play`],
+//! [`simulate`], [`runs`], [`export`] and [`schema`] (the desk).
 
 mod demo;
 mod export;
 mod files;
+mod guard;
 mod library;
 mod log;
 mod numbers;
@@ -19,6 +20,7 @@ mod settings;
 mod simulate;
 mod sources;
 mod validate;
+mod web;
 mod wire;
 
 use std::io::{IsTerminal, Write};

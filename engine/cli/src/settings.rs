@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) delivery: Delivery,
     /// Sound files that flows play.
     pub(crate) media: Media,
+    /// Servers that flows ask.
+    pub(crate) web: Web,
     /// What an agent uses where its flow does not say.
     pub(crate) agent: Agent,
     /// OpenAI, or a service that speaks its protocol.
@@ -62,6 +64,7 @@ impl Default for Settings {
             conversation: Conversation::default(),
             delivery: Delivery::default(),
             media: Media::default(),
+            web: Web::default(),
             agent: Agent::default(),
             openai: Vendor::default(),
             deepgram: Vendor::default(),
@@ -124,6 +127,14 @@ pub(crate) struct Media {
     /// The folder of the files. Without one, files are looked for beside the flows.
     pub(crate) folder: Option<PathBuf>,
     /// Whether `https://` sources may lie on this machine or in a private network.
+    pub(crate) allow_private_addresses: bool,
+}
+
+/// Servers that flows ask.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Web {
+    /// Whether they may lie on this machine or in a private network.
     pub(crate) allow_private_addresses: bool,
 }
 

@@ -14,9 +14,11 @@ use runtime::{Clock, Parts, Runtime};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
-use crate::library::{Rule, Shelf};
+use crate::guard::Guard;
+use crate::library::Shelf;
 use crate::numbers;
 use crate::settings::{self, Policy, Settings, Vendor};
+use crate::web::Http;
 
 /// Everything, ready to run.
 pub(crate) struct House {
@@ -65,6 +67,7 @@ pub(crate) async fn build(
         .map_err(|error| error.to_string())?;
     let names = engines.names();
     let shelf = library(settings, folders)?;
+    let web = web(settings)?;
 
     let twilio = Twilio::new(twilio_settings(settings, &without_twilio)?)?;
     let browser = Browser::new();
@@ -79,6 +82,7 @@ pub(crate) async fn build(
         clock: Arc::new(clock),
         vendors: Arc::new(engines),
         library: Arc::new(shelf),
+        web: Arc::new(web),
         messengers: vec![texts_by_twilio, browser.clone()],
         delivery: deliveries(&settings.delivery),
         catalog: actions::ALL,
@@ -132,8 +136,14 @@ fn engine_settings(settings: &Settings, folders: &[PathBuf]) -> providers::Setti
 
 fn library(settings: &Settings, folders: Vec<PathBuf>) -> Result<Shelf, String> {
     let folders = settings.media.folder.clone().map_or(folders, |folder| vec![folder]);
-    let rule = if settings.media.allow_private_addresses { Rule::Anywhere } else { Rule::Public };
-    Shelf::new(folders, rule)
+    let anywhere = settings.media.allow_private_addresses;
+    let setting = "media.allow_private_addresses";
+    Shelf::new(folders, Guard { anywhere, plain: false, setting })
+}
+
+fn web(settings: &Settings) -> Result<Http, String> {
+    let anywhere = settings.web.allow_private_addresses;
+    Http::new(Guard { anywhere, plain: true, setting: "web.allow_private_addresses" })
 }
 
 /// Twilio's part of the settings.

@@ -2,13 +2,15 @@
 //!
 //! Read in this order: [`numbers`] (which flow a number has) → [`texting`] (a text comes in) →
 //! `worker` (a job is worked) → `step` (a run takes an event) → `reply` (an agent answers a text)
-//! → `texts`, `outbox` and `unsure` (a text leaves) → `timers` (time passes) → [`lines`] (a call is hosted)
-//! → [`watch`] (who looks on) and `told` (what they hear of a run).
+//! → `texts`, `outbox` and `unsure` (a text leaves) → `deeds` (a server is asked) → `timers` (time
+//! passes) → [`lines`] (a call is hosted) → [`watch`] (who looks on) and `told` (what they hear of a
+//! run).
 //!
 //! Invariant: what a run or a session became is committed together with the effects that it asked
 //! for, under the fence of its row; only then does an effect leave.
 
 pub mod clock;
+mod deeds;
 pub mod lines;
 pub mod numbers;
 mod outbox;
@@ -21,10 +23,11 @@ mod told;
 mod tools;
 mod unsure;
 pub mod watch;
+pub mod web;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use call::{Library, Vendors};
@@ -41,6 +44,7 @@ pub use clock::Clock;
 pub use numbers::{Number, Numbers};
 pub use tools::offered;
 pub use watch::{Happening, Watch};
+pub use web::Web;
 
 /// What a runtime is made of.
 pub struct Parts {
@@ -54,6 +58,8 @@ pub struct Parts {
     pub vendors: Arc<dyn Vendors>,
     /// Sound files.
     pub library: Arc<dyn Library>,
+    /// Servers that flows ask.
+    pub web: Arc<dyn Web>,
     /// One for each channel that can send; texts to phones leave by the first that reaches them.
     pub messengers: Vec<Arc<dyn Messenger>>,
     /// What each channel does with a text when nobody can know whether it left;
@@ -81,6 +87,8 @@ pub struct Runtime {
     flows: Mutex<HashMap<String, Arc<Flow>>>,
     texts_to_send: Notify,
     timers_set: Notify,
+    /// For work beside a call.
+    me: Weak<Self>,
 }
 
 /// Flows that a run has called, by their versions.
@@ -109,13 +117,14 @@ impl Runtime {
     pub fn new(parts: Parts) -> Arc<Self> {
         let versions = parts.numbers.versions();
         let flows = versions.map(|(row, flow)| (row.id.clone(), Arc::clone(flow))).collect();
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
             parts,
             watch: Watch::default(),
             lines: lines::Lines::default(),
             flows: Mutex::new(flows),
             texts_to_send: Notify::new(),
             timers_set: Notify::new(),
+            me: Weak::clone(me),
         })
     }
 

@@ -9,12 +9,12 @@ use conversation::thread::{Input, Output, Session, Thread, Why};
 use flow::{Command, Deed, Event, Flow, Flows, Key, Medium};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use store::{Peering, RunRow, SessionRow, ThreadRow, TimerRow, Write};
+use store::{DeedRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow, Write};
 use uuid::Uuid;
 
 use crate::numbers::Number;
 use crate::texts::Behalf;
-use crate::{Called, Runtime, Trouble, told};
+use crate::{Called, Runtime, Trouble, deeds, told};
 
 /// The variable that names the text that an agent has heard last.
 const HEARD: &str = "message.heard";
@@ -185,7 +185,10 @@ impl<'a> Step<'a> {
             | Deed::ReceiveDigits { .. }
             | Deed::Connect { .. } => Err("this needs a live call".into()),
             Deed::Request { .. } | Deed::LoadFlow { .. } | Deed::Service { .. } => {
-                Err(format!("nothing here carries out `{}`", command.deed.kind()))
+                let (tenant, run) = (self.run.tenant.clone(), self.run.id.clone());
+                let row = DeedRow { tenant, run, command, created: self.now };
+                self.writes.extend(deeds::wanted(row));
+                Ok(())
             }
         }
     }

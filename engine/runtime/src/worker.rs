@@ -182,6 +182,7 @@ impl Runtime {
                 "session" => self.expire_session(id).await,
                 "run" => self.run_deadline(id).await,
                 "awaits" => self.release_run(id).await,
+                "deed" => self.carry_out(id).await,
                 other => Err(Trouble::Broken(format!("no job is called `{other}`"))),
             };
             match done {

@@ -10,10 +10,10 @@ use crate::row::{
 use crate::statement::{
     Cell, Statement, json, maybe_json, maybe_text, maybe_time, text, time, word,
 };
-use crate::{Error, Write};
+use crate::{Error, Write, outside};
 
 /// Carriers give up on a text within a day; two are safe.
-const CLAIM_LIFE: SignedDuration = SignedDuration::from_hours(48);
+pub(crate) const CLAIM_LIFE: SignedDuration = SignedDuration::from_hours(48);
 /// Carriers that give no id repeat a webhook within seconds; a person who writes the same again
 /// takes longer.
 const HASH_CLAIM_LIFE: SignedDuration = SignedDuration::from_secs(4);
@@ -88,6 +88,12 @@ pub(crate) fn statements(write: Write, all: &mut Vec<Statement>) -> Result<(), E
             },
             vec![text(peering.thread_id())],
         )),
+        Write::Deed(row) => all.push(outside::deed(row)?),
+        Write::Did { key } => all.push(outside::did(key)),
+        Write::Tell(row) => all.push(outside::tell(row)?),
+        Write::Heard { id } => all.push(outside::heard(id)),
+        Write::Ask(row) => outside::ask(row, all),
+        Write::Answer(row) => all.push(outside::answer(row)),
     }
     Ok(())
 }
@@ -402,10 +408,10 @@ fn timer(row: TimerRow) -> Statement {
     )
 }
 
-fn conflict(what: &str, id: &str) -> Error {
+pub(crate) fn conflict(what: &str, id: &str) -> Error {
     Error::Conflict { what: format!("{what} {id}") }
 }
 
-fn earlier(now: Timestamp, by: SignedDuration) -> Timestamp {
+pub(crate) fn earlier(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.checked_sub(by).unwrap_or(Timestamp::MIN)
 }

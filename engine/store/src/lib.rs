@@ -13,6 +13,7 @@
 
 mod change;
 mod migration;
+mod outside;
 mod postgres;
 mod records;
 pub mod row;
@@ -22,12 +23,13 @@ mod statement;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use conversation::{Receipt, Status};
+use conversation::{Receipt, Status, Tenant};
 use flow::Taken;
 use jiff::Timestamp;
 
 pub use row::{
-    CallRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow,
+    AnswerRow, CallRow, DeedRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow,
+    ThreadRow, TimerRow, ToldRow,
 };
 
 use crate::postgres::Postgres;
@@ -92,6 +94,25 @@ pub enum Write {
     Line(Line),
     /// A peer left (`true`) or returned (`false`).
     OptOut(Peering, bool),
+    /// A deed to carry out; one with the same key stays as it is.
+    Deed(DeedRow),
+    /// A deed has come to its end. Conflict when it had before.
+    Did {
+        /// The deed's key.
+        key: String,
+    },
+    /// An event for a call that another process hosts.
+    Tell(ToldRow),
+    /// Such an event was taken, or is not wanted any more. Conflict when it was gone before.
+    Heard {
+        /// The event's id.
+        id: String,
+    },
+    /// A request to the API is being answered: [`Error::Duplicate`] when its key is known, unless
+    /// it is older than 48 h, or was left without an answer for a minute.
+    Ask(AnswerRow),
+    /// The answer to such a request.
+    Answer(AnswerRow),
 }
 
 /// Remembers.
@@ -102,6 +123,8 @@ pub trait Store: Send + Sync {
 
     /// A version of a flow.
     async fn flow(&self, id: &str) -> Result<Option<FlowRow>, Error>;
+    /// The newest version of a tenant's flow of this name, or the version with this id.
+    async fn flow_named(&self, tenant: &Tenant, name: &str) -> Result<Option<FlowRow>, Error>;
     /// A run.
     async fn run(&self, id: &str) -> Result<Option<RunRow>, Error>;
     /// The newest runs, at most `limit`, older than `before`.
@@ -164,6 +187,13 @@ pub trait Store: Send + Sync {
     /// back. The text's key and its status now, or `None` when nobody knows the carrier's id: then
     /// it is kept, and counts as soon as [`Write::Tried`] brings that id.
     async fn receipt(&self, receipt: &Receipt) -> Result<Option<(String, Status)>, Error>;
+
+    /// A deed that has not come to its end.
+    async fn deed(&self, key: &str) -> Result<Option<DeedRow>, Error>;
+    /// Events for calls that nobody has taken, oldest first, at most `limit`.
+    async fn told(&self, limit: u32) -> Result<Vec<ToldRow>, Error>;
+    /// A request to the API that brought a key.
+    async fn answer(&self, key: &str) -> Result<Option<AnswerRow>, Error>;
 
     /// A call by id.
     async fn call(&self, id: &str) -> Result<Option<CallRow>, Error>;

@@ -15,12 +15,14 @@ pub(crate) struct Migration {
 pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") },
     Migration { number: 2, sql: include_str!("../migrations/sqlite/0002_unsure.sql") },
+    Migration { number: 3, sql: include_str!("../migrations/sqlite/0003_outside.sql") },
 ];
 
 /// For PostgreSQL.
 pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 1, sql: include_str!("../migrations/postgres/0001_start.sql") },
     Migration { number: 2, sql: include_str!("../migrations/postgres/0002_unsure.sql") },
+    Migration { number: 3, sql: include_str!("../migrations/postgres/0003_outside.sql") },
 ];
 
 /// Where the version is kept.

@@ -10,10 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::change::{self, FORWARD};
 use crate::row::{
-    CallRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow,
+    AnswerRow, CallRow, DeedRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow,
+    ThreadRow, TimerRow, ToldRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
-use crate::{Error, Store, Write};
+use crate::{Error, Store, Write, outside};
 
 /// One received text in this many also throws away old claims.
 const PURGE_EVERY: u64 = 1024;
@@ -77,6 +78,12 @@ impl<D: Database> Store for Records<D> {
     async fn flow(&self, id: &str) -> Result<Option<FlowRow>, Error> {
         let sql = "SELECT id, tenant, name, text, created FROM flows WHERE id = $1";
         self.row(sql.into(), vec![text(id)], flow).await
+    }
+
+    async fn flow_named(&self, tenant: &Tenant, name: &str) -> Result<Option<FlowRow>, Error> {
+        let sql = "SELECT id, tenant, name, text, created FROM flows \
+                   WHERE tenant = $1 AND (name = $2 OR id = $2) ORDER BY created DESC LIMIT 1";
+        self.row(sql.into(), vec![text(tenant.0.clone()), text(name)], flow).await
     }
 
     async fn run(&self, id: &str) -> Result<Option<RunRow>, Error> {
@@ -259,6 +266,21 @@ impl<D: Database> Store for Records<D> {
         let lock = change::lock_receipts(&receipt.channel, &receipt.carrier_id);
         let records = self.database.write(vec![lock, forward, early, found]).await?;
         records.into_iter().next().map(|mut r| Ok((r.text()?, r.word()?))).transpose()
+    }
+
+    async fn deed(&self, key: &str) -> Result<Option<DeedRow>, Error> {
+        let sql = "SELECT tenant, run, deed, created FROM deeds WHERE key = $1";
+        self.row(sql.into(), vec![text(key)], outside::deed_row).await
+    }
+
+    async fn told(&self, limit: u32) -> Result<Vec<ToldRow>, Error> {
+        let sql = "SELECT id, run, event, at FROM told ORDER BY at, id LIMIT $1";
+        self.rows(sql.into(), vec![count(limit)], outside::told_row).await
+    }
+
+    async fn answer(&self, key: &str) -> Result<Option<AnswerRow>, Error> {
+        let sql = "SELECT key, request, status, body, at FROM answers WHERE key = $1";
+        self.row(sql.into(), vec![text(key)], outside::answer_row).await
     }
 
     async fn call(&self, id: &str) -> Result<Option<CallRow>, Error> {

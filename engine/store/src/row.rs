@@ -2,7 +2,7 @@
 
 use agent::Item;
 use conversation::{Address, Media, Message, Outgoing, Status, Tenant};
-use flow::{Activeflow, Medium, Outcome};
+use flow::{Activeflow, Command, Event, Medium, Outcome};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -222,6 +222,47 @@ pub struct OutboxRow {
     pub unsure: Option<Timestamp>,
     /// When it was made.
     pub created: Timestamp,
+}
+
+/// What a run wants done outside, besides texts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeedRow {
+    /// Whose run it is.
+    pub tenant: Tenant,
+    /// The run that hears of its end.
+    pub run: String,
+    /// The deed; its key is the row's id.
+    pub command: Command,
+    /// When it was asked for.
+    pub created: Timestamp,
+}
+
+/// An event for a call, on its way to the process that hosts it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToldRow {
+    /// UUID v7.
+    pub id: String,
+    /// The call's run.
+    pub run: String,
+    /// What happened.
+    pub event: Event,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A request to the API that brought a key of its own, and its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRow {
+    /// The client's key.
+    pub key: String,
+    /// A hash of the request: the key is good for this one alone.
+    pub request: String,
+    /// The HTTP status; 0 while the answer is being made.
+    pub status: i64,
+    /// The body.
+    pub body: String,
+    /// When it came.
+    pub at: Timestamp,
 }
 
 /// Something to do later.

@@ -10,13 +10,13 @@ use conversation::Address;
 use flow::{Command, Deed, Event, Flow, Flows, HangupCause, Key, Medium, Outcome};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{CallRow, Line, Peering, RunRow, Write};
+use store::{CallRow, DeedRow, Line, Peering, RunRow, Write};
 use tokio::sync::mpsc;
 
 use crate::numbers::Number;
 use crate::texts::Behalf;
 use crate::tools::{self, OnCall, Request};
-use crate::{Called, Runtime, outbox, told};
+use crate::{Called, Runtime, deeds, outbox, told};
 
 /// How long an effect waits for a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -122,8 +122,21 @@ impl Host<'_> {
                 self.unsaved.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });
             }
             let (mut texts, mut orders) = (Vec::new(), Vec::new());
+            let mut beside = Vec::new();
             for command in advance.commands {
-                if matches!(command.deed, Deed::SendMessage { .. }) {
+                if let Deed::Request { .. } | Deed::LoadFlow { .. } | Deed::Service { .. } =
+                    command.deed
+                {
+                    let waits = deeds::awaited(&self.run.state, &command.key);
+                    let (tenant, run) = (self.run.tenant.clone(), self.run.id.clone());
+                    let row = DeedRow { tenant, run, command, created: now };
+                    if waits {
+                        beside.push(row);
+                    } else {
+                        // Nobody waits for it, so it must not die with the call.
+                        self.unsaved.extend(deeds::wanted(row));
+                    }
+                } else if matches!(command.deed, Deed::SendMessage { .. }) {
                     match self.runtime.texts(&self.behalf(Some(&self.run.id), now), &command) {
                         Ok(rows) => {
                             texts.extend(rows.into_iter().map(|row| (command.key.clone(), row)))
@@ -145,6 +158,7 @@ impl Host<'_> {
                 Ok(()) => {
                     self.sending.extend(keys);
                     self.runtime.outbox_changed();
+                    self.runtime.timers_changed();
                 }
                 Err(error) => {
                     tracing::warn!(run = self.run.id, %error, "a step could not be saved yet");
@@ -156,6 +170,7 @@ impl Host<'_> {
                 // The deed that runs is not wanted any more.
                 orders.insert(0, Command { key: Key(String::new()), deed: Deed::StopService });
             }
+            beside.into_iter().for_each(|row| self.runtime.carry_out_beside(row));
             for command in orders {
                 self.order(command).await;
             }

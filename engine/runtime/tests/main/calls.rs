@@ -15,7 +15,7 @@ use crate::rig::{OURS, PEER, Rig};
 use crate::world::soon;
 
 /// The caller's end of a call.
-struct Caller {
+pub(crate) struct Caller {
     ear: mpsc::Sender<Inbound>,
     answered: Arc<AtomicBool>,
     hosted: JoinHandle<()>,
@@ -45,7 +45,7 @@ impl Control for Phone {
 
 impl Caller {
     /// Somebody calls; marks come back at once, as if all sound had been played.
-    fn calls(rig: &Rig, from: &str) -> Self {
+    pub(crate) fn calls(rig: &Rig, from: &str) -> Self {
         let (ear, inbound) = mpsc::channel(64);
         let (outbound, mut sound) = mpsc::channel(64);
         let answered = Arc::new(AtomicBool::new(false));
@@ -76,11 +76,11 @@ impl Caller {
         Self { ear, answered, hosted }
     }
 
-    async fn hangs_up(&self) {
+    pub(crate) async fn hangs_up(&self) {
         let _ = self.ear.send(Inbound::Gone).await;
     }
 
-    async fn over(self) {
+    pub(crate) async fn over(self) {
         soon("the call to be over", self.hosted).await.unwrap();
     }
 }

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use conversation::{Receipt, Status};
+use conversation::{Receipt, Status, Tenant};
 use flow::Taken;
 use jiff::Timestamp;
 use queue::{Dead, Job, Jobs, Queue};
 use store::{
-    CallRow, Error, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, Store,
-    ThreadRow, TimerRow, Write,
+    AnswerRow, CallRow, DeedRow, Error, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow,
+    SessionRow, Store, ThreadRow, TimerRow, ToldRow, Write,
 };
 
 /// What becomes of a commit.
@@ -55,6 +55,10 @@ impl Store for Faulty {
             return lost();
         }
         Ok(())
+    }
+
+    async fn flow_named(&self, tenant: &Tenant, name: &str) -> Result<Option<FlowRow>, Error> {
+        self.store.flow_named(tenant, name).await
     }
 
     async fn flow(&self, id: &str) -> Result<Option<FlowRow>, Error> {
@@ -147,6 +151,18 @@ impl Store for Faulty {
 
     async fn receipt(&self, receipt: &Receipt) -> Result<Option<(String, Status)>, Error> {
         self.store.receipt(receipt).await
+    }
+
+    async fn deed(&self, key: &str) -> Result<Option<DeedRow>, Error> {
+        self.store.deed(key).await
+    }
+
+    async fn told(&self, limit: u32) -> Result<Vec<ToldRow>, Error> {
+        self.store.told(limit).await
+    }
+
+    async fn answer(&self, key: &str) -> Result<Option<AnswerRow>, Error> {
+        self.store.answer(key).await
     }
 
     async fn call(&self, id: &str) -> Result<Option<CallRow>, Error> {

@@ -2,12 +2,13 @@
 //! model and the clock are the tests'.
 //!
 //! Read in this order: [`rig`] (a runtime to send texts to) → [`world`] (the carrier and the model
-//! around it) → [`faults`] (a store and a queue that fail) → the tests.
+//! around it) → [`wish`] (an action that asks for anything) → [`faults`] (a store and a queue that fail) → the tests.
 
 #![allow(clippy::unwrap_used)]
 
 mod bursts;
 mod calls;
+mod deeds;
 mod faults;
 mod killed;
 mod outbox;
@@ -17,4 +18,5 @@ mod runs;
 mod sessions;
 mod shared;
 mod texts;
+mod wish;
 mod world;

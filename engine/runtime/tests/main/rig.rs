@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use actions::ALL;
 use conversation::{Accepted, Address, Busy, Delivery, Inbox, Message, Tenant};
 use flow::{Flow, Linking, Needs, link};
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +15,8 @@ use store::{FlowRow, MessageRow, Peering, RunRow, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{Carrier, Model, World, soon};
+use crate::wish;
+use crate::world::{Carrier, Model, Net, World, soon};
 
 /// Our number.
 pub(crate) const OURS: &str = "+15550001000";
@@ -33,6 +33,7 @@ pub(crate) struct Rig {
     pub(crate) carrier: Arc<Carrier>,
     pub(crate) model: Arc<Model>,
     pub(crate) delivery: Delivery,
+    pub(crate) web: Arc<Net>,
     numbers: Numbers,
     running: Vec<Running>,
 }
@@ -96,6 +97,7 @@ impl Rig {
             carrier: Arc::default(),
             model: Model::new(),
             delivery: Delivery::default(),
+            web: Net::new(),
             numbers: Numbers(HashMap::from([(OURS.into(), number)])),
             running: Vec::new(),
         }
@@ -110,9 +112,10 @@ impl Rig {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             vendors: world.clone(),
             library: world,
+            web: self.web.clone(),
             messengers: vec![self.carrier.clone()],
             delivery: HashMap::from([("twilio".into(), self.delivery)]),
-            catalog: ALL,
+            catalog: wish::catalog(),
             numbers: self.numbers.clone(),
             idle_s: IDLE_S,
             worker: format!("w{}", self.running.len() + 1),
@@ -252,7 +255,7 @@ impl Drop for Rig {
 
 fn linked(actions: &Value, medium: Needs) -> (FlowRow, Arc<Flow>) {
     let text = actions.to_string();
-    let linking = Linking { catalog: ALL, medium };
+    let linking = Linking { catalog: wish::catalog(), medium };
     let (flow, _) = link(&text, linking).unwrap_or_else(|wrong| panic!("{wrong:?}"));
     let row = FlowRow {
         id: "v1".into(),

@@ -9,8 +9,9 @@ use agent::{Answer, Ask, Config, Error, Item, Llm, Models, Piece, ToolCall, Usag
 use async_trait::async_trait;
 use conversation::{Messenger, Outgoing, Refusal, Sent};
 use jiff::Timestamp;
+use runtime::web::{Answered, Asking, Unanswered, Web};
 use talk::{Stt, Tts, Vendors};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 /// How long a test waits for anything. Generous: a busy machine is no bug.
@@ -113,6 +114,55 @@ impl Messenger for Carrier {
             *taken && other.peer == text.peer && other.text == text.text
         });
         Ok(alike.map(|(n, _)| Sent { carrier_id: format!("SM{}", n + 1) }).collect())
+    }
+}
+
+/// Servers whose answers are given by the test, request by request.
+pub(crate) struct Net {
+    asked: mpsc::UnboundedSender<Requested>,
+    requests: tokio::sync::Mutex<mpsc::UnboundedReceiver<Requested>>,
+}
+
+/// A request to a server.
+pub(crate) struct Requested {
+    pub(crate) asking: Asking,
+    answer: oneshot::Sender<Result<Answered, Unanswered>>,
+}
+
+impl Net {
+    pub(crate) fn new() -> Arc<Self> {
+        let (asked, requests) = mpsc::unbounded_channel();
+        Arc::new(Self { asked, requests: tokio::sync::Mutex::new(requests) })
+    }
+
+    /// The next request.
+    pub(crate) async fn asked(&self) -> Requested {
+        soon("a request to a server", async { self.requests.lock().await.recv().await })
+            .await
+            .unwrap()
+    }
+}
+
+impl Requested {
+    /// The server's answer.
+    pub(crate) fn answer(self, status: u16, body: &str) {
+        let (content_type, body) = (String::new(), body.into());
+        // Nobody waits any more when the asker was killed.
+        let _ = self.answer.send(Ok(Answered { status, content_type, body }));
+    }
+
+    /// There is none.
+    pub(crate) fn fail(self, why: Unanswered) {
+        let _ = self.answer.send(Err(why));
+    }
+}
+
+#[async_trait]
+impl Web for Net {
+    async fn ask(&self, asking: Asking) -> Result<Answered, Unanswered> {
+        let (answer, answered) = oneshot::channel();
+        self.asked.send(Requested { asking, answer }).unwrap();
+        answered.await.unwrap_or_else(|_| Err(Unanswered::Failed("nobody is there".into())))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod calls;
 mod claims;
+mod deeds;
 mod fence;
 mod outbox;
 mod rig;

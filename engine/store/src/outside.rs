@@ -1,0 +1,88 @@
+//! Deeds, events for calls of other processes, and answers of the API: writes in SQL, and rows read.
+
+use conversation::Tenant;
+use jiff::SignedDuration;
+
+use crate::Error;
+use crate::change::{CLAIM_LIFE, conflict, earlier};
+use crate::row::{AnswerRow, DeedRow, ToldRow};
+use crate::statement::{Cell, Record, Statement, json, text, time};
+
+/// A request whose answer is not made by then was in a process that died.
+const UNANSWERED: SignedDuration = SignedDuration::from_mins(1);
+
+pub(crate) fn deed(row: DeedRow) -> Result<Statement, Error> {
+    Ok(Statement::new(
+        "INSERT INTO deeds (key, tenant, run, deed, created) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (key) DO NOTHING",
+        vec![
+            text(row.command.key.0.clone()),
+            text(row.tenant.0),
+            text(row.run),
+            json(&row.command)?,
+            time(row.created),
+        ],
+    ))
+}
+
+pub(crate) fn did(key: String) -> Statement {
+    let conflict = conflict("deed", &key);
+    Statement::new("DELETE FROM deeds WHERE key = $1", vec![text(key)]).or(conflict)
+}
+
+pub(crate) fn tell(row: ToldRow) -> Result<Statement, Error> {
+    Ok(Statement::new(
+        "INSERT INTO told (id, run, event, at) VALUES ($1, $2, $3, $4)",
+        vec![text(row.id), text(row.run), json(&row.event)?, time(row.at)],
+    ))
+}
+
+pub(crate) fn heard(id: String) -> Statement {
+    let conflict = conflict("event", &id);
+    Statement::new("DELETE FROM told WHERE id = $1", vec![text(id)]).or(conflict)
+}
+
+/// Claims the key of a request, and throws away those that are too old to count.
+pub(crate) fn ask(row: AnswerRow, all: &mut Vec<Statement>) {
+    let (old, left) = (earlier(row.at, CLAIM_LIFE), earlier(row.at, UNANSWERED));
+    all.push(Statement::new("DELETE FROM answers WHERE at < $1", vec![time(old)]));
+    all.push(
+        Statement::new(
+            "INSERT INTO answers (key, request, status, body, at) VALUES ($1, $2, 0, '', $3) \
+             ON CONFLICT (key) DO UPDATE SET at = excluded.at \
+             WHERE answers.status = 0 AND answers.request = excluded.request AND answers.at < $4",
+            vec![text(row.key), text(row.request), time(row.at), time(left)],
+        )
+        .or(Error::Duplicate),
+    );
+}
+
+pub(crate) fn answer(row: AnswerRow) -> Statement {
+    Statement::new(
+        "UPDATE answers SET status = $2, body = $3 WHERE key = $1",
+        vec![text(row.key), Cell::Int(row.status), text(row.body)],
+    )
+}
+
+pub(crate) fn deed_row(mut r: Record) -> Result<DeedRow, Error> {
+    Ok(DeedRow {
+        tenant: Tenant(r.text()?),
+        run: r.text()?,
+        command: r.json()?,
+        created: r.time()?,
+    })
+}
+
+pub(crate) fn told_row(mut r: Record) -> Result<ToldRow, Error> {
+    Ok(ToldRow { id: r.text()?, run: r.text()?, event: r.json()?, at: r.time()? })
+}
+
+pub(crate) fn answer_row(mut r: Record) -> Result<AnswerRow, Error> {
+    Ok(AnswerRow {
+        key: r.text()?,
+        request: r.text()?,
+        status: r.int()?,
+        body: r.text()?,
+        at: r.time()?,
+    })
+}
