@@ -4,7 +4,9 @@ use serde_json::json;
 use tests::double::KEY;
 use tests::double::deepgram::Deepgram;
 use tests::double::elevenlabs::{ElevenLabs, MS_PER_CHARACTER};
+use tests::double::line::Line;
 use tests::double::openai::{OpenAi, Reply, last_user};
+use tests::double::telnyx::Telnyx;
 use tests::double::twilio::{ACCOUNT, TOKEN, Twilio, field};
 use tests::python;
 
@@ -51,4 +53,21 @@ async fn twilio_answers_as_its_library_expects() {
     let update = updates.recv().await.unwrap();
     assert_eq!(field(&update, "Twiml"), "<Response><Hangup/></Response>");
     assert_eq!(twilio.refused().len(), 6);
+}
+
+#[tokio::test]
+async fn telnyx_answers_as_its_library_expects() {
+    let telnyx = Telnyx::open().await;
+    telnyx.opt_out("+15550000013");
+    python::run("conform_telnyx.py", &[&telnyx.base(), KEY]).await;
+    assert_eq!(telnyx.sent().len(), 2);
+}
+
+#[tokio::test]
+async fn line_answers_as_its_library_expects() {
+    let line = Line::open().await;
+    line.grant("token-1");
+    python::run("conform_line.py", &[&line.base(), KEY, "token-1"]).await;
+    let calls: Vec<String> = line.sent().all().into_iter().map(|(call, _)| call).collect();
+    assert_eq!(calls, ["reply", "push"]);
 }

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod calls;
+mod carriers;
 mod conformance;
 mod demo;
 mod faults;

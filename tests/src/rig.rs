@@ -69,6 +69,8 @@ pub struct Setup {
     pub database: Option<String>,
     /// Instead of the embedded queue.
     pub queue: Option<String>,
+    /// More of the settings, after all others.
+    pub more: String,
     /// Instead of the `PATH` of the tests: which programs it finds.
     pub path: Option<String>,
 }
@@ -129,7 +131,7 @@ impl World {
                 settings += &format!("{key} = \"{key}.json\"\n");
             }
         }
-        settings
+        settings + &setup.more
     }
 
     /// The way from Twilio to this process.

@@ -113,6 +113,10 @@ impl Messenger for Browser {
         CHANNEL
     }
 
+    fn reaches_phones(&self) -> bool {
+        false
+    }
+
     async fn send(&self, text: &Outgoing) -> Result<Sent, Refusal> {
         self.visitors.send(text)
     }

@@ -1,12 +1,22 @@
 //! Carriers, one file each: they read, check, and bring messages and calls; they send and dial.
 //!
-//! Read in this order: [`twilio`] → [`browser`]. What both need: `rim` (a socket's end of a leg),
-//! `refusal` (what a door answers when it refuses).
+//! Read in this order: [`twilio`] → [`telnyx`] → [`voipms`] → [`line`] → [`hook`] → [`browser`].
+//! What they share: `door` (what a webhook goes through), `signed` (HMAC), `outward` (a request to
+//! a carrier), `rim` (a socket's end of a leg), `refusal` (what a door answers when it refuses).
 //!
 //! Invariant: nothing is believed before its signature or token is checked, and no input panics.
 //! Invariant: whatever a socket starts ends with the socket or with its call.
 
 pub mod browser;
+mod door;
+pub mod hook;
+pub mod line;
+mod outward;
 mod refusal;
 mod rim;
+mod signed;
+pub mod telnyx;
 pub mod twilio;
+pub mod voipms;
+
+pub use door::Unsigned;

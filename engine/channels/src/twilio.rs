@@ -31,6 +31,9 @@ use secrecy::SecretString;
 use calls::Calls;
 use rest::Rest;
 
+use crate::door::Unsigned;
+use crate::outward;
+
 /// The channel's file name.
 pub const CHANNEL: &str = "twilio";
 
@@ -55,16 +58,6 @@ pub struct Settings {
 
 /// Where the REST API is.
 pub const BASE_URL: &str = "https://api.twilio.com";
-
-/// What becomes of webhooks when there is no secret to check them with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unsigned {
-    /// They get 403.
-    #[default]
-    Refuse,
-    /// They are taken from this machine, not forwarded and not from a page: for demos.
-    FromLoopback,
-}
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -130,17 +123,8 @@ impl Twilio {
     /// # Errors
     /// Names the setting and what is wrong with it.
     pub fn new(settings: Settings) -> Result<Arc<Self>, String> {
-        for (name, value) in
-            [("public_url", &settings.public_url), ("TWILIO_BASE_URL", &settings.base_url)]
-        {
-            let fine = url::Url::parse(value)
-                .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-            if !fine {
-                return Err(format!("{name}: `{value}` is no http or https address"));
-            }
-        }
-        let (public, _) = settings.public_url.split_once('#').unwrap_or((&settings.public_url, ""));
-        let public = public.trim_end_matches('/').to_owned();
+        let public = outward::address("public_url", &settings.public_url)?;
+        outward::address("TWILIO_BASE_URL", &settings.base_url)?;
         let rest = match &settings.auth_token {
             Some(token) if !settings.account_sid.is_empty() => Some(Rest::new(&settings, token)?),
             _ => None,
@@ -189,10 +173,8 @@ impl Messenger for Twilio {
 
     async fn send(&self, text: &Outgoing) -> Result<Sent, Refusal> {
         let Some(rest) = &self.rest else {
-            return Err(Refusal::Never {
-                code: "no_credentials".into(),
-                why: "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set".into(),
-            });
+            let why = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set";
+            return Err(outward::never("no_credentials", why));
         };
         rest.send(text, &self.address("/twilio/message-status")).await
     }

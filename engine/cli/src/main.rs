@@ -5,6 +5,7 @@
 //! behind [`guard`]) and [`log`] → [`serve`] and [`demo`] (it runs) → [`validate`], [`play`],
 //! [`simulate`], [`runs`], [`export`] and [`schema`] (the desk).
 
+mod carriers;
 mod demo;
 mod export;
 mod files;

@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use channels::{hook, line};
 use conversation::{Address, Tenant};
 use flow::{Flow, Linking, Needs};
 use jiff::Timestamp;
@@ -14,7 +15,8 @@ use runtime::Numbers;
 use sha2::{Digest, Sha256};
 use store::FlowRow;
 
-use crate::settings::Number;
+use crate::settings::{Hook, Number};
+use crate::sources;
 use crate::validate::{self, Checked};
 
 /// A version of a flow, and the flow.
@@ -24,11 +26,11 @@ type Linked = (FlowRow, Arc<Flow>);
 ///
 /// # Errors
 /// Everything that is wrong with any of them, in words.
-pub(crate) fn load(settings: &[Number], now: Timestamp) -> Result<Numbers, String> {
+pub(crate) fn load(settings: &[Number], hooks: &[Hook], now: Timestamp) -> Result<Numbers, String> {
     let mut numbers = HashMap::new();
     let mut wrong = String::new();
     for number in settings {
-        match load_one(number, now) {
+        match load_one(number, hooks, now) {
             Ok(loaded) => {
                 let name = loaded.number.to_string();
                 if numbers.insert(name.clone(), loaded).is_some() {
@@ -56,8 +58,12 @@ pub(crate) fn folders(settings: &[Number]) -> Vec<PathBuf> {
     folders
 }
 
-fn load_one(number: &Number, now: Timestamp) -> Result<runtime::numbers::Number, String> {
-    let address = Address::phone(&number.number).map_err(|why| format!("{why}\n"))?;
+fn load_one(
+    number: &Number,
+    hooks: &[Hook],
+    now: Timestamp,
+) -> Result<runtime::numbers::Number, String> {
+    let address = address(&number.number, hooks).map_err(|why| format!("{why}\n"))?;
     if number.call_flow.is_none() && number.message_flow.is_none() {
         return Err(format!("the number {address} has neither `call_flow` nor `message_flow`\n"));
     }
@@ -75,6 +81,23 @@ fn load_one(number: &Number, now: Timestamp) -> Result<runtime::numbers::Number,
     };
     let idle_s = number.idle_hours.map(seconds);
     Ok(runtime::numbers::Number { tenant, number: address, call_flow, message_flow, idle_s })
+}
+
+/// A phone number, or the address of a channel that has none.
+fn address(text: &str, hooks: &[Hook]) -> Result<Address, String> {
+    if text == line::ADDRESS {
+        return Ok(Address::id(text));
+    }
+    let Some(name) = text.strip_prefix("hook:") else { return Address::phone(text) };
+    if hooks.iter().any(|hook| hook.name == name) {
+        return Ok(Address::id(hook::address_of(name)));
+    }
+    let near = sources::nearest(name, hooks.iter().map(|hook| hook.name.as_str()));
+    let help = near.map_or_else(
+        || format!("add a [[hook]] with `name = \"{name}\"`"),
+        |near| format!("did you mean `hook:{near}`?"),
+    );
+    Err(format!("the number `{text}`: no hook is called `{name}`; {help}"))
 }
 
 /// Hours as whole seconds, at least one.
@@ -107,5 +130,24 @@ fn link(file: &Path, medium: Needs, tenant: &Tenant, now: Timestamp) -> Result<L
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             Err(validate::human(&[Checked::new(name, text, found)], colours))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_number_may_be_a_channel_that_has_none() {
+        let hook = |name: &str| Hook { name: name.into(), secret: "s".into(), url: None };
+        let hooks = [hook("orders"), hook("crm")];
+        let read = |text: &str| address(text, &hooks).map(|address| address.to_string());
+        assert_eq!(read("+1 555 000 1000").unwrap(), "+15550001000");
+        assert_eq!(read("line").unwrap(), "line");
+        assert_eq!(read("hook:crm").unwrap(), "hook:crm");
+        assert!(read("hook:order").unwrap_err().contains("did you mean `hook:orders`?"));
+        assert!(read("hook:x").unwrap_err().contains("add a [[hook]]"));
+        assert!(read("lines").unwrap_err().contains("E.164"));
     }
 }

@@ -48,6 +48,15 @@ pub(crate) struct Settings {
     pub(crate) elevenlabs: Vendor,
     /// Twilio.
     pub(crate) twilio: Twilio,
+    /// Telnyx.
+    pub(crate) telnyx: Telnyx,
+    /// voip.ms.
+    pub(crate) voipms: VoipMs,
+    /// LINE. Its texts come to the number that is called `line`.
+    pub(crate) line: Line,
+    /// Signed webhooks, for anything else that carries texts. The texts of one that is called
+    /// `shop` come to `POST /hooks/shop` and to the number that is called `hook:shop`.
+    pub(crate) hook: Vec<Hook>,
     /// The numbers that are answered.
     pub(crate) number: Vec<Number>,
 }
@@ -70,6 +79,10 @@ impl Default for Settings {
             deepgram: Vendor::default(),
             elevenlabs: Vendor::default(),
             twilio: Twilio::default(),
+            telnyx: Telnyx::default(),
+            voipms: VoipMs::default(),
+            line: Line::default(),
+            hook: Vec::new(),
             number: Vec::new(),
         }
     }
@@ -100,13 +113,28 @@ impl Default for Conversation {
 pub(crate) struct Delivery {
     /// Texts by Twilio, which knows no idempotency keys: `at_most_once`.
     pub(crate) twilio: Policy,
+    /// Texts by Telnyx, which takes our key and promises nothing about it: `at_most_once`.
+    pub(crate) telnyx: Policy,
+    /// Texts by voip.ms, which knows no idempotency keys: `at_most_once`.
+    pub(crate) voipms: Policy,
+    /// Texts by LINE, which knows pushes by their key: `at_least_once`.
+    pub(crate) line: Policy,
+    /// Texts by signed webhooks, which have a key: `at_least_once`.
+    pub(crate) hook: Policy,
     /// Texts to the console's chat, where a double does no harm: `at_least_once`.
     pub(crate) browser: Policy,
 }
 
 impl Default for Delivery {
     fn default() -> Self {
-        Self { twilio: Policy::AtMostOnce, browser: Policy::AtLeastOnce }
+        Self {
+            twilio: Policy::AtMostOnce,
+            telnyx: Policy::AtMostOnce,
+            voipms: Policy::AtMostOnce,
+            line: Policy::AtLeastOnce,
+            hook: Policy::AtLeastOnce,
+            browser: Policy::AtLeastOnce,
+        }
     }
 }
 
@@ -178,11 +206,71 @@ pub(crate) struct Twilio {
     pub(crate) base_url: Option<String>,
 }
 
+/// Telnyx.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Telnyx {
+    /// Opens its API to us.
+    #[schemars(with = "Option<String>")]
+    pub(crate) api_key: Option<SecretString>,
+    /// The account's public key, 32 bytes in base64: proves what Telnyx sends to us.
+    pub(crate) webhook_public_key: Option<String>,
+    /// A shared secret, where webhooks are signed by HMAC instead.
+    #[schemars(with = "Option<String>")]
+    pub(crate) webhook_secret: Option<SecretString>,
+    /// Another address than `https://api.telnyx.com/v2`.
+    pub(crate) base_url: Option<String>,
+}
+
+/// voip.ms.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct VoipMs {
+    /// The account's e-mail address.
+    pub(crate) api_username: Option<String>,
+    /// The API's own password, not the portal's.
+    #[schemars(with = "Option<String>")]
+    pub(crate) api_password: Option<SecretString>,
+    /// What the address that voip.ms was told holds as `secret`: it signs nothing.
+    #[schemars(with = "Option<String>")]
+    pub(crate) webhook_secret: Option<SecretString>,
+    /// Another address than `https://voip.ms/api/v1/rest.php`.
+    pub(crate) base_url: Option<String>,
+}
+
+/// LINE.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Line {
+    /// Signs what LINE sends to us.
+    #[schemars(with = "Option<String>")]
+    pub(crate) channel_secret: Option<SecretString>,
+    /// Opens its API to us.
+    #[schemars(with = "Option<String>")]
+    pub(crate) channel_token: Option<SecretString>,
+    /// Another address than `https://api.line.me`.
+    pub(crate) base_url: Option<String>,
+}
+
+/// A signed webhook, as standardwebhooks.com has it: HMAC-SHA256 over `id.timestamp.body`, in the
+/// headers `webhook-id`, `webhook-timestamp` and `webhook-signature`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hook {
+    /// Letters, digits, `-` and `_`: the last part of its path.
+    pub(crate) name: String,
+    /// Signs both ways: `whsec_` and base64, or any text.
+    #[schemars(with = "String")]
+    pub(crate) secret: SecretString,
+    /// Where texts to its peers go, signed alike. Without it, none can be sent.
+    pub(crate) url: Option<String>,
+}
+
 /// A number that is answered.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Number {
-    /// In E.164, such as `+15550001000`.
+    /// In E.164, such as `+15550001000`; `line` for LINE; `hook:NAME` for a signed webhook.
     pub(crate) number: String,
     /// The file of the flow that a call runs.
     pub(crate) call_flow: Option<PathBuf>,

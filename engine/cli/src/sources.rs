@@ -33,6 +33,17 @@ const NAMES: &[(&str, &str)] = &[
     ("TWILIO_ACCOUNT_SID", "twilio.account_sid"),
     ("TWILIO_AUTH_TOKEN", "twilio.auth_token"),
     ("TWILIO_BASE_URL", "twilio.base_url"),
+    ("TELNYX_API_KEY", "telnyx.api_key"),
+    ("TELNYX_WEBHOOK_PUBLIC_KEY", "telnyx.webhook_public_key"),
+    ("TELNYX_WEBHOOK_SECRET", "telnyx.webhook_secret"),
+    ("TELNYX_BASE_URL", "telnyx.base_url"),
+    ("VOIPMS_API_USERNAME", "voipms.api_username"),
+    ("VOIPMS_API_PASSWORD", "voipms.api_password"),
+    ("VOIPMS_WEBHOOK_SECRET", "voipms.webhook_secret"),
+    ("VOIPMS_BASE_URL", "voipms.base_url"),
+    ("LINE_CHANNEL_SECRET", "line.channel_secret"),
+    ("LINE_CHANNEL_TOKEN", "line.channel_token"),
+    ("LINE_BASE_URL", "line.base_url"),
     ("AICALL_CONVERSATION_IDLE_TIMEOUT_HOURS", "conversation.idle_timeout_hours"),
 ];
 
@@ -371,7 +382,7 @@ fn in_words(expected: &str) -> &str {
 }
 
 /// The name that was probably meant.
-fn nearest<'a>(wrong: &str, right: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, right: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     right
         .map(|name| (strsim::jaro_winkler(&wrong.to_lowercase(), &name.to_lowercase()), name))
         .filter(|(likeness, _)| *likeness > 0.8)

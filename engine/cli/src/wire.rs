@@ -1,4 +1,4 @@
-//! Puts the house together: the only place that names vendors, carriers, store and queue at once.
+//! Puts the house together: the only place that knows vendors, carriers, store and queue at once.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use call::Switchboard;
-use channels::browser::Browser;
-use channels::twilio::{self, Twilio};
 use conversation::{Delivery, Inbox, Messenger};
 use jiff::Timestamp;
 use runtime::{Clock, Parts, Runtime};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
+use crate::carriers::Carriers;
 use crate::guard::Guard;
 use crate::library::Shelf;
 use crate::numbers;
@@ -54,7 +53,7 @@ pub(crate) async fn build(
     let metrics = crate::log::count(stop).map_err(|error| error.to_string())?;
     let clock = runtime::clock::System;
     let now = clock.now();
-    let numbers = numbers::load(&settings.number, now)?;
+    let numbers = numbers::load(&settings.number, &settings.hook, now)?;
     let folders = numbers::folders(&settings.number);
 
     let store = store::open(settings.database.expose_secret())
@@ -69,12 +68,7 @@ pub(crate) async fn build(
     let shelf = library(settings, folders)?;
     let web = web(settings)?;
 
-    let twilio = Twilio::new(twilio_settings(settings, &without_twilio)?)?;
-    let browser = Browser::new();
-    let texts_by_twilio: Arc<dyn Messenger> = match without_twilio {
-        WithoutTwilio::Demo(messenger) if settings.twilio.auth_token.is_none() => messenger,
-        WithoutTwilio::Demo(_) | WithoutTwilio::Refused => twilio.clone(),
-    };
+    let carriers = Carriers::new(settings, without_twilio)?;
     let count = numbers.0.len();
     let runtime = Runtime::new(Parts {
         store,
@@ -83,7 +77,7 @@ pub(crate) async fn build(
         vendors: Arc::new(engines),
         library: Arc::new(shelf),
         web: Arc::new(web),
-        messengers: vec![texts_by_twilio, browser.clone()],
+        messengers: carriers.messengers.clone(),
         delivery: deliveries(&settings.delivery),
         catalog: actions::ALL,
         numbers,
@@ -101,8 +95,8 @@ pub(crate) async fn build(
         metrics,
         stop: stop.clone(),
     })
-    .merge(access.guard(browser.router(inbox.clone(), switchboard.clone())))
-    .merge(twilio.router(inbox, switchboard));
+    .merge(access.guard(carriers.browser.router(inbox.clone(), switchboard.clone())))
+    .merge(carriers.router(&inbox, switchboard));
     Ok(House { router, runtime, numbers: count, engines: names })
 }
 
@@ -112,7 +106,14 @@ fn deliveries(settings: &settings::Delivery) -> HashMap<String, Delivery> {
         Policy::AtMostOnce => Delivery::AtMostOnce,
         Policy::AtLeastOnce => Delivery::AtLeastOnce,
     };
-    let channels = [("twilio", settings.twilio), ("browser", settings.browser)];
+    let channels = [
+        ("twilio", settings.twilio),
+        ("telnyx", settings.telnyx),
+        ("voipms", settings.voipms),
+        ("line", settings.line),
+        ("hook", settings.hook),
+        ("browser", settings.browser),
+    ];
     channels.map(|(channel, wanted)| (channel.to_owned(), policy(wanted))).into()
 }
 
@@ -144,30 +145,6 @@ fn library(settings: &Settings, folders: Vec<PathBuf>) -> Result<Shelf, String> 
 fn web(settings: &Settings) -> Result<Http, String> {
     let anywhere = settings.web.allow_private_addresses;
     Http::new(Guard { anywhere, plain: true, setting: "web.allow_private_addresses" })
-}
-
-/// Twilio's part of the settings.
-fn twilio_settings(
-    settings: &Settings,
-    without: &WithoutTwilio,
-) -> Result<twilio::Settings, String> {
-    if settings.twilio.account_sid.is_some() != settings.twilio.auth_token.is_some() {
-        let message = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are of use only together: set both";
-        return Err(message.into());
-    }
-    let here = format!("http://{}", settings.listen);
-    let mut wanted = twilio::Settings::new(settings.public_url.clone().unwrap_or(here));
-    if let Some(sid) = &settings.twilio.account_sid {
-        wanted.account_sid = sid.clone();
-    }
-    wanted.auth_token = settings.twilio.auth_token.clone();
-    if let Some(url) = &settings.twilio.base_url {
-        wanted.base_url = url.clone();
-    }
-    if matches!(without, WithoutTwilio::Demo(_)) {
-        wanted.unsigned = twilio::Unsigned::FromLoopback;
-    }
-    Ok(wanted)
 }
 
 /// A name among the processes of one database: the machine's word for this process, and when.

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Message, Outgoing, Receipt};
+use crate::message::{Message, Outgoing, Receipt, Tenant};
 
 /// Takes what channels read. Implemented by the runtime, called by channels.
 #[async_trait]
 pub trait Inbox: Send + Sync {
-    /// Whether a number or address of ours answers texts, and for whom.
-    fn answers(&self, channel: &str, ours: &str) -> bool;
+    /// Whose a number or address of ours is, if it answers texts.
+    fn answers(&self, channel: &str, ours: &str) -> Option<Tenant>;
 
     /// Stores a message durably, once. When it returns, the carrier may be told that we have it.
     async fn receive(&self, message: Message) -> Result<Accepted, Busy>;
@@ -40,6 +40,11 @@ pub struct Busy(pub String);
 pub trait Messenger: Send + Sync {
     /// The channel's file name.
     fn channel(&self) -> &'static str;
+
+    /// Whether it reaches phone numbers.
+    fn reaches_phones(&self) -> bool {
+        true
+    }
 
     /// Sends one text.
     async fn send(&self, text: &Outgoing) -> Result<Sent, Refusal>;

@@ -237,7 +237,7 @@ impl Runtime {
     /// about, or the first carrier that takes phone numbers.
     pub(crate) fn phone_channel(&self, carrier: &str) -> Result<String, String> {
         let phones =
-            || self.parts.messengers.iter().map(|m| m.channel()).filter(|c| *c != "browser");
+            || self.parts.messengers.iter().filter(|m| m.reaches_phones()).map(|m| m.channel());
         let channel = phones().find(|channel| *channel == carrier).or_else(|| phones().next());
         channel
             .map(Into::into)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use conversation::opt_out::{self, Wish};
-use conversation::{Accepted, Busy, Inbox, Message, Receipt};
+use conversation::{Accepted, Busy, Inbox, Message, Receipt, Tenant};
 use flow::{Activeflow, Event, Medium, Vars};
 use serde_json::json;
 use store::{MessageRow, Peering, RunRow, ThreadRow, Write};
@@ -19,8 +19,9 @@ const BATCH: u32 = 64;
 
 #[async_trait]
 impl Inbox for Runtime {
-    fn answers(&self, _channel: &str, ours: &str) -> bool {
-        self.parts.numbers.get(ours).is_some_and(|number| number.message_flow.is_some())
+    fn answers(&self, _channel: &str, ours: &str) -> Option<Tenant> {
+        let number = self.parts.numbers.get(ours)?;
+        number.message_flow.is_some().then(|| number.tenant.clone())
     }
 
     async fn receive(&self, message: Message) -> Result<Accepted, Busy> {
@@ -67,6 +68,10 @@ impl Runtime {
         if let Some(wish) = opt_out::wish(&text.text, left) {
             let writes = self.heed(thread, text, wish, left);
             return self.commit(thread, text, writes).await;
+        }
+        if text.answered_by_carrier {
+            // Such as START from somebody who had not left.
+            return self.commit(thread, text, Vec::new()).await;
         }
         let stepped = match self.meet(thread, text, now).await {
             Ok(Some(stepped)) => stepped,

@@ -1,12 +1,17 @@
 //! The world's servers on loopback: each speaks its vendor's real wire, remembers what it was
 //! asked, and fails on command.
 //!
-//! Read in this order: [`openai`] → [`deepgram`] → [`elevenlabs`] → [`twilio`].
+//! Read in this order: [`openai`] → [`deepgram`] → [`elevenlabs`] → [`twilio`] → [`telnyx`] →
+//! [`voipms`] → [`line`] → [`hook`].
 
 pub mod deepgram;
 pub mod elevenlabs;
+pub mod hook;
+pub mod line;
 pub mod openai;
+pub mod telnyx;
 pub mod twilio;
+pub mod voipms;
 
 use std::net::SocketAddr;
 use std::sync::Mutex;

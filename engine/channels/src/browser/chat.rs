@@ -159,13 +159,13 @@ pub(super) async fn connect(
 
 async fn begin(doors: Arc<Doors>, asked: Asked, mut socket: WebSocket) {
     let ours = Address::phone(&asked.number).unwrap_or_else(|_| Address::id(&asked.number));
-    if !doors.inbox.answers(CHANNEL, ours.as_str()) {
+    let Some(tenant) = doors.inbox.answers(CHANNEL, ours.as_str()) else {
         let error = json!({ "type": "error", "message": "this number has no flow for texts" });
         if write(&mut socket, json(&error)).await.is_ok() {
             close(socket, Closing::policy("this number has no flow for texts")).await;
         }
         return;
-    }
+    };
     let mut visitor = asked.visitor;
     if visitor.is_empty() {
         visitor = format!("visitor-{:032x}", rand::random::<u128>());
@@ -176,7 +176,7 @@ async fn begin(doors: Arc<Doors>, asked: Asked, mut socket: WebSocket) {
     }
     let who = (ours.to_string(), visitor.clone());
     let mut texts = doors.browser.visitors.open(&who);
-    let desk = Desk { doors: &doors, ours, visitor };
+    let desk = Desk { doors: &doors, tenant, ours, visitor };
     let (closing, unsent) = desk.live(&mut socket, &mut texts).await;
     doors.browser.visitors.close(&who, unsent, texts);
     if let Some(closing) = closing {
@@ -187,6 +187,7 @@ async fn begin(doors: Arc<Doors>, asked: Asked, mut socket: WebSocket) {
 /// One page of one visitor.
 struct Desk<'a> {
     doors: &'a Doors,
+    tenant: Tenant,
     ours: Address,
     visitor: String,
 }
@@ -256,7 +257,7 @@ impl Desk<'_> {
             return refuse("this text is too long");
         }
         let message = Message {
-            tenant: Tenant::default(),
+            tenant: self.tenant.clone(),
             channel: CHANNEL.into(),
             ours: self.ours.clone(),
             peer: Address::id(&self.visitor),

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use conversation::{Accepted, Address, Media, Message, Receipt, Status, Tenant};
+use conversation::{Media, Message, Receipt, Status, Tenant};
 use jiff::Timestamp;
 
 use super::form::Form;
 use super::{CHANNEL, Doors, twiml};
+use crate::door::{self, address};
 use crate::refusal::Refused;
 
 /// The most attachments that Twilio brings with one text.
@@ -33,17 +34,8 @@ pub(super) async fn receive(
         at: Timestamp::now(),
         ours,
     };
-    if !doors.inbox.answers(CHANNEL, message.ours.as_str()) {
-        return Err(Refused::new(
-            StatusCode::NOT_FOUND,
-            "unknown_number",
-            format!("the number {} has no flow for texts", message.ours),
-        ));
-    }
-    match doors.inbox.receive(message).await {
-        Ok(Accepted::New | Accepted::Again) => Ok(twiml::answer(twiml::nothing())),
-        Err(busy) => Err(Refused::busy(busy.to_string())),
-    }
+    door::deliver(doors.inbox.as_ref(), message).await?;
+    Ok(twiml::answer(twiml::nothing()))
 }
 
 /// `POST /twilio/message-status`: how far a text of ours came.
@@ -61,15 +53,9 @@ pub(super) async fn receipt(
             status,
             code: form.get("ErrorCode").map(str::to_owned),
         };
-        let stored = doors.inbox.receipt(receipt).await;
-        stored.map_err(|busy| Refused::busy(busy.to_string()))?;
+        door::receipt(doors.inbox.as_ref(), receipt).await?;
     }
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// A phone number, or whatever else Twilio calls a peer: `whatsapp:+1555...`, a short code.
-fn address(text: &str) -> Address {
-    Address::phone(text).unwrap_or_else(|_| Address::id(text))
 }
 
 fn media(form: &Form) -> Vec<Media> {

@@ -1,6 +1,6 @@
 //! Who may come in, and what is answered to those who may not.
 
-use channels::twilio::Unsigned;
+use channels::Unsigned;
 
 use crate::house::{CALL, House, OURS, PEER, PUBLIC, TOKEN, sign};
 

@@ -13,9 +13,10 @@ use axum::response::IntoResponse;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use call::{Leg, Switchboard};
+use channels::Unsigned;
 use channels::browser::{self, Browser};
-use channels::twilio::{Limits, Settings, Twilio, Unsigned};
-use conversation::{Accepted, Busy, Inbox, Message, Receipt};
+use channels::twilio::{Limits, Settings, Twilio};
+use conversation::{Accepted, Busy, Inbox, Message, Receipt, Tenant};
 use futures_util::{SinkExt, StreamExt};
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
@@ -47,8 +48,8 @@ pub(crate) struct Desk {
 
 #[async_trait]
 impl Inbox for Desk {
-    fn answers(&self, _: &str, ours: &str) -> bool {
-        ours == OURS
+    fn answers(&self, _: &str, ours: &str) -> Option<Tenant> {
+        [OURS, "line", "hook:orders"].contains(&ours).then(|| Tenant("acme".into()))
     }
 
     async fn receive(&self, message: Message) -> Result<Accepted, Busy> {
@@ -81,24 +82,34 @@ impl Switchboard for Desk {
     }
 }
 
-/// A request that the fake Twilio got.
+/// A request that the fake carrier got.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) form: Vec<(String, String)>,
     pub(crate) authorization: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Asked {
     pub(crate) fn get(&self, name: &str) -> &str {
         self.form.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
     }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
 }
 
-/// What the fake Twilio answers: status, headers, body. `None` = it hangs up without an answer.
+/// What the fake carrier answers: status, headers, body. `None` = it hangs up without an answer.
 pub(crate) type Reply = Option<(u16, Vec<(&'static str, &'static str)>, String)>;
 
-/// A fake of Twilio's REST API.
+/// A fake of a carrier's REST API.
 #[derive(Default)]
 pub(crate) struct Rest {
     pub(crate) asked: Mutex<Vec<Asked>>,
@@ -106,6 +117,18 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
+    /// Opens, on a free port.
+    pub(crate) async fn open() -> (Arc<Self>, SocketAddr) {
+        let rest = Arc::new(Self::default());
+        let answering = Arc::clone(&rest);
+        let double = Router::new().fallback(move |uri, headers, body| {
+            let rest = Arc::clone(&answering);
+            async move { rest.answer(uri, headers, body).await }
+        });
+        let at = serve(double).await;
+        (rest, at)
+    }
+
     pub(crate) fn reply(&self, status: u16, body: &str) {
         self.replies.lock().unwrap().push_back(Some((status, Vec::new(), body.into())));
     }
@@ -122,6 +145,8 @@ impl Rest {
             path: uri.path().into(),
             form: url::form_urlencoded::parse(&body).into_owned().collect(),
             authorization: authorization.unwrap_or_default().into(),
+            headers: headers.clone(),
+            body,
         });
         let reply = self.replies.lock().unwrap().pop_front();
         match reply {
@@ -168,13 +193,7 @@ impl House {
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         // Taken by whoever came first; all of them are the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let rest = Arc::new(Rest::default());
-        let answering = Arc::clone(&rest);
-        let double = Router::new().fallback(move |uri, headers, body| {
-            let rest = Arc::clone(&answering);
-            async move { rest.answer(uri, headers, body).await }
-        });
-        let rest_at = serve(double).await;
+        let (rest, rest_at) = Rest::open().await;
         let mut settings = Settings::new(PUBLIC);
         settings.account_sid = ACCOUNT.into();
         settings.auth_token = Some(TOKEN.into());
@@ -195,8 +214,7 @@ impl House {
             .router(desk.clone(), desk.clone())
             .merge(browser.router(desk.clone(), desk.clone()));
         let at = serve(router).await;
-        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
-        let http = http.build().unwrap();
+        let http = client();
         Self { at, desk, rest, legs, twilio, browser, http }
     }
 
@@ -262,7 +280,14 @@ impl House {
     }
 }
 
-async fn serve(router: Router) -> SocketAddr {
+/// A client without a proxy, which keeps no connections.
+pub(crate) fn client() -> reqwest::Client {
+    // Taken by whoever came first; all of them are the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap()
+}
+
+pub(crate) async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let service = router.into_make_service_with_connect_info::<SocketAddr>();

@@ -4,5 +4,10 @@
 mod browser;
 mod calls;
 mod doors;
+mod hook;
 mod house;
+mod line;
+mod post;
+mod telnyx;
 mod texts;
+mod voipms;
