@@ -54,7 +54,7 @@ async fn a_hundred(voxflow: &Voxflow, path: &str, kind: &str, key: &str, good: u
         assert_eq!(status, if believed { good } else { 403 }, "{webhook:#}");
         counts[usize::from(believed)] += 1;
     }
-    assert!(counts[0] > 20 && counts[1] > 50, "{counts:?}");
+    assert!(counts[0] > 20 && counts[1] >= 50, "{counts:?}");
 }
 
 fn telnyx_settings(telnyx: &Telnyx) -> String {
