@@ -119,7 +119,7 @@ mod tests {
         assert!(Quiet::new("21:00", "08:00", "Berlin").unwrap_err().contains("`Berlin`"));
         // It is quiet all day somewhere: the first zone decides.
         let long = Quiet::new("08:01", "08:00", "UTC").unwrap();
-        let at: Timestamp = "2026-01-16T14:00:00Z".parse().unwrap();
+        let at: Timestamp = "2026-01-16T15:00:00Z".parse().unwrap();
         assert!(long.over("+18005550100", at) > at);
     }
 }
