@@ -1,5 +1,6 @@
 //! `voxflow runs`: what ran, from the database, whether a process serves or not.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -7,8 +8,9 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::json;
-use store::{RunRow, Store};
+use store::{FlowRow, RunRow, Store};
 
+use crate::export::Versions;
 use crate::play::scenario::Source;
 use crate::settings::Settings;
 
@@ -95,8 +97,16 @@ pub(crate) async fn export(
     let taken = store.taken(&run.id).await.map_err(known)?;
     let version = store.flow(&run.flow).await.map_err(known)?;
     let version = version.ok_or_else(|| format!("the flow version {} is not stored", run.flow))?;
-    let name = Path::new(&version.name);
-    let flow = crate::play::link(name, &version.text, actions::ALL, flow::Needs::Nothing)?;
+    let link = |row: &FlowRow| {
+        crate::play::link(Path::new(&row.name), &row.text, actions::ALL, flow::Needs::Nothing)
+    };
+    let mut flows = Versions { own: link(&version)?, called: BTreeMap::new() };
+    for id in crate::export::called(&taken) {
+        if let Some(row) = store.flow(id).await.map_err(known)? {
+            let document = serde_json::from_str(&row.text).unwrap_or_default();
+            flows.called.insert(row.id.clone(), (link(&row)?, document));
+        }
+    }
     let file = settings
         .number
         .iter()
@@ -108,7 +118,7 @@ pub(crate) async fn export(
         // Nobody has this version as a file any more, so the scenario brings it along.
         None => Source::Document(serde_json::from_str(&version.text).map_err(|e| e.to_string())?),
     };
-    let scenario = crate::export::scenario(&run, &taken, &flow, source, keep)?;
+    let scenario = crate::export::scenario(&run, &taken, &flows, source, keep)?;
     Ok(format!("{:#}\n", json!(scenario)))
 }
 

@@ -105,7 +105,7 @@ impl<'a> Step<'a> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let flows = Flows::new(&self.flow, &self.called);
-            let advance = told::advance(&mut self.run.state, flows, self.now, event);
+            let advance = self.run.state.advance_noted(flows, self.now, event);
             self.happenings.extend(advance.taken.iter().map(told::taken));
             if !advance.taken.is_empty() {
                 self.writes.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });

@@ -1,25 +1,7 @@
-//! What history, onlookers and metrics are told of a run, whether it is about a call or a thread.
+//! What onlookers and metrics are told of a run, whether it is about a call or a thread.
 
-use flow::{Activeflow, Advance, Cause, Event, Flows, Key, Outcome, Taken, Vars};
-use jiff::Timestamp;
+use flow::{Activeflow, Event, Flows, Key, Outcome, Taken, Vars};
 use serde_json::{Value, json};
-
-/// Gives an event to a run, and notes in its history what brought it on.
-pub(crate) fn advance(
-    run: &mut Activeflow,
-    flows: Flows<'_>,
-    now: Timestamp,
-    event: Event,
-) -> Advance {
-    // Until its first action is left, a run has the variables that it began with.
-    let given = (run.entered() <= 1).then(|| run.vars.clone());
-    let cause = Cause { event: event.clone(), given };
-    let mut advance = run.advance(flows, now, event);
-    if let Some(first) = advance.taken.first_mut() {
-        first.cause = Some(Box::new(cause));
-    }
-    advance
-}
 
 /// An action was left: counted, and what onlookers are told.
 pub(crate) fn taken(taken: &Taken) -> (&'static str, Value) {

@@ -9,6 +9,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,10 +32,27 @@ struct Recording {
     given: Vars,
     events: Vec<(Timestamp, Event)>,
     path: Vec<Way>,
+    /// The flows that it called, by their versions.
+    called: BTreeMap<String, Arc<Flow>>,
 }
 
 /// An action that was left, and its exit.
 type Way = (String, String);
+
+/// The versions of flows that a run used.
+pub(crate) struct Versions {
+    pub(crate) own: Arc<Flow>,
+    /// Those that it called, by their ids, each with its document.
+    pub(crate) called: BTreeMap<String, (Arc<Flow>, Value)>,
+}
+
+/// The versions of the flows that a run called, as far as its history tells.
+pub(crate) fn called(history: &[Taken]) -> impl Iterator<Item = &str> {
+    history.iter().filter_map(|taken| match &taken.cause.as_deref()?.event {
+        Event::Done { values, .. } => values.get("version")?.as_str(),
+        _ => None,
+    })
+}
 
 /// A run as a scenario.
 ///
@@ -44,11 +62,13 @@ type Way = (String, String);
 pub(crate) fn scenario(
     run: &RunRow,
     history: &[Taken],
-    flow: &Arc<Flow>,
+    flows: &Versions,
     source: Source,
     keep: bool,
 ) -> Result<Scenario, String> {
+    let flow = &flows.own;
     let mut recording = Recording::of(run, history)?;
+    recording.called = flows.called.iter().map(|(id, (it, _))| (id.clone(), it.clone())).collect();
     let mut played = replay::replay(flow, &recording)?;
     if played.path != recording.path {
         // What a tool of an agent set beside the flow is known only by what it is now.
@@ -61,11 +81,17 @@ pub(crate) fn scenario(
     let (recording, played) = redact::needed(flow, recording, played);
     let (recording, played) =
         if keep { (recording, played) } else { redact::redacted(flow, recording, played) };
+    let mut given = recording.given();
+    for (name, version) in &played.called {
+        if let Some((_, document)) = flows.called.get(version) {
+            given.flows.insert(name.clone(), Source::Document(document.clone()));
+        }
+    }
     let scenario = Scenario {
         schema: None,
         flow: source,
         scenario: title(run),
-        given: recording.given(),
+        given,
         play: played.acts,
         ends: run.outcome,
     };
@@ -117,7 +143,9 @@ impl Recording {
             began: Timestamp::from_second(run.created.as_second()).unwrap_or(run.created),
             given,
             events: events.collect(),
-            path: history.iter().map(way).collect(),
+            // A call is noted beside what the run itself tells.
+            path: history.iter().filter(|taken| taken.exit != "called").map(way).collect(),
+            called: BTreeMap::new(),
         })
     }
 
@@ -149,6 +177,7 @@ impl Recording {
             to,
             text: text("message.text"),
             variables,
+            flows: BTreeMap::new(),
             mocks: Vec::new(),
         }
     }

@@ -1,9 +1,9 @@
 //! The events of a run again, and the acts of a scenario that brings them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use flow::{Activeflow, Command, Deed, Event, Flow, Key, Vars};
+use flow::{Activeflow, Command, Deed, Event, Flow, FlowSource, Flows, Key, Vars};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -14,6 +14,8 @@ use crate::play::scenario::{Act, Reply, Signal};
 pub(super) struct Replay {
     pub(super) path: Vec<Way>,
     pub(super) acts: Vec<Act>,
+    /// The versions of the flows that were called, by the names under which the stage finds them.
+    pub(super) called: BTreeMap<String, String>,
 }
 
 impl Replay {
@@ -28,7 +30,7 @@ impl Replay {
 
 /// A run on its way through its events.
 struct Player<'a> {
-    flow: &'a Flow,
+    flows: Flows<'a>,
     run: Activeflow,
     now: Timestamp,
     /// Asked for, and not in an act yet.
@@ -43,11 +45,11 @@ struct Player<'a> {
 pub(super) fn replay(flow: &Arc<Flow>, recording: &Recording) -> Result<Replay, String> {
     let given = recording.given.clone();
     let mut player = Player {
-        flow,
+        flows: Flows::new(flow, &recording.called),
         run: Activeflow::new(&recording.id, flow, recording.medium, given),
         now: recording.began,
         asked: VecDeque::new(),
-        replay: Replay { path: Vec::new(), acts: Vec::new() },
+        replay: Replay { path: Vec::new(), acts: Vec::new(), called: BTreeMap::new() },
     };
     player.advance(Event::Started);
     for (at, event) in &recording.events {
@@ -76,10 +78,13 @@ impl Player<'_> {
                     then: then.clone(),
                     ..Reply::by(exit)
                 };
-                if !self.look(Some((key, reply))) {
-                    return Err(format!("something ended that was not asked for: {}", key.0));
+                match self.look(Some((key, reply))) {
+                    Met::Not => {
+                        return Err(format!("something ended that was not asked for: {}", key.0));
+                    }
+                    Met::Silently => {}
+                    Met::InAnAct => self.now += SignedDuration::from_secs(passed),
                 }
-                self.now += SignedDuration::from_secs(passed);
             }
             Event::TimedOut { .. } => {
                 self.time_out(at, event.clone());
@@ -123,7 +128,7 @@ impl Player<'_> {
     }
 
     fn advance(&mut self, event: Event) {
-        let advance = self.run.advance(self.flow, self.now, event);
+        let advance = self.run.advance(self.flows, self.now, event);
         self.asked.extend(advance.commands);
         let ways = advance.taken.iter().map(super::way);
         self.replay.path.extend(ways);
@@ -138,12 +143,30 @@ impl Player<'_> {
 
     /// An act for each thing that was asked for, up to the one that ends so, else for all. What
     /// the run still waits for does not end in them. Whether that one was met.
-    fn look(&mut self, mut ends: Option<(&Key, Reply)>) -> bool {
+    fn look(&mut self, mut ends: Option<(&Key, Reply)>) -> Met {
         while let Some(Command { key, deed }) = self.asked.pop_front() {
             let met = ends.as_ref().is_some_and(|(ending, _)| **ending == key);
+            if let Deed::LoadFlow { source } = &deed
+                && let Some((_, reply)) = ends.as_ref().filter(|_| met)
+            {
+                let version = reply.values.get("version").and_then(Value::as_str);
+                let name = match source {
+                    FlowSource::Known { flow } => Some(flow.as_str()),
+                    FlowSource::Url { .. } => version,
+                };
+                let called = name.zip(version).map(|(name, version)| (name.into(), version.into()));
+                self.replay.called.extend(called);
+            }
+            // The stage finds it by itself.
+            if matches!(&deed, Deed::LoadFlow { source: FlowSource::Known { .. } }) {
+                if met {
+                    return Met::Silently;
+                }
+                continue;
+            }
             let reply = match ends.take_if(|_| met) {
                 Some((_, reply)) => Some(reply).filter(|reply| *reply != Reply::default()),
-                None if self.run.waiting().is_some_and(|waiting| waiting.key == key) => {
+                None if self.run.waits().any(|waiting| waiting.key == key) => {
                     Some(Reply { never: true, ..Reply::default() })
                 }
                 // Nobody waits for it; an agent shall not begin to talk all the same.
@@ -155,11 +178,19 @@ impl Player<'_> {
             let (expect, with) = (Some(deed.kind().to_owned()), essence(&deed));
             self.replay.acts.push(Act { expect, with, reply, ..Act::default() });
             if met {
-                return true;
+                return Met::InAnAct;
             }
         }
-        false
+        Met::Not
     }
+}
+
+/// Whether what ended had been asked for.
+enum Met {
+    Not,
+    /// The stage ends it by itself.
+    Silently,
+    InAnAct,
 }
 
 /// What of a deed a reader wants to see again.

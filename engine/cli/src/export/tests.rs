@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use conversation::{Accepted, Inbox, Message};
-use flow::{Activeflow, Cause, Event, Flow, HangupCause, Medium, Needs, Taken, Vars};
+use flow::{Activeflow, Event, Flow, Flows, HangupCause, Medium, Needs, Taken, Vars};
 use jiff::{SignedDuration, Timestamp};
 use runtime::Happening;
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use store::RunRow;
 use tokio::sync::broadcast::Receiver;
 use tokio_util::sync::CancellationToken;
 
+use super::Versions;
 use crate::play::scenario::Source;
 use crate::settings::{Number, Settings};
 use crate::wire::{self, WithoutTwilio};
@@ -123,6 +125,8 @@ struct Kept {
     run: Activeflow,
     now: Timestamp,
     history: Vec<Taken>,
+    /// Versions of flows that it may call, each with its document.
+    called: BTreeMap<String, (Arc<Flow>, Value)>,
 }
 
 impl Kept {
@@ -132,18 +136,18 @@ impl Kept {
         vars.insert("from".into(), json!(PEER));
         let run = Activeflow::new("0199", &flow, Medium::Call, vars);
         let now = "2026-11-20T20:00:00.25Z".parse().unwrap();
-        let mut kept = Self { flow, run, now, history: Vec::new() };
+        let (history, called) = (Vec::new(), BTreeMap::new());
+        let mut kept = Self { flow, run, now, history, called };
         kept.give(Event::Started);
         kept
     }
 
     fn give(&mut self, event: Event) {
-        let given = (self.run.entered() <= 1).then(|| self.run.vars.clone());
-        let mut advance = self.run.advance(&self.flow, self.now, event.clone());
+        let linked = self.called.iter().map(|(id, (flow, _))| (id.clone(), Arc::clone(flow)));
+        let linked = linked.collect();
+        let flows = Flows::new(&self.flow, &linked);
+        let advance = self.run.advance_noted(flows, self.now, event.clone());
         assert!(!advance.dropped, "{event:?}");
-        if let Some(first) = advance.taken.first_mut() {
-            first.cause = Some(Box::new(Cause { event, given }));
-        }
         self.history.extend(advance.taken);
     }
 
@@ -177,7 +181,9 @@ impl Kept {
             updated: self.now,
         };
         let source = Source::File("line.json".into());
-        super::scenario(&run, &self.history, &self.flow, source, keep).map(|it| json!(it))
+        let called = self.called.iter().map(|(id, it)| (id.clone(), (it.0.clone(), it.1.clone())));
+        let flows = Versions { own: Arc::clone(&self.flow), called: called.collect() };
+        super::scenario(&run, &self.history, &flows, source, keep).map(|it| json!(it))
     }
 }
 
@@ -251,4 +257,24 @@ fn a_run_that_waits_at_its_first_action_is_exported_too() {
         json!([{ "expect": "answer", "reply": { "exit": "done", "never": true } }])
     );
     assert!(scenario.get("ends").is_none());
+}
+
+#[test]
+fn the_flows_that_a_run_called_come_along() {
+    let own = r#"{ "on_error": "end", "actions": [
+        { "id": "up", "type": "answer" },
+        { "id": "part", "type": "call_flow", "option": { "flow": "greet", "arguments": { "who": "Ada" } } },
+        { "id": "bye", "type": "hangup" } ] }"#;
+    let part = json!({ "name": "greet", "on_error": "end", "actions": [
+        { "id": "say", "type": "talk", "option": { "text": "Hello ${who}" } } ] });
+    let mut kept = Kept::call(own, json!({}));
+    let linked = crate::play::link(Path::new("p"), &part.to_string(), actions::ALL, Needs::Call);
+    kept.called.insert("sha".into(), (linked.unwrap(), part));
+    kept.done(0, "done", json!({}), None);
+    kept.done(5, "done", json!({ "version": "sha" }), None);
+    kept.done(3000, "done", json!({}), None);
+    assert_eq!(kept.run.outcome, Some(flow::Outcome::Finished));
+    let scenario = kept.exported(false).unwrap();
+    assert_eq!(scenario["given"]["flows"]["greet"]["name"], "greet", "{scenario:#}");
+    assert_eq!(scenario["play"][1]["with"]["text"], "Hello Ada", "{scenario:#}");
 }

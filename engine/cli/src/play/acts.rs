@@ -172,12 +172,12 @@ impl Playwright {
     /// What was expected goes on or ends, as the play says, else as a mock says, else by `done`.
     fn reply(&mut self, command: Command, reply: Option<&Reply>) {
         match (reply, &command.deed) {
-            (Some(reply), _) => self.stage.end(command.key, reply, ""),
+            (Some(reply), _) => self.stage.end(command, reply, ""),
             (None, Deed::Talk { .. }) => self.stage.go_on(command),
             (None, deed) => match self.stage.mocks.deed(deed) {
-                Some(reply) => self.stage.end(command.key, &reply, ""),
+                Some(reply) => self.stage.end(command, &reply, ""),
                 None if matches!(deed, Deed::ReceiveDigits { .. }) => self.stage.go_on(command),
-                None => self.stage.end(command.key, &Reply::default(), ""),
+                None => self.stage.end(command, &Reply::default(), ""),
             },
         }
     }
@@ -186,7 +186,7 @@ impl Playwright {
     fn mocked(&mut self, command: &Command) -> bool {
         let Some(reply) = self.stage.mocks.deed(&command.deed) else { return false };
         self.mocked.push(shown(command));
-        self.stage.end(command.key.clone(), &reply, "");
+        self.stage.end(command.clone(), &reply, "");
         true
     }
 

@@ -1,6 +1,6 @@
 //! Who answers what a play does not answer itself: deeds, servers and the model, by pattern.
 
-use flow::Deed;
+use flow::{Deed, FlowSource};
 use serde_json::{Value, json};
 use wildmatch::WildMatchPattern;
 
@@ -67,9 +67,18 @@ fn check(mock: &Mock) -> Result<(), String> {
 }
 
 fn fits(mock: &Mock, deed: &Deed) -> bool {
-    if let (Some(http), Deed::Request { method, url, .. }) = (&mock.http, deed) {
+    let (Deed::Request { method, url, .. }
+    | Deed::LoadFlow { source: FlowSource::Url { method, url } }) = deed
+    else {
+        return fits_deed(mock, deed);
+    };
+    if let Some(http) = &mock.http {
         return Pattern::new(http).matches(&format!("{method} {url}"));
     }
+    fits_deed(mock, deed)
+}
+
+fn fits_deed(mock: &Mock, deed: &Deed) -> bool {
     if mock.deed.as_deref() != Some(deed.kind()) {
         return false;
     }

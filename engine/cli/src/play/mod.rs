@@ -2,11 +2,13 @@
 //! actions and exits of their flows none of them took.
 //!
 //! Read in this order: [`scenario`] (the format) → [`stage`] (a flow as it is played; the
-//! terminal of [`crate::simulate`] plays on it too) → [`turns`] (an agent on it) → [`mocks`] (who
+//! terminal of [`crate::simulate`] plays on it too) → [`turns`] (an agent on it) and [`calls`]
+//! (flows that it calls) → [`mocks`] (who
 //! answers by pattern) → [`acts`] (a scenario, act by act) → this file (all of them) →
 //! [`coverage`] and [`report`] (what is told).
 
 pub(crate) mod acts;
+mod calls;
 mod coverage;
 pub(crate) mod mocks;
 mod report;
@@ -329,5 +331,34 @@ mod tests {
             r#""play": [ { "expect": "receive_digits" }, { "wait_s": 10 } ], "ends": "finished""#,
         );
         assert_eq!(wrong, None);
+    }
+
+    #[test]
+    fn a_called_flow_is_given_or_lies_beside_or_comes_from_a_server() {
+        let flow = r#"{ "on_error": "end", "actions": [
+            { "id": "part", "type": "call_flow", "option": { "flow": "greet" } },
+            { "id": "more", "type": "fetch", "option": { "url": "https://flows.example/more" } },
+            { "id": "menu", "type": "call_flow", "option": { "flow": "voice_menu" } } ] }"#;
+        let say = |words: &str| {
+            format!(
+                r#"{{ "actions": [{{ "type": "talk", "option": {{ "text": "{words}" }}, "on": {{ "failed": "end" }} }}] }}"#
+            )
+        };
+        let (wrong, _) = played(
+            flow,
+            &format!(
+                r#""given": {{ "flows": {{ "greet": {} }},
+                    "mocks": [ {{ "http": "POST https://flows.example/*", "reply": {{ "body": {} }} }} ] }},
+                   "play": [ {{ "expect": "talk", "with": {{ "text": "Hello" }} }},
+                             {{ "expect": "talk", "with": {{ "text": "More" }} }},
+                             {{ "expect": "answer" }}, {{ "expect": "talk", "reply": {{ "never": true }} }},
+                             {{ "hang_up": true }} ], "ends": "hung_up""#,
+                say("Hello"),
+                say("More")
+            ),
+        );
+        assert_eq!(wrong, None);
+        let (wrong, _) = played(flow, r#""play": [], "ends": "finished""#);
+        assert_eq!(wrong, None, "no such flow is a failure, and ends the run");
     }
 }

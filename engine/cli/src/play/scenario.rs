@@ -64,6 +64,9 @@ pub(crate) struct Given {
     #[serde(skip_serializing_if = "Vars::is_empty")]
     #[schemars(with = "BTreeMap<String, Value>")]
     pub(crate) variables: Vars,
+    /// Flows that this one calls, by their names, where they are not files beside it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) flows: BTreeMap<String, Source>,
     /// Who answers what the play does not answer itself; the first that fits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) mocks: Vec<Mock>,

@@ -7,19 +7,20 @@
 //! Invariant: what the runtime would do with a text, the stage does: the run that waits for one
 //! takes it, else it begins another run.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use conversation::thread::Thread;
 use flow::{
-    Activeflow, Command, Deed, Event, Flow, HangupCause, Key, Medium, Outcome, Taken, Vars,
+    Activeflow, Command, Deed, Event, Flow, FlowSource, Flows, HangupCause, Key, Medium, Outcome,
+    Taken, Vars,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::mocks::Mocks;
-use super::scenario::{Given, Playing, Reply};
+use super::scenario::{Given, Playing, Reply, Source};
 use super::turns::Talk;
 
 /// A Thursday at noon.
@@ -35,16 +36,20 @@ pub(crate) struct Stage {
     pub(crate) talk: Option<Talk>,
     /// What of the conversation lives in a thread of texts.
     pub(crate) thread: Thread,
-    /// Where files of rules are looked for.
+    /// Where files of rules, and flows that are called, are looked for.
     pub(crate) folder: PathBuf,
+    /// Flows that are called, by the versions under which the run knows them.
+    pub(super) called: BTreeMap<String, Arc<Flow>>,
+    /// Where flows are that are called, when it is not the folder.
+    pub(super) known: BTreeMap<String, Source>,
     /// What every run begins with.
     given: Vars,
     from: String,
     to: String,
     /// What was asked for and nobody has looked at.
     pub(crate) asked: VecDeque<Command>,
-    /// The deed that goes on, while the run waits for it.
-    pub(crate) going: Option<Going>,
+    /// The deeds that go on, while the run waits for them.
+    pub(crate) going: Vec<Going>,
     /// What happened since it was last told.
     pub(crate) news: Vec<News>,
     runs: usize,
@@ -97,11 +102,13 @@ impl Stage {
             talk: None,
             thread: Thread::default(),
             folder,
+            called: BTreeMap::new(),
+            known: given.flows.clone(),
             given: given.variables.clone(),
             from,
             to,
             asked: VecDeque::new(),
-            going: None,
+            going: Vec::new(),
             news: Vec::new(),
             runs: 0,
             texts: 0,
@@ -125,7 +132,7 @@ impl Stage {
         self.runs += 1;
         let id = if self.runs == 1 { "play".into() } else { format!("play-{}", self.runs) };
         self.run = Activeflow::new(&id, &self.flow, medium, vars);
-        self.going = None;
+        self.going.clear();
         self.news.push(News::Begins);
         self.give(Event::Started);
     }
@@ -138,7 +145,8 @@ impl Stage {
     /// Gives an event to the run.
     pub(crate) fn give(&mut self, event: Event) {
         let over = self.run.outcome.is_some();
-        let advance = self.run.advance(&self.flow, self.now, event);
+        let flows = Flows::new(&self.flow, &self.called);
+        let advance = self.run.advance(flows, self.now, event);
         for taken in advance.taken {
             let value = |name: &String| {
                 (name.clone(), self.run.vars.get(name).cloned().unwrap_or_default())
@@ -150,12 +158,18 @@ impl Stage {
             self.talk = None;
             self.thread.session = None;
         }
-        self.asked.extend(advance.commands);
+        let mut loads = Vec::new();
+        for command in advance.commands {
+            match command.deed {
+                Deed::LoadFlow { source: FlowSource::Known { flow } } => {
+                    loads.push((command.key, flow));
+                }
+                _ => self.asked.push_back(command),
+            }
+        }
         // Whatever the run does not wait for any more is over.
         let waits = |key: &Key| self.run.waits().any(|waiting| waiting.key == *key);
-        if self.going.as_ref().is_some_and(|going| !waits(&going.command.key)) {
-            self.going = None;
-        }
+        self.going.retain(|going| waits(&going.command.key));
         if let Some(talk) = &self.talk
             && self.run.medium == Medium::Call
             && !waits(&talk.key)
@@ -166,6 +180,9 @@ impl Stage {
             && !over
         {
             self.news.push(News::Ends(outcome, self.run.why.clone()));
+        }
+        for (key, name) in loads {
+            self.call(key, &name);
         }
     }
 
@@ -223,15 +240,18 @@ impl Stage {
             self.talk(&command);
         }
         if self.run.waits().any(|waiting| waiting.key == command.key) {
-            self.going = Some(Going { command, since, keys: String::new() });
+            self.going.push(Going { command, since, keys: String::new() });
         }
     }
 
     /// A deed comes to its end, unless it never does.
-    pub(crate) fn end(&mut self, key: Key, reply: &Reply, why: &str) {
+    pub(crate) fn end(&mut self, command: Command, reply: &Reply, why: &str) {
         self.pass(SignedDuration::from_secs(reply.after_s));
-        if !reply.never {
-            self.done(key, &reply.exit, reply.learned(), why, reply.then.clone());
+        let Command { key, deed } = command;
+        match deed {
+            _ if reply.never => {}
+            Deed::LoadFlow { .. } => self.loaded(key, reply, why),
+            _ => self.done(key, &reply.exit, reply.learned(), why, reply.then.clone()),
         }
     }
 
@@ -254,7 +274,12 @@ impl Stage {
         if let Some(wrong) = pressed.chars().find(|key| !"0123456789ABCD*#".contains(*key)) {
             return Err(format!("`{wrong}` is no key; there are 0-9, *, #, A-D"));
         }
-        let going = self.going.as_mut();
+        let listens = |going: &&mut Going| match going.command.deed {
+            Deed::ReceiveDigits { .. } => true,
+            Deed::Say { stop_on_digit, .. } => stop_on_digit,
+            _ => false,
+        };
+        let going = self.going.iter_mut().find(listens);
         let Some(Going { command: Command { key, deed }, keys, since }) = going else {
             return Err(format!("nobody listens for keys: {}", self.standing()));
         };
@@ -296,10 +321,9 @@ impl Stage {
             self.now = at.max(self.now);
             match due {
                 Due::Run(key) => self.give(Event::TimedOut { key }),
-                Due::Deed { exit, why, values } => {
-                    if let Some(going) = self.going.take() {
-                        self.done(going.command.key, exit, values, why, None);
-                    }
+                Due::Deed { key, exit, why, values } => {
+                    self.going.retain(|going| going.command.key != key);
+                    self.done(key, exit, values, why, None);
                 }
                 Due::Talk => self.silent(),
                 Due::Thread => {
@@ -319,8 +343,8 @@ impl Stage {
         let run = self.run.waiting().and_then(|w| Some((w.until?, Due::Run(w.key.clone()))));
         let thread = self.thread.deadline().map(|at| (at, Due::Thread));
         let talk = self.talk.as_ref().and_then(Talk::due).map(|at| (at, Due::Talk));
-        let all = [self.own_end(), talk, thread, run];
-        all.into_iter().flatten().min_by_key(|(at, _)| *at)
+        let deeds = self.going.iter().filter_map(|going| self.own_end(going));
+        deeds.chain([talk, thread, run].into_iter().flatten()).min_by_key(|(at, _)| *at)
     }
 
     /// When something happens by itself, and what, in a word.
@@ -336,14 +360,14 @@ impl Stage {
         Some((at, what))
     }
 
-    /// When the deed that goes on ends by itself, and how.
-    fn own_end(&self) -> Option<(Timestamp, Due)> {
-        let going = self.going.as_ref()?;
+    /// When a deed that goes on ends by itself, and how.
+    fn own_end(&self, going: &Going) -> Option<(Timestamp, Due)> {
         let at = |wait: SignedDuration| going.since.checked_add(wait).unwrap_or(Timestamp::MAX);
         let millis =
             |ms: u64| at(SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX)));
         let secs = |s: u64| at(SignedDuration::from_secs(i64::try_from(s).unwrap_or(i64::MAX)));
-        let end = |exit, why, values| Due::Deed { exit, why, values };
+        let key = going.command.key.clone();
+        let end = |exit, why, values| Due::Deed { key, exit, why, values };
         match &going.command.deed {
             Deed::ReceiveDigits { timeout_ms, between_ms, .. } => {
                 let values = Vars::from([("digits".into(), json!(going.keys))]);
@@ -376,6 +400,11 @@ impl Stage {
         }
     }
 
+    /// The action where the run waits, and its type.
+    pub(crate) fn here(&self) -> Option<(&str, &'static str)> {
+        self.run.action(Flows::new(&self.flow, &self.called))
+    }
+
     /// Where the run stands, in words.
     pub(crate) fn standing(&self) -> String {
         match (self.run.outcome, self.run.waiting()) {
@@ -384,7 +413,7 @@ impl Stage {
                 format!("the run has ended: {} {}", json!(outcome), self.run.why).trim_end().into()
             }
             (None, Some(waiting)) => {
-                let action = self.run.action(&self.flow).map_or("", |(action, _)| action);
+                let action = self.here().map_or("", |(action, _)| action);
                 format!("the run waits at `{action}` for {}", waiting.what)
             }
             (None, None) => "the run stands still".into(),
@@ -397,7 +426,7 @@ enum Due {
     /// The deadline of the run's wait.
     Run(Key),
     /// The deed that goes on ends by itself.
-    Deed { exit: &'static str, why: &'static str, values: Vars },
+    Deed { key: Key, exit: &'static str, why: &'static str, values: Vars },
     /// The caller has said nothing to the agent for long.
     Talk,
     /// Nobody has written to the agent for long.

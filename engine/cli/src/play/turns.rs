@@ -4,7 +4,7 @@
 use agent::config::SpeakFirst;
 use agent::{Config, Item, Piece, Took, Tool, ToolCall};
 use conversation::thread::{Input, Output};
-use flow::{Command, Deed, Key, Medium, Vars};
+use flow::{Command, Deed, Flows, Key, Medium, Vars};
 use jiff::{SignedDuration, Timestamp};
 use providers::scripted::Scripted;
 use serde_json::{Value, json};
@@ -307,7 +307,8 @@ impl Stage {
         }
         let offers = self.flow.tools(self.run.medium);
         if offers.iter().any(|offer| offer.kind == name && offer.tool == flow::Tool::Ends) {
-            let then = Some(self.run.ends_with(&self.flow, name, args)?);
+            let then =
+                Some(self.run.ends_with(Flows::new(&self.flow, &self.called), name, args)?);
             return Ok(Took::Ends { then, stop: false });
         }
         let key = Key(format!("play/tool/{}", self.tools));

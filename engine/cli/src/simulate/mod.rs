@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::files;
 use crate::play::mocks::Mocks;
 use crate::play::scenario::{Ai, Given, Playing, Reply};
-use crate::play::stage::{News, Stage};
+use crate::play::stage::{Going, News, Stage};
 use crate::play::turns::Talk;
 use command::Command;
 
@@ -124,7 +124,7 @@ impl Simulation {
     fn act(&mut self, command: Command) -> Result<String, String> {
         let nothing = Ok(String::new());
         match command {
-            Command::Nothing if self.stepping && self.stage.going.is_some() => {
+            Command::Nothing if self.stepping && !self.stage.going.is_empty() => {
                 self.exit("done", Value::Null)
             }
             Command::Nothing => nothing,
@@ -186,31 +186,32 @@ impl Simulation {
 
     /// The deed that runs ends by an exit.
     fn exit(&mut self, exit: &str, values: Value) -> Result<String, String> {
-        let Some(going) = &self.stage.going else {
+        let has = |going: &&Going| self.exits(&going.command.deed).iter().any(|it| it == exit);
+        let going = &self.stage.going;
+        let Some(ending) = going.iter().find(has).or(going.last()) else {
             let way = "/time +1h lets time pass";
             return Err(format!("no deed runs that could end: {}; {way}", self.stage.standing()));
         };
-        let exits = self.exits(&going.command.deed);
-        if !exits.iter().any(|known| known == exit) {
-            let known = exits.iter().map(String::as_str);
-            let help = match flow::nearest(exit, known) {
+        if !has(&ending) {
+            let exits = self.exits(&ending.command.deed);
+            let help = match flow::nearest(exit, exits.iter().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are {}", exits.join(", ")),
             };
-            return Err(format!("`{}` has no exit `{exit}`; {help}", going.command.deed.kind()));
+            return Err(format!("`{}` has no exit `{exit}`; {help}", ending.command.deed.kind()));
         }
         let mut reply = Reply::by(exit);
         if let Value::Object(fields) = values {
             reply.values = fields.into_iter().collect();
         }
-        let key = going.command.key.clone();
-        self.stage.end(key, &reply, "you said so");
+        let command = ending.command.clone();
+        self.stage.end(command, &reply, "you said so");
         Ok(String::new())
     }
 
     /// The exits by which a deed can end.
     fn exits(&self, deed: &Deed) -> Vec<String> {
-        let kind = self.stage.run.action(&self.stage.flow).map(|(_, kind)| kind);
+        let kind = self.stage.here().map(|(_, kind)| kind);
         let catalog = self.stage.flow.catalog;
         let spec = catalog.get(deed.kind()).or_else(|| catalog.get(kind?));
         let mut exits = vec!["done".to_owned()];
@@ -281,7 +282,7 @@ impl Simulation {
         if self.over() {
             return None;
         }
-        if let Some(going) = &self.stage.going {
+        if let Some(going) = self.stage.going.last() {
             return Some(match &going.command.deed {
                 Deed::ReceiveDigits { .. } if !self.stepping => "/digits 1 or /silence 5s".into(),
                 Deed::Talk { .. } => return None,
@@ -295,7 +296,7 @@ impl Simulation {
     /// All that could be typed now, for completion.
     fn words(&self) -> Vec<String> {
         let mut words = command::names();
-        if let Some(going) = &self.stage.going {
+        if let Some(going) = self.stage.going.last() {
             let exits = self.exits(&going.command.deed);
             words.extend(exits.iter().map(|exit| format!("/exit {exit}")));
         }

@@ -110,7 +110,7 @@ pub(super) fn news(news: &News) -> String {
 /// What the run waits for, and until when; nothing when it does not wait.
 pub(super) fn standing(stage: &Stage) -> String {
     let Some(waiting) = stage.run.waiting() else { return String::new() };
-    let action = stage.run.action(&stage.flow).map_or("", |(action, _)| action);
+    let action = stage.here().map_or("", |(action, _)| action);
     let mut out = format!("waits at {action} for {}", waiting.what);
     if let Some((at, then)) = stage.due() {
         let left = at.duration_since(stage.now);

@@ -4,7 +4,7 @@
 //! run is) → [`flows`] (what it needs) → [`advance`] (from action to action until the run waits or
 //! ends) → [`leave`] (by which exit, and where that leads) → [`current`] (one action, asked) →
 //! [`call`] (flows that call flows) → [`split`] (branches) → [`then`] and [`tool`] (actions that a
-//! model takes).
+//! model takes) → [`history`] (what is noted of an event).
 //!
 //! Invariant: the same state and the same events give the same commands, to the byte.
 //! Invariant: what answers a wait that is gone is dropped and counted; it never ends a run.
@@ -13,6 +13,7 @@ mod advance;
 mod call;
 mod current;
 mod flows;
+mod history;
 mod leave;
 mod split;
 mod strand;
@@ -34,6 +35,7 @@ use crate::step::LOAD;
 use strand::Strand;
 
 pub use flows::Flows;
+pub use history::Cause;
 pub use strand::Waiting;
 pub use tool::take_tool;
 
@@ -90,7 +92,8 @@ pub struct Taken {
     /// Its type.
     pub kind: Cow<'static, str>,
     /// The exit; `jump` to a target, `passed_over` when its `if` was false, `retry` for another
-    /// try, `cancelled` in a branch that nobody waits for any more, `hung_up`, `stopped`, `ended`.
+    /// try, `cancelled` in a branch that nobody waits for any more, `called` when another flow was
+    /// entered from here, `hung_up`, `stopped`, `ended`.
     pub exit: Cow<'static, str>,
     /// Why this one; for a `jump` the target.
     pub why: Arc<str>,
@@ -102,16 +105,6 @@ pub struct Taken {
     /// keeps the history, so that the run can be played again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Box<Cause>>,
-}
-
-/// What brought a run on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cause {
-    /// What happened.
-    pub event: Event,
-    /// The variables that the run began with; told once, with the first action that it left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub given: Option<Vars>,
 }
 
 impl Activeflow {

@@ -113,7 +113,7 @@ impl Host<'_> {
                 Err(error) => tracing::warn!(run = self.run.id, %error, "a flow cannot be had"),
             }
             let flows = Flows::new(&self.flow, &self.called);
-            let advance = told::advance(&mut self.run.state, flows, now, event);
+            let advance = self.run.state.advance_noted(flows, now, event);
             for taken in &advance.taken {
                 let (kind, data) = told::taken(taken);
                 self.tell(kind, data);
