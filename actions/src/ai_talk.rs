@@ -6,7 +6,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What this action is.
-pub const SPEC: Spec = Spec::of::<AiTalk>(Needs::Nothing).exits(&["no_input", "timeout", "failed"]);
+pub const SPEC: Spec = Spec::of::<AiTalk>(Needs::Nothing)
+    .exits(&["no_input", "timeout", "failed"])
+    .older(crate::service::ASSISTANT, |option| {
+        crate::service::assistant(option);
+        option.convert("duration", "duration", |s| (s.as_f64() != Some(0.0)).then_some(s));
+    })
+    .ended_older_runs();
 
 /// The conversation itself keeps to its duration; a run whose conversation was lost goes on this
 /// much later, seconds.

@@ -1,9 +1,52 @@
-//! Older names of action types, each with today's. A flow that was written with one keeps loading.
+//! Names of action types in the older dialect. A flow that was written with them keeps loading.
 
-/// `(older, today's)`.
+/// Names that are others today: `(older, today's)`.
 pub const ALIASES: &[(&str, &str)] = &[
+    ("amd", "detect_machine"),
+    ("beep", "play_tone"),
+    ("call", "create_call"),
+    ("case_create", "open_case"),
+    ("confbridge_join", "join_bridge"),
+    ("conference_join", "join_conference"),
     ("connect", "connect_call"),
+    ("conversation_send", "send_to_conversation"),
     ("digits_receive", "receive_digits"),
+    ("digits_send", "send_digits"),
+    ("email_send", "send_email"),
+    ("external_media_start", "start_external_media"),
+    ("external_media_stop", "stop_external_media"),
+    ("fetch_flow", "call_flow"),
     ("message_send", "send_message"),
+    ("queue_join", "join_queue"),
+    ("recording_start", "start_recording"),
+    ("recording_stop", "stop_recording"),
+    ("stream_echo", "echo"),
+    ("transcribe_recording", "transcribe_recordings"),
+    ("transcribe_start", "start_transcription"),
+    ("transcribe_stop", "stop_transcription"),
     ("variable_set", "set_variables"),
+    ("webhook_send", "send_webhook"),
+];
+
+/// Names of today that the older dialect has, too.
+pub const SAME: &[&str] = &[
+    "ai_summary",
+    "ai_talk",
+    "ai_task",
+    "answer",
+    "block",
+    "branch",
+    "condition_call_digits",
+    "condition_call_status",
+    "condition_datetime",
+    "condition_variable",
+    "echo",
+    "fetch",
+    "goto",
+    "hangup",
+    "mute",
+    "play",
+    "sleep",
+    "stop",
+    "talk",
 ];

@@ -1,6 +1,6 @@
 //! `answer`: pick up.
 
-use flow::{Action, Cx, Deed, Needs, Pace, Spec, Step};
+use flow::{Action, Cx, Deed, Event, Needs, Pace, Spec, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -19,6 +19,19 @@ impl Action for Answer {
     fn enter(&self, cx: &mut Cx<'_>) -> Step {
         cx.ask(Deed::Answer);
         Step::wait("answer", AT_MOST_S)
+    }
+
+    fn resume(&self, event: &Event, cx: &mut Cx<'_>) -> Step {
+        match event {
+            Event::Done { exit, why, .. } => {
+                if exit == "done" {
+                    cx.set("call.status", "progressing");
+                }
+                Step::exit(exit, why)
+            }
+            Event::TimedOut { .. } => Step::exit("timeout", "the deadline passed"),
+            _ => Step::Stay,
+        }
     }
 
     fn pace(&self) -> Pace {

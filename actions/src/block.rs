@@ -7,7 +7,10 @@ use serde::Deserialize;
 use crate::wait_event::{pace, take, wait};
 
 /// What this action is.
-pub const SPEC: Spec = Spec::of::<Block>(Needs::Nothing).exits(&["timeout"]);
+pub const SPEC: Spec = Spec::of::<Block>(Needs::Nothing)
+    .exits(&["timeout"])
+    // It had no deadline, but what a run was about was forgotten after a day.
+    .older(&[], |option| option.set("timeout_s", 86_400));
 
 /// Waits until somebody outside brings an event to this run, whatever it is called. Its name is
 /// then in `event.name`, what it brings in `event.*`. The plain way to write this today is

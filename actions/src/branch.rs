@@ -8,7 +8,14 @@ use serde::Deserialize;
 
 /// What this action is.
 pub const SPEC: Spec = Spec::of::<Branch>(Needs::Nothing)
-    .renamed(&[("target_ids", "cases"), ("default_target_id", "otherwise")]);
+    .renamed(&[("target_ids", "cases"), ("default_target_id", "otherwise")])
+    .older(&[], |option| {
+        option.bare_name("variable");
+        option.set("cases", serde_json::json!({}));
+        // Without a fitting case the run ended.
+        option.set("otherwise", "end");
+        option.set("clear", true);
+    });
 
 /// Goes on at another action: at the case that the value of a variable has, or at the first case
 /// whose expression is true. Without a fitting case and without `otherwise` the flow goes on
@@ -24,6 +31,10 @@ struct Branch {
     cases: Cases,
     /// Where to go when no case fits.
     otherwise: Option<Target>,
+    /// Whether the variable is emptied once it has chosen, so that keys that are pressed later do
+    /// not join those of this choice.
+    #[serde(default)]
+    clear: bool,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -77,7 +88,11 @@ impl Branch {
 
 impl Action for Branch {
     fn enter(&self, cx: &mut Cx<'_>) -> Step {
-        match self.target(cx) {
+        let chosen = self.target(cx);
+        if self.clear {
+            cx.set(&self.variable, "");
+        }
+        match chosen {
             Ok(found) => match found.or(self.otherwise.as_ref()) {
                 Some(target) => Step::Jump(target.clone()),
                 None => Step::Next,

@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What this action is.
-pub const SPEC: Spec = Spec::of::<CallFlow>(Needs::Nothing).exits(&["failed"]);
+pub const SPEC: Spec = Spec::of::<CallFlow>(Needs::Nothing)
+    .exits(&["failed"])
+    .renamed(&[("flow_id", "flow")])
+    .ended_older_runs();
 
 /// A flow that has not come by then never will, seconds.
 pub(crate) const AT_MOST_S: u64 = 60;

@@ -1,13 +1,21 @@
 //! `connect_call`: dial somebody and bridge the caller to them.
 
-use flow::{Action, Cx, Deed, Destination, Event, Needs, Pace, Spec, Step, Tool};
+use flow::{
+    Action, Cx, Deed, Destination, Event, HangupCause, Needs, Outcome, Pace, Spec, Step, Tool,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What this action is.
 pub const SPEC: Spec = Spec::of::<ConnectCall>(Needs::Call)
     .exits(&["busy", "no_answer", "rejected", "failed"])
-    .tool(Tool::Ends);
+    .tool(Tool::Ends)
+    .older(&["relay_reason", "unchained"], |option| {
+        option.addresses(&["source", "destinations"]);
+        option.rename("relay_reason", "relay_cause");
+        crate::service::anonymous(option);
+        option.drop(&["unchained"]);
+    });
 
 /// The longest conversation of two people, seconds.
 const TALK_S: u64 = 4 * 3600;
@@ -26,10 +34,32 @@ struct ConnectCall {
     #[serde(default = "half_a_minute")]
     #[schemars(range(min = 1, max = 600))]
     ring_s: u64,
+    /// Whether the caller hears what the far side plays before it picks up, such as its own
+    /// ringing tone, where the carrier can do so.
+    #[serde(default)]
+    early_media: bool,
+    /// Whether nobody may see who calls, where the carrier can hide it.
+    #[serde(default)]
+    anonymous: bool,
+    /// Whether the caller is hung up for the same reason when nobody could be reached, such as
+    /// busy, instead of going on by that exit.
+    #[serde(default)]
+    relay_cause: bool,
 }
 
 fn half_a_minute() -> u64 {
     30
+}
+
+/// The cause of a hangup that tells a caller why nobody was reached.
+fn cause(exit: &str) -> Option<HangupCause> {
+    match exit {
+        "busy" => Some(HangupCause::Busy),
+        "no_answer" => Some(HangupCause::NoAnswer),
+        "rejected" => Some(HangupCause::Rejected),
+        "failed" => Some(HangupCause::Failed),
+        _ => None,
+    }
 }
 
 impl Action for ConnectCall {
@@ -38,6 +68,8 @@ impl Action for ConnectCall {
             destinations: self.destinations.clone(),
             source: self.source.clone(),
             ring_s: self.ring_s,
+            early_media: self.early_media,
+            anonymous: self.anonymous,
         });
         Step::wait("connect_call", self.ring_s + TALK_S)
     }
@@ -51,7 +83,13 @@ impl Action for ConnectCall {
                     cx.set(&format!("connect.{name}"), value.clone());
                 }
                 cx.set("connect.exit", exit);
-                Step::exit(exit, why)
+                match cause(exit).filter(|_| self.relay_cause) {
+                    Some(cause) => {
+                        cx.ask(Deed::Hangup { cause });
+                        Step::End(Outcome::Finished)
+                    }
+                    None => Step::exit(exit, why),
+                }
             }
             Event::TimedOut { .. } => {
                 cx.set("connect.exit", "failed");

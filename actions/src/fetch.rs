@@ -11,7 +11,11 @@ use crate::call_flow::{AT_MOST_S, loaded};
 use crate::method::Method;
 
 /// What this action is.
-pub const SPEC: Spec = Spec::of::<Fetch>(Needs::Nothing).exits(&["failed"]);
+pub const SPEC: Spec = Spec::of::<Fetch>(Needs::Nothing)
+    .exits(&["failed"])
+    .renamed(&[("event_url", "url"), ("event_method", "method")])
+    .words(&[("method", "post", "POST"), ("method", "get", "GET")])
+    .ended_older_runs();
 
 /// Asks a server for a flow, a document or a bare list of actions, and runs it as a part of this
 /// one, as `call_flow` does: it works on the variables of this flow, and what it sets stays set.

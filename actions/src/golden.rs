@@ -36,7 +36,8 @@ fn golden(path: &str, now: &str) {
 }
 
 /// Files beside the actions that are none.
-const OTHERS: [&str; 6] = ["aliases", "comparison", "golden", "lib", "method", "schemas"];
+const OTHERS: [&str; 7] =
+    ["aliases", "comparison", "golden", "lib", "method", "schemas", "service"];
 
 #[test]
 fn the_list_names_every_file() {
@@ -51,9 +52,10 @@ fn the_list_names_every_file() {
     types.sort();
     let mut text = String::from(
         "//! Every action, one file each. The list below is made by `UPDATE=1 cargo test -p actions`.\n\n\
-         mod aliases;\nmod comparison;\n#[cfg(test)]\nmod golden;\nmod method;\nmod schemas;\n\n\
+         mod aliases;\nmod comparison;\n#[cfg(test)]\nmod golden;\nmod method;\nmod schemas;\n\
+         mod service;\n\n\
          use flow::{Catalog, Spec};\n\n\
-         pub use aliases::ALIASES;\npub use schemas::{publish, schemas};\n\n",
+         pub use aliases::{ALIASES, SAME};\npub use schemas::{publish, schemas};\n\n",
     );
     for name in &types {
         writeln!(text, "pub mod {name};").unwrap();
@@ -64,7 +66,7 @@ fn the_list_names_every_file() {
     }
     text.push_str(
         "];\n\n/// Every action there is.\n\
-         pub const ALL: Catalog = Catalog { types: TYPES, aliases: ALIASES };\n",
+         pub const ALL: Catalog = Catalog { types: TYPES, aliases: ALIASES, same: SAME };\n",
     );
     golden("actions/src/lib.rs", &text);
 }

@@ -5,8 +5,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What this action is.
-pub const SPEC: Spec =
-    Spec::of::<Goto>(Needs::Nothing).renamed(&[("target_id", "target"), ("loop_count", "times")]);
+pub const SPEC: Spec = Spec::of::<Goto>(Needs::Nothing)
+    .renamed(&[("target_id", "target"), ("loop_count", "times")])
+    // Without a count it did not jump.
+    .older(&[], |option| option.set("times", 0));
 
 /// Goes on at another action. With `times` it does so that many times, then goes on with the
 /// next action, and counts anew when it is reached again.

@@ -7,7 +7,12 @@ use serde::Deserialize;
 /// What this action is.
 pub const SPEC: Spec = Spec::of::<ReceiveDigits>(Needs::Call)
     .exits(&["no_input"])
-    .renamed(&[("length", "max_digits"), ("key", "finish_on")]);
+    .renamed(&[("length", "max_digits"), ("key", "finish_on")])
+    .older(&["duration"], |option| {
+        option.seconds("duration", "window_s");
+        option.set("window_s", 0);
+        option.set("finish_on", "");
+    });
 
 /// Seconds over the longest input, after which the call's side is not waited for any more.
 const GRACE_S: f64 = 30.0;
@@ -32,6 +37,10 @@ struct ReceiveDigits {
     #[serde(default = "five")]
     #[schemars(range(min = 0, max = 600))]
     between_s: f64,
+    /// How long the whole input may take, seconds, whatever `timeout_s` and `between_s` say; the
+    /// keys pressed until then count.
+    #[schemars(range(min = 0, max = 3600))]
+    window_s: Option<f64>,
 }
 
 fn pound() -> String {
@@ -53,10 +62,11 @@ impl Action for ReceiveDigits {
             finish_on: self.finish_on.clone(),
             timeout_ms: (self.timeout_s * 1000.0) as u64,
             between_ms: (self.between_s * 1000.0) as u64,
+            window_ms: self.window_s.map(|window| (window * 1000.0) as u64),
         });
         let keys = if self.max_digits == 0 { 64 } else { self.max_digits };
-        let longest = self.timeout_s + f64::from(keys) * self.between_s + GRACE_S;
-        Step::wait("digits", longest as u64)
+        let longest = self.window_s.unwrap_or(self.timeout_s + f64::from(keys) * self.between_s);
+        Step::wait("digits", (longest + GRACE_S) as u64)
     }
 
     fn resume(&self, event: &Event, cx: &mut Cx<'_>) -> Step {

@@ -5,8 +5,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What this action is.
-pub const SPEC: Spec =
-    Spec::of::<SendMessage>(Needs::Nothing).exits(&["failed", "opted_out"]).tool(Tool::Instant);
+pub const SPEC: Spec = Spec::of::<SendMessage>(Needs::Nothing)
+    .exits(&["failed", "opted_out"])
+    .tool(Tool::Instant)
+    .older(&[], |option| option.addresses(&["source", "destinations"]));
 
 /// After this long nobody will tell any more whether it was sent, seconds.
 const AT_MOST_S: u64 = 300;

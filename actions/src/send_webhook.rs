@@ -5,12 +5,27 @@ use std::collections::BTreeMap;
 use flow::{Action, Cx, Deed, Event, Needs, Pace, Spec, Step, text};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::method::Method;
 
 /// What this action is.
-pub const SPEC: Spec = Spec::of::<SendWebhook>(Needs::Nothing).exits(&["failed", "timeout"]);
+pub const SPEC: Spec = Spec::of::<SendWebhook>(Needs::Nothing)
+    .exits(&["failed", "timeout"])
+    .renamed(&[("uri", "url"), ("data", "body")])
+    .older(&["data_type", "sync"], |option| {
+        option.convert("data_type", "headers", |kind| match kind.as_str() {
+            Some("") | None => None,
+            Some(kind) => Some(json!({ "Content-Type": kind })),
+        });
+        option.convert("method", "method", |method| match method.as_str() {
+            Some("") | None => None,
+            Some(method) => Some(method.to_uppercase().into()),
+        });
+        let wait = option.is_true("sync");
+        option.drop(&["sync"]);
+        option.set("wait", wait);
+    });
 
 /// How much later than the server the engine may be, seconds.
 const GRACE_S: u64 = 30;

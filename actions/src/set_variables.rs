@@ -10,7 +10,15 @@ use serde_json::Value;
 /// What this action is.
 pub const SPEC: Spec = Spec::of::<SetVariables>(Needs::Nothing)
     .tool(Tool::Instant)
-    .renamed(&[("variables", "values")]);
+    .renamed(&[("variables", "values")])
+    .older(&["key", "value"], |option| {
+        let value = option.get("value").cloned().unwrap_or_else(|| "".into());
+        option.convert("key", "values", |key| {
+            let name = key.as_str()?.to_owned();
+            Some(Value::Object([(name, value)].into_iter().collect()))
+        });
+        option.drop(&["value"]);
+    });
 
 /// Sets variables of this run: first `values`, then `expressions`, each of which sees what was
 /// set before it.

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What this action is.
-pub const SPEC: Spec = Spec::of::<Sleep>(Needs::Nothing);
+pub const SPEC: Spec = Spec::of::<Sleep>(Needs::Nothing)
+    .older(&["duration"], |option| option.seconds("duration", "duration_s"));
 
 /// Lets time pass. The run is kept meanwhile, so that a process may end and another go on.
 #[derive(Deserialize, JsonSchema)]
@@ -15,8 +16,8 @@ pub const SPEC: Spec = Spec::of::<Sleep>(Needs::Nothing);
 #[schemars(extend("oneOf" = [{ "required": ["duration"] }, { "required": ["duration_s"] }]))]
 struct Sleep {
     /// How long, seconds.
-    #[schemars(range(min = 1, max = 31_536_000))]
-    duration_s: Option<u64>,
+    #[schemars(range(min = 0.001, max = 31_536_000))]
+    duration_s: Option<f64>,
     /// How long, milliseconds: the older way to write it, instead of `duration_s`.
     #[schemars(range(min = 1, max = 31_536_000_000_u64))]
     duration: Option<u64>,
@@ -25,7 +26,7 @@ struct Sleep {
 impl Action for Sleep {
     fn enter(&self, _: &mut Cx<'_>) -> Step {
         let at_most = match (self.duration_s, self.duration) {
-            (Some(seconds), _) => Duration::from_secs(seconds),
+            (Some(seconds), _) => Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
             (None, Some(millis)) => Duration::from_millis(millis),
             (None, None) => return Step::exit("failed", "nothing says how long to sleep"),
         };

@@ -5,8 +5,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What this action is.
-pub const SPEC: Spec =
-    Spec::of::<Talk>(Needs::Call).exits(&["failed"]).renamed(&[("provider", "tts_type")]);
+pub const SPEC: Spec = Spec::of::<Talk>(Needs::Call)
+    .exits(&["failed"])
+    .renamed(&[("provider", "tts_type")])
+    .older(&["digits_handle", "async", "gender"], |option| {
+        option.convert("digits_handle", "stop_on_digit", |handle| {
+            (handle == "next").then_some(true.into())
+        });
+        option.convert("async", "wait", |on| on.as_bool().map(|on| (!on).into()));
+        option.drop(&["gender"]);
+    });
 
 /// Longer than the longest text takes, seconds.
 const AT_MOST_S: u64 = 1800;
@@ -27,6 +35,13 @@ struct Talk {
     /// Whether a key press ends the speech. The key is then in `call.digits`.
     #[serde(default)]
     stop_on_digit: bool,
+    /// Whether the flow waits until it is spoken.
+    #[serde(default = "yes")]
+    wait: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Action for Talk {
@@ -38,7 +53,7 @@ impl Action for Talk {
             voice_id: self.voice_id.clone(),
             stop_on_digit: self.stop_on_digit,
         });
-        Step::wait("talk", AT_MOST_S)
+        if self.wait { Step::wait("talk", AT_MOST_S) } else { Step::Next }
     }
 
     fn resume(&self, event: &Event, cx: &mut Cx<'_>) -> Step {
@@ -56,6 +71,6 @@ impl Action for Talk {
     }
 
     fn pace(&self) -> Pace {
-        Pace::Waits
+        if self.wait { Pace::Waits } else { Pace::Instant }
     }
 }

@@ -133,8 +133,10 @@ fn a_condition_jumps_to_where_it_says() {
 
 #[track_caller]
 fn faults(action: &str) -> Vec<String> {
-    let found =
-        link(&format!("[{action}]"), Linking { catalog: actions::ALL, medium: Needs::Nothing });
+    let found = link(
+        &format!(r#"{{ "version": 1, "actions": [{action}] }}"#),
+        Linking { catalog: actions::ALL, medium: Needs::Nothing },
+    );
     found
         .err()
         .unwrap_or_default()
@@ -147,18 +149,21 @@ fn faults(action: &str) -> Vec<String> {
 fn a_condition_that_cannot_be_meant_is_found() {
     let neither = r#"{ "type": "condition_variable", "option": { "value_string": "x", "false_target_id": "end" } },
                   { "id": "end", "type": "stop" }"#;
-    assert_eq!(faults(neither), ["F002 /0/option: `variable` is missing"]);
+    assert_eq!(faults(neither), ["F002 /actions/0/option: `variable` is missing"]);
     let nowhere = r#"{ "type": "condition_variable",
                        "option": { "variable": "${caller.name}", "false_target_id": "nowhere" } }"#;
-    assert_eq!(faults(nowhere), ["F003 /0/option/false_target_id: no action has the id `nowhere`"]);
+    assert_eq!(
+        faults(nowhere),
+        ["F003 /actions/0/option/false_target_id: no action has the id `nowhere`"]
+    );
     let late = r#"{ "type": "condition_datetime",
                     "option": { "hour": 24, "weekdays": [7], "false_target_id": "end" } },
                   { "id": "end", "type": "stop" }"#;
     assert_eq!(
         faults(late),
         [
-            "F002 /0/option/hour: `24` is more than 23",
-            "F002 /0/option/weekdays/0: `7` is more than 6"
+            "F002 /actions/0/option/hour: `24` is more than 23",
+            "F002 /actions/0/option/weekdays/0: `7` is more than 6"
         ]
     );
 }

@@ -45,7 +45,7 @@ fn every_fault_is_named_with_its_place() {
         F001 4:34 /actions/2/type: no action is called `tlak` (did you mean `talk`?)
         F003 4:50 /actions/2/next: no action has the id `d`
         F005 5:21 /actions/3/id: another action has the id `b`
-        F002 5:69 /actions/3/option/duration_s: `0` is less than 1
+        F002 5:69 /actions/3/option/duration_s: `0` is less than 0.001
         F004 5:82 /actions/3/on/don: `sleep` has no exit `don` (did you mean `done`?)
         F004 5:94 /actions/3/on/timeout: `sleep` has no exit `timeout` (it has one once `timeout_s` is given)
         F012 6:21 /actions/4/id: `no good` cannot be an id (1 to 64 of A-Z a-z 0-9 _ . -)

@@ -28,7 +28,8 @@ fn a_sleep_is_written_in_seconds_or_the_older_way_in_milliseconds() {
 
 #[track_caller]
 fn refused(option: &str) -> Vec<String> {
-    let text = format!(r#"[{{ "type": "sleep", "option": {option} }}]"#);
+    let text =
+        format!(r#"{{ "version": 1, "actions": [{{ "type": "sleep", "option": {option} }}] }}"#);
     let linking = Linking { catalog: actions::ALL, medium: Needs::Nothing };
     link(&text, linking).err().unwrap().iter().map(|one| one.message.clone()).collect()
 }

@@ -252,7 +252,7 @@ fn a_number_may_come_from_a_variable() {
         { "type": "stop" }]"#;
     check(flow, Medium::Text, &[("n", json!(7))], "> started\n~ sleep 7s");
     check(flow, Medium::Text, &[("n", json!("12"))], "> started\n~ sleep 12s");
-    for wrong in [json!("soon"), json!(0), json!(""), json!(1.5), json!([1])] {
+    for wrong in [json!("soon"), json!(0), json!(""), json!(-1.5), json!([1])] {
         check(flow, Medium::Text, &[("n", wrong)], "> started\n- sleep failed\n= finished");
     }
 }

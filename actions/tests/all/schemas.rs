@@ -157,7 +157,9 @@ fn what_links_is_valid_for_an_editor() {
     for (name, spec) in actions::ALL {
         for _ in 0..400 {
             let mut list = vec![action(name, spec, &mut dice)];
-            list.push(json!({ "id": "b", "type": "sleep", "option": { "duration_s": 1 } }));
+            // By the note it is no document of the older dialect, which lets mistakes pass.
+            list.push(json!({ "id": "b", "type": "sleep", "option": { "duration_s": 1 },
+                              "note": "a while" }));
             list.push(json!({ "type": "stop", "id": "a2" }));
             let mut document: Value = list.into();
             if dice.once_in(2) {

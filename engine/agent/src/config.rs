@@ -8,6 +8,10 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// A configured agent, by id or name. What stands here beside it changes this conversation
+    /// only.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub id: String,
     /// What people call it; sessions of a thread are reused while this and the model stay.
     pub name: String,
     /// Vendor and model, such as `openai.gpt-4o-mini`, or `scripted` with `rules`. Empty = the
@@ -60,6 +64,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            id: String::new(),
             name: String::new(),
             engine_model: String::new(),
             init_prompt: String::new(),

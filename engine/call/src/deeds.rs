@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent::Config;
 use audio::playout::fresh_mark;
-use flow::{Deed, Destination};
+use flow::Deed;
 use talk::{Inbound, Outbound, Say, Speaking, Spoken, TurnId, Voice};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -57,16 +57,24 @@ async fn simple(line: &mut Line, deed: Deed) -> Result<Finish, Gone> {
             say(line, &text, &config, &language.unwrap_or_default(), until).await
         }
         Deed::Play { sources } => play(line, &sources).await,
-        Deed::ReceiveDigits { max_digits, finish_on, timeout_ms, between_ms } => {
+        Deed::ReceiveDigits { max_digits, finish_on, timeout_ms, between_ms, window_ms } => {
             if let Some(key) = interrupting {
                 line.keys.push_front(key);
             }
             let first = Duration::from_millis(timeout_ms);
-            let between = if between_ms == 0 { first } else { Duration::from_millis(between_ms) };
-            receive_digits(line, max_digits as usize, &finish_on, first, between).await
+            let pace = match window_ms.map(Duration::from_millis) {
+                Some(window) => Pace { first: window, between: window, window },
+                None => {
+                    let between = Duration::from_millis(between_ms);
+                    let between = if between.is_zero() { first } else { between };
+                    Pace { first, between, window: Duration::MAX }
+                }
+            };
+            receive_digits(line, max_digits as usize, &finish_on, pace).await
         }
-        Deed::Connect { destinations, source, ring_s } => {
-            connect(line, destinations, source, Duration::from_secs(ring_s)).await
+        Deed::Connect { destinations, source, ring_s, early_media, anonymous } => {
+            let ring = Duration::from_secs(ring_s);
+            connect(line, Dial { destinations, source, ring, early_media, anonymous }).await
         }
         Deed::Talk { .. }
         | Deed::Hangup { .. }
@@ -86,14 +94,8 @@ async fn answer(line: &mut Line) -> Result<Finish, Gone> {
     })
 }
 
-async fn connect(
-    line: &mut Line,
-    destinations: Vec<Destination>,
-    source: Option<Destination>,
-    ring: Duration,
-) -> Result<Finish, Gone> {
+async fn connect(line: &mut Line, dial: Dial) -> Result<Finish, Gone> {
     let control = Arc::clone(&line.control);
-    let dial = Dial { destinations, source, ring };
     Ok(match line.control(control.connect(dial)).await? {
         Ok(Dialled::AnsweredAndDone) => Finish::done(),
         Ok(Dialled::Busy) => Finish::exit("busy", "the line was taken"),
@@ -104,15 +106,27 @@ async fn connect(
     })
 }
 
+/// How long keys are waited for.
+struct Pace {
+    /// The first.
+    first: Duration,
+    /// The next.
+    between: Duration,
+    /// All of them.
+    window: Duration,
+}
+
 async fn receive_digits(
     line: &mut Line,
     most: usize,
     finish_on: &str,
-    first: Duration,
-    between: Duration,
+    pace: Pace,
 ) -> Result<Finish, Gone> {
     let mut digits = String::new();
-    let mut until = Instant::now() + first;
+    let now = Instant::now();
+    let last = now.checked_add(pace.window);
+    let by = |until: Instant| last.map_or(until, |last| until.min(last));
+    let mut until = by(now + pace.first);
     loop {
         while let Some(key) = line.keys.pop_front() {
             if finish_on.contains(key) {
@@ -123,7 +137,7 @@ async fn receive_digits(
             if most > 0 && digits.len() >= most {
                 return Ok(Finish::exit("done", format!("{most} keys were pressed")).digits(digits));
             }
-            until = Instant::now() + between;
+            until = by(Instant::now() + pace.between);
         }
         tokio::select! {
             biased;

@@ -58,6 +58,10 @@ pub struct Dial {
     pub source: Option<Destination>,
     /// How long it may ring.
     pub ring: std::time::Duration,
+    /// Whether the caller hears the far side before it picks up.
+    pub early_media: bool,
+    /// Whether nobody may see who calls; a carrier that cannot hide it refuses.
+    pub anonymous: bool,
 }
 
 /// How a dial ended: the exits of `connect_call`.

@@ -2,6 +2,38 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
+/// Flows. A file that is named is a flow. In a folder, a JSON file is one when it is an array or
+/// has `actions`; rules, scenarios and schemas lie beside flows and are passed over.
+///
+/// # Errors
+/// Names the file or folder that cannot be read, or the folder that holds no flow.
+pub(crate) fn flows(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, String> {
+    let mut flows = Vec::new();
+    for path in paths {
+        let mut files = below(path)?;
+        if path.is_dir() {
+            files.retain(|(_, text)| looks_like_a_flow(text));
+            if files.is_empty() {
+                return Err(format!("{} holds no flow", path.display()));
+            }
+        }
+        flows.extend(files);
+    }
+    Ok(flows)
+}
+
+/// What is broken is a flow too, so that nobody has to guess why it is not listed.
+fn looks_like_a_flow(text: &str) -> bool {
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(object)) => object.contains_key("actions"),
+        Ok(Value::Array(list)) => !list.iter().any(|item| item.get("play").is_some()),
+        Err(_) => true,
+        Ok(_) => false,
+    }
+}
+
 /// The file, or the JSON files below the folder, by name, with their text.
 ///
 /// # Errors
@@ -41,4 +73,18 @@ fn walk(folder: &Path, files: &mut Vec<(PathBuf, String)>) -> Result<(), String>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_gives_its_flows_and_not_their_rules() {
+        assert!(looks_like_a_flow("[]"));
+        assert!(looks_like_a_flow("{\"actions\": []}"));
+        assert!(looks_like_a_flow("{ broken"));
+        assert!(!looks_like_a_flow("{\"rules\": []}"));
+        assert!(!looks_like_a_flow("3"));
+    }
 }

@@ -9,6 +9,7 @@ mod carriers;
 mod demo;
 mod export;
 mod files;
+mod fmt;
 mod guard;
 mod library;
 mod log;
@@ -80,6 +81,17 @@ enum Command {
         /// When it begins, such as 2026-11-20T20:00:00Z; without it, now
         #[arg(long, value_name = "TIME")]
         now: Option<jiff::Timestamp>,
+    },
+    /// Put flows into their canonical form: today's names, one layout; an older dialect written
+    /// out. What a flow does stays. Exit code 0 done, 1 some could not be, or would change under
+    /// `--check`, 2 could not run
+    Fmt {
+        /// Flow files, or folders of them; `-` reads one and prints it
+        #[arg(required = true, value_name = "FILE|DIR|-")]
+        paths: Vec<PathBuf>,
+        /// Change nothing; name the files that would be
+        #[arg(long)]
+        check: bool,
     },
     /// Play scenarios in virtual time. Exit code 0 all passed, 1 some failed, 2 could not run
     Test {
@@ -198,6 +210,11 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Simulate { flow, medium, set, now } => {
             let now = now.unwrap_or_else(jiff::Timestamp::now);
             simulate::simulate(simulate::Wanted { flow, medium, set, now }, actions::ALL)?;
+        }
+        Command::Fmt { paths, check } => {
+            let (done, all_well) = fmt::format(&paths, actions::ALL, check)?;
+            print(&done)?;
+            return Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(1) });
         }
         Command::Test { paths, coverage, min, format } => {
             let report = play::play(&paths, actions::ALL)?;

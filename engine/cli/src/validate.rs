@@ -1,7 +1,4 @@
 //! `voxflow validate`: every diagnostic of every file, for people and for programs.
-//!
-//! A file that is named is a flow. In a folder, a JSON file is one when it is an array or has
-//! `actions`; rules, scenarios and schemas lie beside flows and are passed over.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -77,34 +74,14 @@ pub(crate) fn check(
     catalog: Catalog,
     medium: For,
 ) -> Result<Vec<Checked>, String> {
-    let mut checked = Vec::new();
-    for path in paths {
-        let mut files = files::below(path)?;
-        if path.is_dir() {
-            files.retain(|(_, text)| looks_like_a_flow(text));
-            if files.is_empty() {
-                return Err(format!("{} holds no flow", path.display()));
-            }
-        }
-        for (path, text) in files {
-            let found = match flow::link(&text, Linking { catalog, medium: medium.into() }) {
-                Ok((_, warnings)) => warnings,
-                Err(found) => found,
-            };
-            checked.push(Checked::new(path.display().to_string(), text, found));
-        }
-    }
-    Ok(checked)
-}
-
-/// What is broken is a flow too, so that nobody has to guess why it is not listed.
-fn looks_like_a_flow(text: &str) -> bool {
-    match serde_json::from_str::<Value>(text) {
-        Ok(Value::Object(object)) => object.contains_key("actions"),
-        Ok(Value::Array(list)) => !list.iter().any(|item| item.get("play").is_some()),
-        Err(_) => true,
-        Ok(_) => false,
-    }
+    let check = |(path, text): (PathBuf, String)| {
+        let found = match flow::link(&text, Linking { catalog, medium: medium.into() }) {
+            Ok((_, warnings)) => warnings,
+            Err(found) => found,
+        };
+        Checked::new(path.display().to_string(), text, found)
+    };
+    Ok(files::flows(paths)?.into_iter().map(check).collect())
 }
 
 /// Errors and warnings.
@@ -285,14 +262,5 @@ mod tests {
         checked[0].found[0].severity = Severity::Warning;
         assert!(clean(&checked, false));
         assert!(!clean(&checked, true));
-    }
-
-    #[test]
-    fn a_folder_gives_its_flows_and_not_their_rules() {
-        assert!(looks_like_a_flow("[]"));
-        assert!(looks_like_a_flow("{\"actions\": []}"));
-        assert!(looks_like_a_flow("{ broken"));
-        assert!(!looks_like_a_flow("{\"rules\": []}"));
-        assert!(!looks_like_a_flow("3"));
     }
 }

@@ -282,3 +282,34 @@ fn schemas_are_listed_and_printed() {
         assert!(serde_json::from_slice::<serde_json::Value>(&schema.stdout).is_ok(), "{name}");
     }
 }
+
+#[test]
+fn fmt_puts_flows_into_their_form_and_tells_which() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    check(&voxflow(&root, &["fmt", "--check", "flows"], &[]), 0, "", "");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let older = r#"[{"type":"message_send","option":{"text":"hi"}}]"#;
+    let today = r#"{
+  "version": 1,
+  "on_error": "next",
+  "actions": [
+    { "type": "send_message", "option": { "text": "hi" } }
+  ]
+}
+"#;
+    let broken = r#"[{ "type": "goto", "option": { "target_id": "nowhere" } }]"#;
+    std::fs::write(file("a.json"), older).unwrap();
+    std::fs::write(file("b.json"), today).unwrap();
+    let told = "a.json is not in its canonical form\n";
+    check(&voxflow(folder.path(), &["fmt", "--check", "a.json", "b.json"], &[]), 1, told, "");
+    check(&voxflow(folder.path(), &["fmt", "a.json", "b.json"], &[]), 0, "a.json\n", "");
+    assert_eq!(std::fs::read_to_string(file("a.json")).unwrap(), today);
+
+    std::fs::write(file("c.json"), broken).unwrap();
+    let output = voxflow(folder.path(), &["fmt", "c.json"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("F003"), "{}", text(&output.stdout));
+    assert_eq!(std::fs::read_to_string(file("c.json")).unwrap(), broken, "it is left as it was");
+}

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::cx::Cx;
 use crate::event::{Event, Medium};
+use crate::older::{Older, Rewriting};
 use crate::step::{Step, Until};
 
 /// One step of a flow, with its options already checked and their variables filled in.
@@ -120,6 +121,10 @@ pub struct Spec {
     /// Older words in an option, under its name of today, each with today's: `(option, older,
     /// today's)`.
     pub words: &'static [(&'static str, &'static str, &'static str)],
+    /// Options that only the older dialect has, by which a document of it is known.
+    pub older_only: &'static [&'static str],
+    /// What it meant in the older dialect, where that differs from today.
+    pub older: Option<Older>,
     /// The schema of its options.
     pub schema: fn() -> Schema,
     /// Reads its options.
@@ -138,6 +143,8 @@ impl Spec {
             renamed: &[],
             filled: &[],
             words: &[],
+            older_only: &[],
+            older: None,
             schema: schema::<A>,
             read: read::<A>,
             key: TypeId::of::<A>,
@@ -176,7 +183,35 @@ impl Spec {
         self.words = words;
         self
     }
+
+    /// The same, with what its options meant in the older dialect, and the names of those that
+    /// only that dialect has.
+    pub const fn older(
+        mut self,
+        only: &'static [&'static str],
+        rewrite: fn(&mut Rewriting),
+    ) -> Self {
+        self.older_only = only;
+        let ends_run = match self.older {
+            Some(older) => older.ends_run,
+            None => false,
+        };
+        self.older = Some(Older { rewrite, ends_run });
+        self
+    }
+
+    /// The same; in the older dialect a run ended when it failed.
+    pub const fn ended_older_runs(mut self) -> Self {
+        let rewrite = match self.older {
+            Some(older) => older.rewrite,
+            None => as_it_is,
+        };
+        self.older = Some(Older { rewrite, ends_run: true });
+        self
+    }
 }
+
+fn as_it_is(_: &mut Rewriting) {}
 
 fn schema<A: JsonSchema>() -> Schema {
     schemars::schema_for!(A)
@@ -196,6 +231,8 @@ pub struct Catalog {
     pub types: &'static [(&'static str, Spec)],
     /// Older names, each with today's.
     pub aliases: &'static [(&'static str, &'static str)],
+    /// Names of today that the older dialect has, too.
+    pub same: &'static [&'static str],
 }
 
 impl Catalog {

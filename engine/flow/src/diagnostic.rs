@@ -67,6 +67,11 @@ impl Rule {
         Self { code, severity: Severity::Error, title }
     }
 
+    /// Whether what breaks it can still be understood in a document of the older dialect.
+    pub(crate) fn bends(self) -> bool {
+        ![SYNTAX, DUPLICATE_KEY, DOCUMENT, UNKNOWN_TYPE, EXPRESSION].contains(&self)
+    }
+
     const fn warning(code: &'static str, title: &'static str) -> Self {
         Self { code, severity: Severity::Warning, title }
     }
@@ -98,6 +103,8 @@ pub(crate) const OPEN_TEMPLATE: Rule =
 pub(crate) const RETRY: Rule = Rule::warning("F021", "nothing to try again");
 pub(crate) const SELF_CHAIN: Rule = Rule::error("F022", "a flow that starts itself again");
 pub(crate) const UNKNOWN_TOOL: Rule = Rule::warning("F023", "a tool that does not exist");
+pub(crate) const IGNORED: Rule =
+    Rule::warning("F024", "a word of the older dialect that is ignored");
 
 /// Every rule, in the order of codes.
 pub const RULES: &[Rule] = &[
@@ -124,6 +131,7 @@ pub const RULES: &[Rule] = &[
     RETRY,
     SELF_CHAIN,
     UNKNOWN_TOOL,
+    IGNORED,
 ];
 
 /// The page of a rule, in Markdown.

@@ -137,6 +137,9 @@ pub enum Deed {
         timeout_ms: u64,
         /// Time between keys, milliseconds.
         between_ms: u64,
+        /// Time for all of them, milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window_ms: Option<u64>,
     },
     /// Hold an AI conversation: on a call until it ends, on a thread for this and later texts.
     Talk {
@@ -155,6 +158,12 @@ pub enum Deed {
         source: Option<Destination>,
         /// How long it may ring, seconds.
         ring_s: u64,
+        /// Whether the caller hears the far side before it picks up.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        early_media: bool,
+        /// Whether nobody may see who calls.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        anonymous: bool,
     },
     /// Send a text.
     SendMessage {

@@ -14,6 +14,7 @@ pub mod event;
 pub mod expression;
 pub mod limits;
 pub mod link;
+pub mod older;
 mod place;
 pub mod run;
 mod shape;
@@ -28,7 +29,7 @@ pub use event::{
     Command, Deed, Destination, Event, FlowSource, HangupCause, Key, Medium, Outcome, Vars,
 };
 pub use expression::Expression;
-pub use link::{Flow, Linking, Offer, link};
+pub use link::{Flow, Linking, Offer, format, link};
 pub use place::Lines;
 pub use run::{Activeflow, Advance, Cause, Flows, Taken};
 pub use shape::nearest;

@@ -36,7 +36,13 @@ fn menu(text: &str) -> Deed {
 
 fn digits(max_digits: u32, finish_on: &str) -> Deed {
     let finish_on = finish_on.into();
-    Deed::ReceiveDigits { max_digits, finish_on, timeout_ms: 5000, between_ms: 2000 }
+    Deed::ReceiveDigits {
+        max_digits,
+        finish_on,
+        timeout_ms: 5000,
+        between_ms: 2000,
+        window_ms: None,
+    }
 }
 
 fn talk(agent: serde_json::Value) -> Deed {
@@ -45,7 +51,13 @@ fn talk(agent: serde_json::Value) -> Deed {
 
 fn dial() -> Deed {
     let to = Destination { kind: "tel".into(), target: "+15550003000".into(), name: None };
-    Deed::Connect { destinations: vec![to], source: None, ring_s: 20 }
+    Deed::Connect {
+        destinations: vec![to],
+        source: None,
+        ring_s: 20,
+        early_media: false,
+        anonymous: false,
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -123,6 +123,12 @@ pub(super) fn dial(dial: &Dial, caller: &str, action: &str) -> Result<String, St
     if !caller.is_empty() {
         element = element.attribute("callerId", caller);
     }
+    if dial.early_media {
+        element = element.attribute("answerOnBridge", "true");
+    }
+    if dial.anonymous {
+        return Err("Twilio cannot hide who calls".into());
+    }
     if dial.destinations.is_empty() {
         return Err("there is nobody to dial".into());
     }
@@ -193,6 +199,8 @@ mod tests {
             destinations: vec![to("tel", "+15550002000"), to("sip", "sip:a@b.example?x=1&y=2")],
             source: None,
             ring: Duration::from_secs(30),
+            early_media: false,
+            anonymous: false,
         };
         assert_eq!(
             dial(&both, "+15550001000", "https://e.example/twilio/dialed").unwrap(),
@@ -203,7 +211,11 @@ mod tests {
         );
         let pigeon = Dial { destinations: vec![to("pigeon", "x")], ..both.clone() };
         assert!(dial(&pigeon, "", "x").unwrap_err().contains("pigeon"));
-        assert!(dial(&Dial { destinations: vec![], ..both }, "", "x").is_err());
+        assert!(dial(&Dial { destinations: vec![], ..both.clone() }, "", "x").is_err());
+        let early = dial(&Dial { early_media: true, ..both.clone() }, "", "x").unwrap();
+        assert!(early.contains(" answerOnBridge=\"true\""), "{early}");
+        let hidden = dial(&Dial { anonymous: true, ..both }, "", "x").unwrap_err();
+        assert!(hidden.contains("hide"), "{hidden}");
     }
 
     #[test]

@@ -52,7 +52,13 @@ async fn a_page_calls() {
     page.say(r#"{"type":"mark","id":9}"#).await;
     assert_eq!(leg.inbound.recv().await, Some(Inbound::Mark(9)));
     let to = Destination { kind: "tel".into(), target: "+15550003000".into(), name: None };
-    let dial = Dial { destinations: vec![to], source: None, ring: Duration::from_secs(5) };
+    let dial = Dial {
+        destinations: vec![to],
+        source: None,
+        ring: Duration::from_secs(5),
+        early_media: false,
+        anonymous: false,
+    };
     assert!(leg.control.connect(dial).await.unwrap_err().contains("browser"));
     let dialing = page.json().await;
     assert_eq!(dialing["type"], "dialing");

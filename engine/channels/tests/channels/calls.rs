@@ -43,6 +43,8 @@ fn dial() -> Dial {
         destinations: vec![to("tel", "+15550003000"), to("sip", "sip:desk@example.com")],
         source: None,
         ring: Duration::from_secs(20),
+        early_media: false,
+        anonymous: false,
     }
 }
 

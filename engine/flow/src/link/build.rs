@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::head::{check_medium, check_shape, head};
 use super::names::Uses;
-use super::{Finding, Findings, Flow, Linking, Place, graph};
+use super::{Finding, Findings, Flow, Linking, OnError, Place, graph};
 use crate::action::{Pace, Spec};
 use crate::diagnostic::{
     DOCUMENT, DUPLICATE_ID, ENDLESS_WAIT, EXIT, EXPRESSION, ID, RETRY, TARGET, UNKNOWN_TYPE,
@@ -44,7 +44,7 @@ pub(super) struct Builder<'a> {
     ids: HashMap<String, u32>,
     count: u32,
     /// Where failures go, if the author said so.
-    on_error: Option<Option<u32>>,
+    on_error: Option<OnError>,
     pub(super) uses: Uses,
     /// The variables that the document declares.
     pub(super) variables: Vars,
@@ -83,7 +83,10 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
     };
     let names = builder.name(actions);
     if let Some(on_error) = document.get("on_error").and_then(Value::as_str) {
-        builder.on_error = builder.target(on_error, 0, "/on_error");
+        builder.on_error = match on_error {
+            "next" if !builder.ids.contains_key("next") => Some(OnError::Next),
+            id => builder.target(id, 0, "/on_error").map(OnError::To),
+        };
     }
 
     let mut places = Vec::with_capacity(actions.len());
@@ -95,9 +98,13 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
     }
     let Builder { on_error, ids, mut uses, variables, doubts, .. } = builder;
     let pointer = |n: usize| format!("{base}/{n}");
-    graph::check(&learned, on_error.flatten(), &pointer, findings);
+    let caught = match on_error {
+        Some(OnError::To(to)) => to,
+        Some(OnError::Next) | None => None,
+    };
+    graph::check(&learned, caught, &pointer, findings);
     let sure = doubts.into_iter().filter(|(name, _)| !uses.is_set(name));
-    findings.0.extend(sure.map(|(_, finding)| finding));
+    findings.all.extend(sure.map(|(_, finding)| finding));
     uses.sets.extend(variables.keys().cloned());
     uses.check(findings);
     check_medium(&places, linking.medium, &pointer, findings);
@@ -182,11 +189,13 @@ impl Builder<'_> {
         let here = self.pointer(n);
         let found = self.kind(action, &here);
         let spec = found.map(|(_, spec)| spec);
-        let (next, next_at) = match ["next", "next_id"]
-            .iter()
-            .find_map(|key| written_id(action, key).map(|id| (id, format!("{here}/{key}"))))
-        {
-            Some((id, pointer)) => (self.target(id, n, &pointer).unwrap_or(self.after(n)), pointer),
+        let (next, next_at) = match written_id(action, "next") {
+            Some(id) => {
+                let pointer = format!("{here}/next");
+                // In the older dialect a flow ended where its next action could not be found.
+                let lost = if self.findings.older { None } else { self.after(n) };
+                (self.target(id, n, &pointer).unwrap_or(lost), pointer)
+            }
             None => (self.after(n), here.clone()),
         };
         let timeout_s = action.get("timeout_s").and_then(Value::as_u64);
@@ -366,7 +375,7 @@ pub(crate) fn exit_of(spec: &Spec, exit: &str, timed: bool) -> Option<&'static s
     all.find(|known| **known == exit).copied()
 }
 
-/// An id as written; the nil UUID of the older dialect means that there is none.
+/// An id as written; an empty one and the nil UUID mean that there is none.
 fn written_id<'a>(action: &'a Value, key: &str) -> Option<&'a str> {
     let id = action.get(key).and_then(Value::as_str)?;
     let absent = id.strip_prefix(RESERVED) == Some("0") || (id.is_empty() && key == "next_id");

@@ -1,6 +1,6 @@
 //! From a document to a flow, or to every diagnostic at once.
 //!
-//! Read in this order: [`read`] (the text) → [`head`] (the document around the actions) → [`build`]
+//! Read in this order: [`read`] (the text) → [`canonical`] (in today's words) → [`head`] (the document around the actions) → [`build`]
 //! (actions, one by one) → [`option`] (their options) → [`graph`] (how they hang together) →
 //! [`names`] (variables).
 //!
@@ -8,10 +8,12 @@
 //! checked all the same.
 
 mod build;
+mod canonical;
 mod graph;
 mod head;
 mod names;
 mod option;
+mod print;
 mod read;
 
 use std::collections::HashMap;
@@ -22,12 +24,14 @@ use jsonc_parser::ast;
 use serde_json::Value;
 
 use crate::action::{Action, Catalog, Needs, Spec, Tool};
-use crate::diagnostic::{Diagnostic, Rule, Severity};
+use crate::diagnostic::{Diagnostic, IGNORED, RULES, Rule, Severity};
 use crate::document::Retry;
 use crate::event::{Medium, Vars};
 use crate::expression::Expression;
 use crate::place::{self, At};
 use crate::shape;
+
+use canonical::Canonical;
 
 pub(crate) use build::exit_of;
 pub(crate) use names::is_given;
@@ -44,8 +48,8 @@ pub struct Flow {
     /// The variables that it expects, with their defaults.
     pub(crate) variables: Vars,
     pub(crate) zone: TimeZone,
-    /// Where failures go that nothing else catches, if the author said so; `None` inside = the end.
-    pub(crate) on_error: Option<Option<u32>>,
+    /// Where failures go that nothing else catches, if the author said so.
+    pub(crate) on_error: Option<OnError>,
     pub(crate) places: Vec<Place>,
     pub(crate) ids: HashMap<String, u32>,
 }
@@ -67,12 +71,23 @@ pub(crate) struct Place {
     pub retry: Option<Retry>,
 }
 
+/// Where a failure goes that nothing else catches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnError {
+    /// To an action; `None` = to the end.
+    To(Option<u32>),
+    /// On, as if all had gone well.
+    Next,
+}
+
 /// An action, or what is needed to make one.
 pub(crate) enum Body {
     /// Its options hold no variables.
     Ready(Box<dyn Action>),
     /// Its options are filled in and read when the run arrives.
     Template(Value),
+    /// It fails, for this reason: only in documents of the older dialect.
+    Broken(String),
 }
 
 /// What a flow is linked for.
@@ -93,7 +108,13 @@ pub fn link(text: &str, linking: Linking) -> Linked {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut findings = Findings::default();
     let read = read::read(text, &mut findings);
-    let flow = read.as_ref().and_then(|(_, value)| build::build(value, linking, &mut findings));
+    let form = read.as_ref().and_then(|(_, value)| canonical::canonical(value, linking.catalog));
+    findings.older = form.as_ref().is_some_and(|form| form.older);
+    let value = form.as_ref().map(|form| &form.document).or(read.as_ref().map(|(_, value)| value));
+    let flow = value.and_then(|value| build::build(value, linking, &mut findings));
+    if let Some(form) = &form {
+        findings.as_written(form);
+    }
     let mut diagnostics = findings.placed(text, read.as_ref().map(|(root, _)| root));
     for diagnostic in &mut diagnostics {
         diagnostic.span.start += whole - text.len();
@@ -104,6 +125,28 @@ pub fn link(text: &str, linking: Linking) -> Linked {
         Some(flow) if !wrong => Ok((Arc::new(flow), diagnostics)),
         _ => Err(diagnostics),
     }
+}
+
+/// A document in its canonical form, as text: today's names and words, one layout, and what the
+/// older dialect means written out. It does what the document does.
+///
+/// # Errors
+/// The document cannot be read, or does not link; or, in its canonical form, it would not: the
+/// older dialect lets mistakes pass that today's does not.
+pub fn format(text: &str, catalog: Catalog) -> Result<String, Vec<Diagnostic>> {
+    let linking = Linking { catalog, medium: Needs::Nothing };
+    let (_, warnings) = link(text, linking)?;
+    let is_error = |found: &Diagnostic| {
+        RULES.iter().any(|rule| rule.code == found.code && rule.severity == Severity::Error)
+    };
+    let mut bent: Vec<Diagnostic> = warnings.into_iter().filter(is_error).collect();
+    if !bent.is_empty() {
+        bent.iter_mut().for_each(|found| found.severity = Severity::Error);
+        return Err(bent);
+    }
+    let Some((_, value)) = read::read(text, &mut Findings::default()) else { return Err(bent) };
+    let form = canonical::canonical(&value, catalog);
+    Ok(print::print(form.as_ref().map_or(&value, |form| &form.document)))
 }
 
 /// An action type as a model sees it.
@@ -153,7 +196,12 @@ impl Flow {
 
 /// What was found so far, not yet placed in the text.
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+struct Findings {
+    all: Vec<Finding>,
+    /// Whether the document is of the older dialect, which was not checked before it ran: what
+    /// can be understood only warns.
+    older: bool,
+}
 
 struct Finding {
     rule: Rule,
@@ -179,13 +227,25 @@ impl Findings {
         help: Option<impl Into<String>>,
     ) {
         let (pointer, message, help) = (pointer.into(), message.into(), help.map(Into::into));
-        self.0.push(Finding { rule, pointer, at, span: None, message, help });
+        self.all.push(Finding { rule, pointer, at, span: None, message, help });
+    }
+
+    /// Leads every finding back to what was written.
+    fn as_written(&mut self, form: &Canonical) {
+        for finding in self.all.iter_mut().filter(|finding| finding.span.is_none()) {
+            finding.pointer = form.origin(&finding.pointer);
+        }
+        for pointer in &form.ignored {
+            let key = pointer.rsplit('/').next().unwrap_or_default();
+            let message = format!("`{key}` is not known here, and ignored");
+            self.add(IGNORED, pointer.as_str(), At::Key, message);
+        }
     }
 
     /// Looks every place up; in the order of the text.
     fn placed(self, text: &str, root: Option<&ast::Value<'_>>) -> Vec<Diagnostic> {
         let mut diagnostics: Vec<Diagnostic> = self
-            .0
+            .all
             .into_iter()
             .map(|finding| {
                 let Finding { rule, pointer, at, span, message, help } = finding;
@@ -196,6 +256,8 @@ impl Findings {
                 };
                 let (line, column) = place::line_and_column(text, span.start);
                 let Rule { code, severity, .. } = rule;
+                let severity =
+                    if self.older && rule.bends() { Severity::Warning } else { severity };
                 Diagnostic { code, severity, line, column, span, pointer, message, help }
             })
             .collect();

@@ -1,11 +1,9 @@
 //! The options of one action: names, kinds, targets, expressions, variables.
 
-use std::collections::HashMap;
-
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::build::{Builder, Edge};
-use super::{Body, Finding};
+use super::{Body, Finding, canonical};
 use crate::action::{Action, Catalog, Pace, Spec, Tool};
 use crate::diagnostic::{OPTION, TEMPLATE_PLACE, UNKNOWN_TOOL};
 use crate::event::Vars;
@@ -24,28 +22,22 @@ impl Builder<'_> {
         edges: &mut Vec<Edge>,
     ) -> (Option<Body>, Option<Pace>) {
         let empty = Value::Object(Default::default());
-        let written = match action.get("option") {
+        let option = match action.get("option") {
             None | Some(Value::Null) => &empty,
             Some(option @ Value::Object(_)) => option,
             // The shape of the action is wrong, which was reported.
-            Some(_) => return (None, None),
+            Some(_) => return (self.broken("`option` is no object"), None),
         };
-        let (renamed, older) = rename(written, spec);
-        let option = renamed.as_ref().unwrap_or(written);
-        let at = |pointer: &str| match pointer.split('/').nth(1).and_then(|key| older.get(key)) {
-            Some(older) => {
-                let rest = pointer[1..].find('/').map_or("", |end| &pointer[1 + end..]);
-                format!("{here}/option/{older}{rest}")
-            }
-            None => format!("{here}/option{pointer}"),
-        };
+        let at = |pointer: &str| format!("{here}/option{pointer}");
         let shape = shape::of(spec);
         let template = holds_variables(option);
         let probe = template.then(|| shape.probe(option, &Vars::new()));
         let probe = probe.as_ref().unwrap_or(option);
         let fits = shape.fits(probe);
+        let mut first = None;
         if !fits {
             for fault in shape.faults(probe) {
+                first.get_or_insert_with(|| fault.message.clone());
                 self.findings.add_with(
                     OPTION,
                     at(&fault.pointer),
@@ -99,15 +91,19 @@ impl Builder<'_> {
             }
             Err(why) => {
                 if fits && !broken {
-                    self.findings.add(OPTION, at(""), At::Value, why);
+                    self.findings.add(OPTION, at(""), At::Value, why.as_str());
                 }
-                (None, None)
+                (self.broken(&first.unwrap_or(why)), None)
             }
         }
     }
-}
 
-impl Builder<'_> {
+    /// What stands in the place of an action whose options cannot be read: in the older dialect
+    /// they were not looked at before the action ran, and then it failed.
+    fn broken(&self, why: &str) -> Option<Body> {
+        self.findings.older.then(|| Body::Broken(why.into()))
+    }
+
     /// Options that are wrong when their variables have the values that the document declares.
     fn doubt(&mut self, shape: &Shape, option: &Value, at: &dyn Fn(&str) -> String) {
         let declared = shape.probe(option, &self.variables);
@@ -148,50 +144,6 @@ impl Builder<'_> {
     }
 }
 
-/// The options under today's names and with today's words, and which of them were written under
-/// which older name.
-fn rename(option: &Value, spec: &Spec) -> (Option<Value>, HashMap<&'static str, &'static str>) {
-    let mut older = HashMap::new();
-    let Value::Object(fields) = option else { return (None, older) };
-    for (old, new) in spec.renamed {
-        if fields.contains_key(*old) && !fields.contains_key(*new) {
-            older.insert(*new, *old);
-        }
-    }
-    for (bare, meant) in spec.filled {
-        let template = fields.get(*bare).and_then(Value::as_str).is_some_and(text::is_template);
-        if template && !fields.contains_key(*meant) {
-            older.insert(*meant, *bare);
-        }
-    }
-    if older.is_empty() && spec.words.is_empty() {
-        return (None, older);
-    }
-    let name = |key: &str| older.iter().find(|(_, old)| **old == key).map(|(new, _)| *new);
-    let word = |key: &str, value: &Value| {
-        let found = value.as_str()?;
-        let same = |word: &&(&str, &str, &'static str)| word.0 == key && word.1 == found;
-        spec.words.iter().find(same).map(|(.., today)| *today)
-    };
-    let mut changed = !older.is_empty();
-    let mut renamed = Map::with_capacity(fields.len());
-    for (key, value) in fields {
-        let key = name(key).unwrap_or(key);
-        let value = match word(key, value) {
-            Some(today) => {
-                changed = true;
-                today.into()
-            }
-            None => value.clone(),
-        };
-        renamed.insert(key.into(), value);
-    }
-    if !changed {
-        return (None, older);
-    }
-    (Some(Value::Object(renamed)), older)
-}
-
 fn holds_variables(value: &Value) -> bool {
     match value {
         Value::String(found) => text::is_template(found),
@@ -214,7 +166,7 @@ pub(crate) fn from_model(
     let (kind, spec) = catalog.get(name).ok_or_else(|| format!("no action is called `{name}`"))?;
     let empty = Value::Object(Default::default());
     let option = if option.is_null() { &empty } else { option };
-    let (renamed, _) = rename(option, spec);
+    let renamed = canonical::option(option, spec);
     let option = renamed.as_ref().unwrap_or(option);
     let shape = shape::of(spec);
     if !shape.fits(option) {

@@ -56,7 +56,7 @@ fn strict() -> ParseOptions {
 }
 
 fn syntax(findings: &mut Findings, span: Range<usize>, message: String, help: Option<String>) {
-    findings.0.push(Finding {
+    findings.all.push(Finding {
         rule: SYNTAX,
         pointer: String::new(),
         at: At::Value,

@@ -313,7 +313,8 @@ impl<'a> Advancing<'a> {
             }
             None => {
                 let why = format!("no action has the id `{}`", target.0);
-                self.leave(current, "failed", &why, changed)
+                self.taken(&current.id, current.kind, "failed", why.as_str(), changed);
+                self.give_up(current.place, "failed", &why)
             }
         }
     }

@@ -125,6 +125,7 @@ impl<'a> Advancing<'a> {
         let action = match &place.body {
             Body::Ready(action) => Ok(Held::Flow(action.as_ref())),
             Body::Template(option) => self.fill(place, option).map(Held::Own),
+            Body::Broken(why) => Err(why.clone()),
         };
         Current { id: Arc::clone(&place.id), kind: place.kind, spec: place.spec, place, action }
     }

@@ -8,7 +8,7 @@ use super::advance::{Advancing, Go, chosen, seconds};
 use super::current::Current;
 use super::strand::Strand;
 use crate::event::Outcome;
-use crate::link::{Place, exit_of};
+use crate::link::{OnError, Place, exit_of};
 
 /// The word for the pause between two tries.
 pub(super) const RETRY: &str = "retry";
@@ -76,7 +76,11 @@ impl<'a> Advancing<'a> {
         if exit == "done" {
             return Go::To(place.next);
         }
-        let on_error = self.flow.on_error;
+        let on_error = match self.flow.on_error {
+            Some(OnError::Next) => return Go::To(place.next),
+            Some(OnError::To(to)) => Some(to),
+            None => None,
+        };
         let Some(strand) = self.strand() else { return Go::Halt };
         let (called, branch) = (strand.is_called(), strand.id != 0);
         if let Some(to) = on_error
@@ -88,6 +92,13 @@ impl<'a> Advancing<'a> {
             frame.caught = true;
             return Go::To(to);
         }
+        self.give_up(place, exit, why)
+    }
+
+    /// Nothing catches a failure: what runs ends by it.
+    pub(super) fn give_up(&mut self, place: &Place, exit: &str, why: &str) -> Go {
+        let Some(strand) = self.strand() else { return Go::Halt };
+        let (called, branch) = (strand.is_called(), strand.id != 0);
         let colon = if why.is_empty() { "" } else { ": " };
         let why = format!("`{}` ended by `{exit}`{colon}{why}", place.id);
         if called {

@@ -138,6 +138,7 @@ fn variables(arrival: &Arrival, call: &str) -> Vars {
         ("call.carrier_id", arrival.carrier_id.as_str()),
         ("call.from", arrival.from.as_str()),
         ("call.to", arrival.to.as_str()),
+        ("call.status", "ringing"),
         ("caller.number", arrival.from.as_str()),
         ("from", arrival.from.as_str()),
         ("to", arrival.to.as_str()),
