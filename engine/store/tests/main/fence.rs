@@ -100,6 +100,7 @@ async fn a_thread_has_one_living_session() {
 async fn history_is_kept_in_order() {
     on_each(|store| async move {
         let taken = |action: &str| Taken {
+            flow: String::new(),
             action: action.into(),
             kind: "talk".into(),
             exit: "done".into(),
