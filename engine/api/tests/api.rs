@@ -72,6 +72,7 @@ impl Rig {
             delivery: Default::default(),
             catalog: actions::ALL,
             numbers: Numbers::default(),
+            flows: Vec::new(),
             idle_s: 60,
             worker: "w".into(),
         });

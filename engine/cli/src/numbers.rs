@@ -12,10 +12,9 @@ use conversation::{Address, Tenant};
 use flow::{Flow, Linking, Needs};
 use jiff::Timestamp;
 use runtime::Numbers;
-use sha2::{Digest, Sha256};
 use store::FlowRow;
 
-use crate::settings::{Hook, Number};
+use crate::settings::{Flows, Hook, Number};
 use crate::sources;
 use crate::validate::{self, Checked};
 
@@ -41,6 +40,63 @@ pub(crate) fn load(settings: &[Number], hooks: &[Hook], now: Timestamp) -> Resul
         }
     }
     if wrong.is_empty() { Ok(Numbers(numbers)) } else { Err(wrong.trim_end().to_owned()) }
+}
+
+/// Reads and links the flows that others name.
+///
+/// # Errors
+/// Everything that is wrong with any of them, in words.
+pub(crate) fn named(settings: &[Flows], now: Timestamp) -> Result<Vec<Linked>, String> {
+    let (mut all, mut wrong) = (Vec::new(), String::new());
+    for flows in settings {
+        let tenant = flows.tenant.clone().map(Tenant).unwrap_or_default();
+        let files = match files(&flows.path) {
+            Ok(files) => files,
+            Err(error) => {
+                let path = flows.path.display();
+                let _ = writeln!(wrong, "the flows of {path} cannot be read: {error}");
+                continue;
+            }
+        };
+        for file in files {
+            match link(&file, Needs::Nothing, &tenant, now) {
+                Ok(linked) => all.push(linked),
+                Err(why) => wrong.push_str(&why),
+            }
+        }
+    }
+    let mut names: Vec<_> = all.iter().map(|(row, _)| (&row.tenant, &row.name)).collect();
+    names.sort_unstable();
+    for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
+        let _ = writeln!(wrong, "two flows are called `{}`: give one another `name`", pair[0].1);
+    }
+    if wrong.is_empty() { Ok(all) } else { Err(wrong.trim_end().to_owned()) }
+}
+
+/// A file; or those of a folder that are flows, in the order of their names.
+fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let file = entry?.path();
+        let json = file.extension().is_some_and(|end| end == "json") && file.is_file();
+        // Scenarios and other papers lie beside flows.
+        if json && is_flow(&std::fs::read_to_string(&file)?) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Whether a text means to be a flow, however faulty.
+fn is_flow(text: &str) -> bool {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(value) => value.is_array() || value.get("actions").is_some(),
+        Err(_) => text.contains("\"actions\""),
+    }
 }
 
 /// The folders that flows lie in: where their rules and sounds are looked for.
@@ -115,11 +171,7 @@ fn link(file: &Path, medium: Needs, tenant: &Tenant, now: Timestamp) -> Result<L
             for warning in &warnings {
                 tracing::warn!(file = name, line = warning.line, "{}", warning.message);
             }
-            let id = Sha256::digest(text.as_bytes());
-            let id = id.iter().fold(String::new(), |mut id, byte| {
-                let _ = write!(id, "{byte:02x}");
-                id
-            });
+            let id = runtime::flows::version(tenant, &text);
             let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
             let called =
                 if flow.name.is_empty() { stem.unwrap_or(name) } else { flow.name.clone() };

@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) hook: Vec<Hook>,
     /// The numbers that are answered.
     pub(crate) number: Vec<Number>,
+    /// Flows that other flows and the API name, besides those of the numbers.
+    pub(crate) flow: Vec<Flows>,
 }
 
 impl Default for Settings {
@@ -84,6 +86,7 @@ impl Default for Settings {
             line: Line::default(),
             hook: Vec::new(),
             number: Vec::new(),
+            flow: Vec::new(),
         }
     }
 }
@@ -280,5 +283,15 @@ pub(crate) struct Number {
     #[schemars(range(min = 0.001))]
     pub(crate) idle_hours: Option<f64>,
     /// Whose number it is; `default` when absent.
+    pub(crate) tenant: Option<String>,
+}
+
+/// Flows that others name.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Flows {
+    /// A file, or a folder: of a folder, every `.json` file that is a flow.
+    pub(crate) path: PathBuf,
+    /// Whose flows they are; `default` when absent.
     pub(crate) tenant: Option<String>,
 }

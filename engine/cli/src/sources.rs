@@ -126,6 +126,9 @@ fn rebase(settings: &mut Settings, folder: &Path) {
         rebased(&mut number.call_flow);
         rebased(&mut number.message_flow);
     }
+    for flow in &mut settings.flow {
+        flow.path = folder.join(&flow.path);
+    }
 }
 
 /// Values from one place, which errors name.

@@ -54,6 +54,7 @@ pub(crate) async fn build(
     let clock = runtime::clock::System;
     let now = clock.now();
     let numbers = numbers::load(&settings.number, &settings.hook, now)?;
+    let flows = numbers::named(&settings.flow, now)?;
     let folders = numbers::folders(&settings.number);
 
     let store = store::open(settings.database.expose_secret())
@@ -81,6 +82,7 @@ pub(crate) async fn build(
         delivery: deliveries(&settings.delivery),
         catalog: actions::ALL,
         numbers,
+        flows,
         idle_s: numbers::seconds(settings.conversation.idle_timeout_hours),
         worker: worker_name(now),
     });

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use store::{DeedRow, Line, TimerRow, Write};
 
 use crate::web::{Asking, Unanswered};
-use crate::{Runtime, Trouble};
+use crate::{Runtime, Trouble, flows};
 
 /// The longest that a server may take, whatever the flow says, seconds.
 const LONGEST_S: u64 = 600;
@@ -68,7 +68,7 @@ fn timer(key: &Key, due: Timestamp) -> Write {
 fn longest(deed: &Deed) -> Duration {
     match deed {
         Deed::Request { timeout_s, .. } => Duration::from_secs((*timeout_s).clamp(1, LONGEST_S)),
-        _ => Duration::from_secs(30),
+        _ => flows::PATIENCE,
     }
 }
 
@@ -175,6 +175,7 @@ impl Runtime {
                     Err(error) => End::failed(error.to_string()),
                 }
             }
+            Deed::LoadFlow { source } => self.load(row, source).await,
             other => End::failed(format!("nothing here carries out `{}`", other.kind())),
         };
         let (kind, exit) = (deed.kind().to_owned(), end.exit);

@@ -2,18 +2,22 @@
 //!
 //! Read in this order: [`numbers`] (which flow a number has) → [`texting`] (a text comes in) →
 //! `worker` (a job is worked) → `step` (a run takes an event) → `reply` (an agent answers a text)
-//! → `texts`, `outbox` and `unsure` (a text leaves) → `deeds` (a server is asked) → `timers` (time
+//! → `texts`, `outbox` and `unsure` (a text leaves) → `deeds` (a server is asked), [`flows`] (a flow is found), [`begin`] (a
+//! run without a text) and [`outside`] (an event from elsewhere) → `timers` (time
 //! passes) → [`lines`] (a call is hosted) → [`watch`] (who looks on) and `told` (what they hear of a
 //! run).
 //!
 //! Invariant: what a run or a session became is committed together with the effects that it asked
 //! for, under the fence of its row; only then does an effect leave.
 
+pub mod begin;
 pub mod clock;
 mod deeds;
+pub mod flows;
 pub mod lines;
 pub mod numbers;
 mod outbox;
+pub mod outside;
 mod reply;
 mod step;
 pub mod texting;
@@ -27,21 +31,23 @@ pub mod web;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use call::{Library, Vendors};
 use conversation::{Address, Delivery, Messenger};
-use flow::{Activeflow, Catalog, Destination, Event, Flow, Linking, Medium, Needs};
+use flow::{Catalog, Destination, Event, Flow};
 use queue::{Job, Queue};
 use serde_json::Value;
-use store::{Store, Write};
+use store::{FlowRow, Store, Write};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use begin::{Begin, NotBegun, Wanted};
 pub use clock::Clock;
 pub use numbers::{Number, Numbers};
+pub use outside::Told;
 pub use tools::offered;
 pub use watch::{Happening, Watch};
 pub use web::Web;
@@ -69,6 +75,8 @@ pub struct Parts {
     pub catalog: Catalog,
     /// Which number has which flows.
     pub numbers: Numbers,
+    /// Flows that others name, besides those of the numbers.
+    pub flows: Vec<(FlowRow, Arc<Flow>)>,
     /// Seconds of silence after which an AI session of a thread is over, where the number does not
     /// say otherwise.
     pub idle_s: i64,
@@ -115,7 +123,7 @@ impl Trouble {
 impl Runtime {
     /// Puts the parts together. Nothing runs until [`Runtime::serve`].
     pub fn new(parts: Parts) -> Arc<Self> {
-        let versions = parts.numbers.versions();
+        let versions = parts.numbers.versions().chain(&parts.flows);
         let flows = versions.map(|(row, flow)| (row.id.clone(), Arc::clone(flow))).collect();
         Arc::new_cyclic(|me| Self {
             parts,
@@ -128,29 +136,14 @@ impl Runtime {
         })
     }
 
-    /// Ends a run from outside. False when there is no such run, it is over, or another process
-    /// hosts its call.
+    /// Ends a run from outside. False when there is no such run, it is over, or the process that
+    /// hosts its call does not answer.
     ///
     /// # Errors
     /// The store did not answer.
     pub async fn stop_run(&self, run: &str, why: &str) -> Result<bool, store::Error> {
         let event = Event::Stopped { why: why.into() };
-        if self.lines.tell(run, event.clone()) {
-            return Ok(true);
-        }
-        match self.parts.store.run(run).await? {
-            Some(row) if row.outcome.is_none() && row.medium != Medium::Call => {}
-            Some(_) | None => return Ok(false),
-        }
-        loop {
-            match self.advance_run(run, event.clone()).await {
-                Ok(()) => return Ok(true),
-                // Something else happened in the run meanwhile.
-                Err(error) if error.is_conflict() => {}
-                Err(Trouble::Store(error)) => return Err(error),
-                Err(Trouble::Broken(why)) => return Err(store::Error::Unavailable(why)),
-            }
-        }
+        Ok(self.tell_run(run, event).await? == Told::Taken)
     }
 
     /// How many calls this process hosts at this moment: what a clean stop waits for.
@@ -166,6 +159,7 @@ impl Runtime {
         loops.spawn(Arc::clone(&self).work(stop.clone()));
         loops.spawn(Arc::clone(&self).send_texts(stop.clone()));
         loops.spawn(Arc::clone(&self).watch_timers(stop.clone()));
+        loops.spawn(Arc::clone(&self).listen(stop.clone()));
         loops.spawn(Arc::clone(&self).sweep(stop));
         while let Some(ended) = loops.join_next().await {
             if let Err(error) = ended {
@@ -177,8 +171,8 @@ impl Runtime {
     /// Stores the versions of our numbers' flows, so that other processes can go on with runs of
     /// them.
     async fn keep_flows(&self, stop: &CancellationToken) {
-        let rows: Vec<Write> =
-            self.parts.numbers.versions().map(|(row, _)| Write::Flow(row.clone())).collect();
+        let versions = self.parts.numbers.versions().chain(&self.parts.flows);
+        let rows: Vec<Write> = versions.map(|(row, _)| Write::Flow(row.clone())).collect();
         while let Err(error) = self.parts.store.commit(rows.clone()).await {
             tracing::warn!(%error, "the flows could not be stored yet");
             tokio::select! {
@@ -186,37 +180,6 @@ impl Runtime {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         }
-    }
-
-    /// A version of a flow, linked.
-    pub(crate) async fn flow(&self, version: &str) -> Result<Arc<Flow>, Trouble> {
-        let known = || self.flows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flow) = known().get(version) {
-            return Ok(Arc::clone(flow));
-        }
-        let broken = |why: &str| Trouble::Broken(format!("the flow version {version} {why}"));
-        let row = self.parts.store.flow(version).await?.ok_or_else(|| broken("is not stored"))?;
-        let linking = Linking { catalog: self.parts.catalog, medium: Needs::Nothing };
-        let (flow, _) = flow::link(&row.text, linking).map_err(|diagnostics| {
-            let first = diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
-            broken(&format!("does not link any more: {first}"))
-        })?;
-        known().insert(version.into(), Arc::clone(&flow));
-        Ok(flow)
-    }
-
-    /// The versions of called flows that a run needs in order to take an event. One that cannot be
-    /// had is left out: the run then says so.
-    pub(crate) async fn called(&self, run: &Activeflow, event: &Event) -> Result<Called, Trouble> {
-        let mut called = Called::new();
-        for version in run.flows(event) {
-            match self.flow(version).await {
-                Ok(flow) => drop(called.insert(version.into(), flow)),
-                Err(Trouble::Broken(why)) => tracing::warn!(run = run.id, why, "a flow is lost"),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(called)
     }
 
     /// Which of our numbers a text leaves from: the one that the flow names, which must be of the

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use agent::{Config, Item};
+use conversation::Address;
 use conversation::thread::{Input, Output, Session, Thread, Why};
 use flow::{Command, Deed, Event, Flow, Flows, Key, Medium};
 use jiff::{SignedDuration, Timestamp};
@@ -14,21 +15,29 @@ use uuid::Uuid;
 
 use crate::numbers::Number;
 use crate::texts::Behalf;
-use crate::{Called, Runtime, Trouble, deeds, told};
+use crate::{Called, Runtime, Trouble, begin, deeds, told};
 
 /// The variable that names the text that an agent has heard last.
 const HEARD: &str = "message.heard";
 
+/// Who is meant where a text names nobody, or why nobody can be; and the carrier.
+type Own = (Result<Peering, String>, String);
+
 /// A run at work, what it is about, and the writes so far.
 pub(crate) struct Step<'a> {
     pub(crate) runtime: &'a Runtime,
-    pub(crate) number: &'a Number,
-    pub(crate) thread: ThreadRow,
-    pub(crate) flow: Arc<Flow>,
+    /// The number of ours that it is about, if it is about one.
+    number: Option<&'a Number>,
+    thread: Option<ThreadRow>,
+    /// Who is meant where a text names nobody, and the carrier of the call that it is about.
+    own: Own,
+    flow: Arc<Flow>,
     called: Called,
-    pub(crate) run: RunRow,
-    pub(crate) session: Option<SessionRow>,
-    pub(crate) now: Timestamp,
+    run: RunRow,
+    session: Option<SessionRow>,
+    now: Timestamp,
+    /// Whether nothing of the event was for the run.
+    dropped: bool,
     /// Whether the event came from somebody who ends a service or the run.
     from_outside: bool,
     writes: Vec<Write>,
@@ -40,8 +49,10 @@ pub(crate) struct Step<'a> {
 pub(crate) struct Stepped {
     pub(crate) run: RunRow,
     /// The thread, with the run that waits for its next text; written by whoever commits the step.
-    pub(crate) thread: ThreadRow,
+    pub(crate) thread: Option<ThreadRow>,
     pub(crate) writes: Vec<Write>,
+    /// Whether the event was not for the run as it stands.
+    pub(crate) dropped: bool,
     happenings: Vec<(&'static str, Value)>,
 }
 
@@ -56,7 +67,7 @@ impl Stepped {
             }
         }
         for (kind, data) in self.happenings {
-            runtime.tell(&self.run.id, &self.thread.id, kind, data);
+            runtime.tell(&self.run.id, &self.run.subject, kind, data);
         }
     }
 }
@@ -71,16 +82,31 @@ impl<'a> Step<'a> {
         run: RunRow,
         session: Option<SessionRow>,
     ) -> Self {
+        let own = (Ok(thread.peering.clone()), thread.peering.channel.clone());
+        let step = Self::alone(runtime, Some(number), own, flow, run);
+        Self { thread: Some(thread), session, ..step }
+    }
+
+    /// A run about no thread; about a call that is over, perhaps.
+    fn alone(
+        runtime: &'a Runtime,
+        number: Option<&'a Number>,
+        own: Own,
+        flow: Arc<Flow>,
+        run: RunRow,
+    ) -> Self {
         let now = runtime.parts.clock.now();
         Self {
             runtime,
             number,
-            thread,
+            thread: None,
+            own,
             flow,
             called: Called::new(),
             run,
-            session,
+            session: None,
             now,
+            dropped: false,
             from_outside: false,
             writes: Vec::new(),
             happenings: Vec::new(),
@@ -96,16 +122,17 @@ impl<'a> Step<'a> {
     /// Gives it the event, and then whatever its wishes led to at once.
     pub(crate) fn take(mut self, event: Event) -> Stepped {
         self.from_outside = matches!(event, Event::ServiceStopped | Event::Stopped { .. });
-        if self.run.seq == 0 {
-            self.happenings.push((
-                "run_started",
-                json!({ "flow": self.run.flow_name, "from": self.thread.peering.peer }),
-            ));
+        if self.run.state.entered() == 0 {
+            let from = self.own.0.as_ref().ok().map(|own| &own.peer);
+            let data = json!({ "flow": self.run.flow_name, "from": from });
+            self.happenings.push(("run_started", data));
         }
+        self.dropped = true;
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let flows = Flows::new(&self.flow, &self.called);
             let advance = self.run.state.advance_noted(flows, self.now, event);
+            self.dropped &= advance.dropped;
             self.happenings.extend(advance.taken.iter().map(told::taken));
             if !advance.taken.is_empty() {
                 self.writes.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });
@@ -127,6 +154,7 @@ impl<'a> Step<'a> {
             if self.run.seq > 0 {
                 self.writes.push(Write::Forget { id: timer });
             }
+            self.writes.extend(begin::afterwards(&self.flow, &self.run, self.now));
         } else if let Some(waiting) = self.run.state.waiting() {
             self.happenings
                 .extend(told::waiting(&self.run.state, Flows::new(&self.flow, &self.called)));
@@ -144,25 +172,30 @@ impl<'a> Step<'a> {
         self.run.outcome = self.run.state.outcome;
         self.run.updated = self.now;
         self.writes.push(Write::Run(self.run.clone()));
-        let awaits = self.run.state.awaits("message");
-        if awaits {
-            self.thread.waiting_run = Some(self.run.id.clone());
-        } else if self.thread.waiting_run.as_ref() == Some(&self.run.id) {
-            self.thread.waiting_run = None;
+        if let Some(thread) = &mut self.thread {
+            if self.run.state.awaits("message") {
+                thread.waiting_run = Some(self.run.id.clone());
+            } else if thread.waiting_run.as_ref() == Some(&self.run.id) {
+                thread.waiting_run = None;
+            }
         }
-        let Self { run, thread, writes, happenings, .. } = self;
-        Stepped { run, thread, writes, happenings }
+        let Self { run, thread, writes, dropped, happenings, .. } = self;
+        Stepped { run, thread, writes, dropped, happenings }
     }
 
     /// Turns a command into writes.
     fn wish(&mut self, command: Command) -> Result<(), String> {
         match command.deed {
-            Deed::SendMessage { .. } => {
-                let peering = &self.thread.peering;
+            Deed::SendMessage { ref source, .. } => {
+                let named = || self.runtime.parts.numbers.get(&source.as_ref()?.target);
+                let number = self.number.or_else(named);
+                let number = number
+                    .filter(|number| number.tenant == self.run.tenant)
+                    .ok_or("this run is about none of our numbers: name one of them as `source`")?;
                 let behalf = Behalf {
-                    number: self.number,
-                    carrier: &peering.channel,
-                    own: Ok(peering.clone()),
+                    number,
+                    carrier: &self.own.1,
+                    own: self.own.0.clone(),
                     run: Some(&self.run.id),
                     about: Some(&self.run.id),
                     now: self.now,
@@ -195,9 +228,13 @@ impl<'a> Step<'a> {
 
     /// Goes on with the thread's AI session, or begins one; the reply is made a little later.
     fn talk(&mut self, key: Key, agent: Value, wait: bool) -> Result<(), String> {
+        if self.thread.is_none() {
+            return Err("this needs a live call or a thread of texts".into());
+        }
         let config: Config = serde_json::from_value(agent.clone())
             .map_err(|error| format!("the agent's configuration is wrong: {error}"))?;
-        let idle_s = self.number.idle_s.unwrap_or(self.runtime.parts.idle_s);
+        let own = self.number.and_then(|number| number.idle_s);
+        let idle_s = own.unwrap_or(self.runtime.parts.idle_s);
         let mut thread = Thread { session: self.session.as_ref().map(life) };
         let input =
             Input::Text { agent: identity(&agent), idle: SignedDuration::from_secs(idle_s) };
@@ -239,7 +276,7 @@ impl<'a> Step<'a> {
         self.happenings.push(("session_started", json!({ "session": id })));
         SessionRow {
             id,
-            thread: self.thread.id.clone(),
+            thread: self.run.subject.clone(),
             seq: 0,
             agent: Value::Null,
             generation: 0,
@@ -349,25 +386,51 @@ impl Runtime {
         if run.outcome.is_some() || run.medium == Medium::Call {
             return Ok(None);
         }
+        let flow = self.flow(&run.flow).await?;
+        let called = self.called(&run.state, &event).await?;
+        if run.medium == Medium::None {
+            let (number, own) = self.about(&run).await?;
+            let step = Step::alone(self, number, own, flow, run).with(called);
+            return Ok(Some(step.take(event)));
+        }
         let thread = self.parts.store.thread(&run.subject).await?;
         let Some(thread) = thread else { return Ok(None) };
         let session = self.parts.store.session(&thread.id).await?;
-        let flow = self.flow(&run.flow).await?;
-        let called = self.called(&run.state, &event).await?;
         let number = self.number(&thread.peering)?;
         let before = thread.waiting_run.clone();
         let step = Step::new(self, number, thread, flow, run, session).with(called);
         let mut stepped = step.take(event);
-        if stepped.thread.waiting_run != before {
-            stepped.writes.push(Write::Thread(stepped.thread.clone()));
+        if let Some(thread) = &stepped.thread
+            && thread.waiting_run != before
+        {
+            stepped.writes.push(Write::Thread(thread.clone()));
         }
         Ok(Some(stepped))
+    }
+
+    /// What a run without a thread is about: the number and the caller of a call that is over, or
+    /// nobody.
+    async fn about(&self, run: &RunRow) -> Result<(Option<&Number>, Own), Trouble> {
+        let nobody = || Err("this run is about nobody: name `destinations`".to_owned());
+        let Some(call) = self.parts.store.call(&run.subject).await? else {
+            return Ok((None, (nobody(), String::new())));
+        };
+        let number = self.parts.numbers.get(&call.to).filter(|n| n.tenant == run.tenant);
+        let Some(number) = number else { return Ok((None, (nobody(), call.carrier))) };
+        let own = Address::phone(&call.from).and_then(|peer| {
+            let (tenant, ours) = (number.tenant.clone(), number.number.clone());
+            Ok(Peering { tenant, channel: self.phone_channel(&call.carrier)?, ours, peer })
+        });
+        Ok((Some(number), (own, call.carrier)))
     }
 
     /// A run's deadline may have passed.
     pub(crate) async fn run_deadline(&self, id: &str) -> Result<(), Trouble> {
         let Some(run) = self.parts.store.run(id).await? else { return Ok(()) };
         let timer = format!("run:{id}");
+        if run.outcome.is_none() && run.medium != Medium::Call && run.state.entered() == 0 {
+            return self.advance_run(id, Event::Started).await;
+        }
         match run.state.deadline() {
             Some((key, until)) if until <= self.parts.clock.now() && run.medium != Medium::Call => {
                 self.advance_run(id, Event::TimedOut { key }).await

@@ -85,7 +85,9 @@ impl Runtime {
             }
             Err(error) => return Err(error),
         };
-        thread.waiting_run.clone_from(&stepped.thread.waiting_run);
+        if let Some(moved) = &stepped.thread {
+            thread.waiting_run.clone_from(&moved.waiting_run);
+        }
         self.commit(thread, text, stepped.writes.clone()).await?;
         stepped.committed(self);
         Ok(())

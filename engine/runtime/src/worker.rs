@@ -183,6 +183,7 @@ impl Runtime {
                 "run" => self.run_deadline(id).await,
                 "awaits" => self.release_run(id).await,
                 "deed" => self.carry_out(id).await,
+                "complete" => self.complete(id).await,
                 other => Err(Trouble::Broken(format!("no job is called `{other}`"))),
             };
             match done {

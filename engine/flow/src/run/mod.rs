@@ -53,6 +53,9 @@ pub struct Activeflow {
     /// Why it ended so, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// How many runs it follows on, each started by the end of the one before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub chain: u64,
     /// Where it is; branches stand behind the strand that they belong to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     strands: Vec<Strand>,
@@ -119,6 +122,7 @@ impl Activeflow {
             vars: all,
             outcome: None,
             why: String::new(),
+            chain: 0,
             strands: Vec::new(),
             scope: 0,
             aside: BTreeMap::new(),

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::numbers::Number;
 use crate::texts::Behalf;
 use crate::tools::{self, OnCall, Request};
-use crate::{Called, Runtime, deeds, outbox, told};
+use crate::{Called, Runtime, begin, deeds, outbox, told};
 
 /// How long an effect waits for a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -120,6 +120,9 @@ impl Host<'_> {
             }
             if !advance.taken.is_empty() {
                 self.unsaved.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });
+            }
+            if self.run.state.outcome.is_some() {
+                self.unsaved.extend(begin::afterwards(&self.flow, &self.run, now));
             }
             let (mut texts, mut orders) = (Vec::new(), Vec::new());
             let mut beside = Vec::new();

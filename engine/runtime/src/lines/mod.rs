@@ -35,6 +35,11 @@ impl Lines {
         live.get(run).is_some_and(|owner| owner.send(event).is_ok())
     }
 
+    /// Whether a run is hosted here.
+    pub(crate) fn has(&self, run: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(run)
+    }
+
     /// How many calls are live.
     pub(crate) fn count(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()

@@ -148,8 +148,8 @@ impl Runtime {
             let step = step.with(thinking.called.clone()).take(event);
             writes.push(Write::Session(row.clone()));
             writes.extend(step.writes.iter().cloned());
-            if step.thread != thinking.thread {
-                writes.push(Write::Thread(step.thread.clone()));
+            if let Some(thread) = step.thread.clone().filter(|moved| *moved != thinking.thread) {
+                writes.push(Write::Thread(thread));
             }
             stepped = Some(step);
         } else {

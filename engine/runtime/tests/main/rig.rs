@@ -34,6 +34,8 @@ pub(crate) struct Rig {
     pub(crate) model: Arc<Model>,
     pub(crate) delivery: Delivery,
     pub(crate) web: Arc<Net>,
+    /// Flows that others name.
+    pub(crate) flows: Vec<(FlowRow, Arc<Flow>)>,
     numbers: Numbers,
     running: Vec<Running>,
 }
@@ -76,6 +78,20 @@ impl Rig {
         rig
     }
 
+    /// The same, for calls.
+    pub(crate) async fn idle_calls(actions: Value) -> Self {
+        let store = store::open("sqlite::memory:").await.unwrap();
+        Self::on(store, queue::open("embedded").await.unwrap(), Some(actions), None)
+    }
+
+    /// From the next start on, runtimes know this flow of a tenant.
+    pub(crate) fn knows(&mut self, tenant: &str, document: &Value) {
+        let (mut row, flow) = linked(document, Needs::Nothing);
+        row.tenant = Tenant(tenant.into());
+        row.id = runtime::flows::version(&row.tenant, &row.text);
+        self.flows.push((row, flow));
+    }
+
     /// No runtime yet, on this store and this queue.
     pub(crate) fn on(
         store: Arc<dyn Store>,
@@ -98,6 +114,7 @@ impl Rig {
             model: Model::new(),
             delivery: Delivery::default(),
             web: Net::new(),
+            flows: Vec::new(),
             numbers: Numbers(HashMap::from([(OURS.into(), number)])),
             running: Vec::new(),
         }
@@ -117,6 +134,7 @@ impl Rig {
             delivery: HashMap::from([("twilio".into(), self.delivery)]),
             catalog: wish::catalog(),
             numbers: self.numbers.clone(),
+            flows: self.flows.clone(),
             idle_s: IDLE_S,
             worker: format!("w{}", self.running.len() + 1),
         });
@@ -143,6 +161,11 @@ impl Rig {
 
     pub(crate) fn runtime(&self) -> &Arc<Runtime> {
         &self.running[0].runtime
+    }
+
+    /// The second runtime.
+    pub(crate) fn other(&self) -> &Arc<Runtime> {
+        &self.running[1].runtime
     }
 
     pub(crate) fn now(&self) -> Timestamp {

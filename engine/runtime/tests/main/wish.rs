@@ -54,5 +54,5 @@ impl Action for Wish {
 pub(crate) fn catalog() -> Catalog {
     let mut types = ALL.types.to_vec();
     types.push(("wish", SPEC));
-    Catalog { types: Box::leak(types.into_boxed_slice()), aliases: ALL.aliases, same: ALL.same }
+    Catalog { types: Box::leak(types.into_boxed_slice()), ..ALL }
 }
