@@ -111,6 +111,11 @@ fn title(run: &RunRow) -> String {
     format!("{name} on {day}, run {}", run.id)
 }
 
+/// Whether an action was left; a call, and how it began, are only noted in the history.
+fn is_way(taken: &Taken) -> bool {
+    !matches!(&*taken.exit, "called" | "began")
+}
+
 fn way(taken: &Taken) -> Way {
     (taken.action.to_string(), taken.exit.to_string())
 }
@@ -143,8 +148,7 @@ impl Recording {
             began: Timestamp::from_second(run.created.as_second()).unwrap_or(run.created),
             given,
             events: events.collect(),
-            // A call is noted beside what the run itself tells.
-            path: history.iter().filter(|taken| taken.exit != "called").map(way).collect(),
+            path: history.iter().filter(|taken| is_way(taken)).map(way).collect(),
             called: BTreeMap::new(),
         })
     }

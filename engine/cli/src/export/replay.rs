@@ -35,6 +35,8 @@ struct Player<'a> {
     now: Timestamp,
     /// Asked for, and not in an act yet.
     asked: VecDeque<Command>,
+    /// Those in an act that have not come to their end in it.
+    left: Vec<(Key, String)>,
     replay: Replay,
 }
 
@@ -49,6 +51,7 @@ pub(super) fn replay(flow: &Arc<Flow>, recording: &Recording) -> Result<Replay, 
         run: Activeflow::new(&recording.id, flow, recording.medium, given),
         now: recording.began,
         asked: VecDeque::new(),
+        left: Vec::new(),
         replay: Replay { path: Vec::new(), acts: Vec::new(), called: BTreeMap::new() },
     };
     player.advance(Event::Started);
@@ -78,6 +81,14 @@ impl Player<'_> {
                     then: then.clone(),
                     ..Reply::by(exit)
                 };
+                if let Some(at) = self.left.iter().position(|(left, _)| left == key) {
+                    self.look(None);
+                    let end = Some(self.left.remove(at).1);
+                    self.replay.acts.push(Act { end, reply: Some(reply), ..Act::default() });
+                    self.now += SignedDuration::from_secs(passed);
+                    self.advance(event.clone());
+                    return Ok(());
+                }
                 match self.look(Some((key, reply))) {
                     Met::Not => {
                         return Err(format!("something ended that was not asked for: {}", key.0));
@@ -167,6 +178,7 @@ impl Player<'_> {
             let reply = match ends.take_if(|_| met) {
                 Some((_, reply)) => Some(reply).filter(|reply| *reply != Reply::default()),
                 None if self.run.waits().any(|waiting| waiting.key == key) => {
+                    self.left.push((key.clone(), deed.kind().to_owned()));
                     Some(Reply { never: true, ..Reply::default() })
                 }
                 // Nobody waits for it; an agent shall not begin to talk all the same.

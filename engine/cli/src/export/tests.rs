@@ -278,3 +278,26 @@ fn the_flows_that_a_run_called_come_along() {
     assert_eq!(scenario["given"]["flows"]["greet"]["name"], "greet", "{scenario:#}");
     assert_eq!(scenario["play"][1]["with"]["text"], "Hello Ada", "{scenario:#}");
 }
+
+#[test]
+fn branches_that_end_in_another_order_than_they_began_are_played_again() {
+    let flow = r#"{ "on_error": "end", "actions": [
+        { "id": "both", "type": "parallel", "option": { "branches": ["dial", "ask"] }, "next": "bye" },
+        { "id": "dial", "type": "connect_call", "option": { "destinations": [{ "target": "+15551230000" }] }, "next": "bye" },
+        { "id": "ask", "type": "send_webhook", "option": { "url": "https://crm.example/a" }, "next": "bye" },
+        { "id": "bye", "type": "hangup" } ] }"#;
+    let mut kept = Kept::call(flow, json!({}));
+    for (action, after_ms, values) in [
+        ("ask", 2000, json!({ "status": 200, "body": { "name": "Ada" } })),
+        ("dial", 90_000, json!({})),
+    ] {
+        kept.now += SignedDuration::from_millis(after_ms);
+        let wait = kept.run.waits().find(|wait| wait.key.0.contains(action)).unwrap();
+        let (key, values) = (wait.key.clone(), serde_json::from_value(values).unwrap());
+        kept.give(Event::Done { key, exit: "done".into(), values, why: String::new(), then: None });
+    }
+    assert_eq!(kept.run.outcome, Some(flow::Outcome::Finished));
+    let scenario = kept.exported(false).unwrap();
+    assert!(!scenario.to_string().contains("Ada"), "{scenario:#}");
+    assert_eq!(scenario["play"][2]["end"], "connect_call", "{scenario:#}");
+}

@@ -82,6 +82,7 @@ impl Playwright {
     fn act(&mut self, act: &Act) -> Result<(), Fault> {
         let kinds = [
             act.expect.is_some(),
+            act.end.is_some(),
             act.ai.is_some(),
             act.say.is_some(),
             act.digits.is_some(),
@@ -93,12 +94,14 @@ impl Playwright {
             act.stop.is_some(),
         ];
         if kinds.into_iter().filter(|given| *given).count() != 1 {
-            let all = "`expect`, `ai`, `say`, `digits`, `text`, `wait_s`, `hang_up`, `signal`, \
-                       `stop_service`, `stop`";
+            let all = "`expect`, `end`, `ai`, `say`, `digits`, `text`, `wait_s`, `hang_up`, \
+                       `signal`, `stop_service`, `stop`";
             return Err(format!("an act has exactly one of {all}").into());
         }
-        if act.expect.is_none() && (act.with.is_some() || act.reply.is_some()) {
-            return Err("`with` and `reply` go with `expect`".to_owned().into());
+        let with_reply = act.expect.is_some() || act.end.is_some();
+        if act.expect.is_none() && act.with.is_some() || !with_reply && act.reply.is_some() {
+            let why = "`with` goes with `expect`, and `reply` with `expect` or `end`";
+            return Err(why.to_owned().into());
         }
         let before = self.stage.news.len();
         if let Some(kind) = &act.expect {
@@ -112,7 +115,14 @@ impl Playwright {
     }
 
     fn outside(&mut self, act: &Act) -> Result<(), String> {
-        if let Some(ai) = &act.ai {
+        if let Some(kind) = &act.end {
+            let going = self.stage.take_going(kind);
+            let command = going.ok_or_else(|| {
+                format!("no `{kind}` goes on that could end: {}", self.stage.standing())
+            })?;
+            self.stage.end(command, &act.reply.clone().unwrap_or_default(), "");
+            Ok(())
+        } else if let Some(ai) = &act.ai {
             self.stage.ai(ai)
         } else if let Some(words) = &act.say {
             self.stage.say(words)
@@ -152,7 +162,7 @@ impl Playwright {
                 return Err(Fault { expected: Some(expected()), came });
             };
             let asked = json!(command.deed);
-            let other = command.deed.kind() != kind;
+            let other = command.deed.kind() != kind && self.stage.asks(&command) != kind;
             let differs = act.with.as_ref().and_then(|with| differs(with, &asked));
             if !other && differs.is_none() {
                 self.mocked.clear();
@@ -160,7 +170,7 @@ impl Playwright {
                 return Ok(());
             }
             if !self.mocked(&command) {
-                let mut came = shown(&command);
+                let mut came = self.shown(&command);
                 if let Some(place) = differs.filter(|place| !other && !place.is_empty()) {
                     came = format!("{came}, which differs at `{place}`");
                 }
@@ -174,7 +184,7 @@ impl Playwright {
         match (reply, &command.deed) {
             (Some(reply), _) => self.stage.end(command, reply, ""),
             (None, Deed::Talk { .. }) => self.stage.go_on(command),
-            (None, deed) => match self.stage.mocks.deed(deed) {
+            (None, deed) => match self.stage.mock(&command) {
                 Some(reply) => self.stage.end(command, &reply, ""),
                 None if matches!(deed, Deed::ReceiveDigits { .. }) => self.stage.go_on(command),
                 None => self.stage.end(command, &Reply::default(), ""),
@@ -184,8 +194,9 @@ impl Playwright {
 
     /// Whether a mock has answered a deed.
     fn mocked(&mut self, command: &Command) -> bool {
-        let Some(reply) = self.stage.mocks.deed(&command.deed) else { return false };
-        self.mocked.push(shown(command));
+        let Some(reply) = self.stage.mock(command) else { return false };
+        let shown = self.shown(command);
+        self.mocked.push(shown);
         self.stage.end(command.clone(), &reply, "");
         true
     }
@@ -194,7 +205,7 @@ impl Playwright {
         while let Some(command) = self.stage.asked.pop_front() {
             if !self.mocked(&command) {
                 let expected = Some("nothing more, or a mock that answers it".into());
-                return Err(Fault { expected, came: shown(&command) });
+                return Err(Fault { expected, came: self.shown(&command) });
             }
         }
         Ok(())
@@ -216,6 +227,15 @@ impl Playwright {
         Err(Fault { expected: Some(format!("to hear \"{wanted}\"")), came })
     }
 
+    /// A deed for people: the action that asks, and what it asks for.
+    fn shown(&self, command: &Command) -> String {
+        let mut asked = json!(command.deed);
+        if let Value::Object(fields) = &mut asked {
+            fields.remove("deed");
+        }
+        format!("`{}` {asked}", self.stage.asks(command))
+    }
+
     fn curtain(&mut self, scenario: &Scenario) -> Result<(), Wrong> {
         let last = scenario.play.len().checked_sub(1);
         let pointer = last.map_or("/play".into(), |last| format!("/play/{last}"));
@@ -230,15 +250,6 @@ impl Playwright {
             Some(_) | None => Ok(()),
         }
     }
-}
-
-/// A deed for people: the action that asks, and what it asks for.
-fn shown(command: &Command) -> String {
-    let mut asked = json!(command.deed);
-    if let Value::Object(fields) = &mut asked {
-        fields.remove("deed");
-    }
-    format!("`{}` {asked}", command.deed.kind())
 }
 
 /// Where `whole` does not hold what `part` asks for, as a JSON pointer.

@@ -23,9 +23,9 @@ impl Mocks {
         Ok(Self(mocks.iter().map(|mock| (mock.clone(), 0)).collect()))
     }
 
-    /// How a deed ends, if a mock answers it.
-    pub(crate) fn deed(&mut self, deed: &Deed) -> Option<Reply> {
-        let mock = self.first(|mock| fits(mock, deed))?;
+    /// How a deed ends that an action of this type has asked for, if a mock answers it.
+    pub(crate) fn deed(&mut self, kind: &str, deed: &Deed) -> Option<Reply> {
+        let mock = self.first(|mock| fits(mock, kind, deed))?;
         Some(mock.reply.clone().unwrap_or_default())
     }
 
@@ -66,20 +66,20 @@ fn check(mock: &Mock) -> Result<(), String> {
     Ok(())
 }
 
-fn fits(mock: &Mock, deed: &Deed) -> bool {
+fn fits(mock: &Mock, kind: &str, deed: &Deed) -> bool {
     let (Deed::Request { method, url, .. }
     | Deed::LoadFlow { source: FlowSource::Url { method, url } }) = deed
     else {
-        return fits_deed(mock, deed);
+        return fits_deed(mock, kind, deed);
     };
     if let Some(http) = &mock.http {
         return Pattern::new(http).matches(&format!("{method} {url}"));
     }
-    fits_deed(mock, deed)
+    fits_deed(mock, kind, deed)
 }
 
-fn fits_deed(mock: &Mock, deed: &Deed) -> bool {
-    if mock.deed.as_deref() != Some(deed.kind()) {
+fn fits_deed(mock: &Mock, kind: &str, deed: &Deed) -> bool {
+    if mock.deed.as_deref().is_none_or(|named| named != kind && named != deed.kind()) {
         return false;
     }
     let asked = json!(deed);
@@ -123,7 +123,7 @@ mod tests {
               "reply": { "exit": "busy", "after_s": 5 }, "times": 1 },
             { "deed": "connect_call", "reply": { "exit": "no_answer" } }
         ]));
-        let mut exit = |deed: &Deed| mocks.deed(deed).map(|reply| reply.exit);
+        let mut exit = |deed: &Deed| mocks.deed("", deed).map(|reply| reply.exit);
         assert_eq!(exit(&dial("+49305555")).as_deref(), Some("no_answer"));
         assert_eq!(exit(&dial("+15551234")).as_deref(), Some("busy"));
         assert_eq!(exit(&dial("+15551234")).as_deref(), Some("no_answer"));
@@ -141,9 +141,12 @@ mod tests {
             body: None,
             timeout_s: 5,
         };
-        assert!(mocks.deed(&ask("GET", "https://crm.example/a?new=1")).is_none());
-        assert!(mocks.deed(&ask("POST", "https://crm.example/axnew=1")).is_none());
-        let learned = mocks.deed(&ask("POST", "https://crm.example/a?new=1")).unwrap().learned();
+        assert!(mocks.deed("send_webhook", &ask("GET", "https://crm.example/a?new=1")).is_none());
+        assert!(mocks.deed("send_webhook", &ask("POST", "https://crm.example/axnew=1")).is_none());
+        let learned = mocks
+            .deed("send_webhook", &ask("POST", "https://crm.example/a?new=1"))
+            .unwrap()
+            .learned();
         assert_eq!(json!(learned), json!({ "body": { "id": 7 }, "status": 201 }));
     }
 

@@ -113,8 +113,8 @@ pub(crate) struct Mock {
     pub(crate) times: Option<u32>,
 }
 
-/// One act: exactly one of `expect`, `ai`, `say`, `digits`, `text`, `wait_s`, `hang_up`, `signal`,
-/// `stop_service`, `stop`.
+/// One act: exactly one of `expect`, `end`, `ai`, `say`, `digits`, `text`, `wait_s`, `hang_up`,
+/// `signal`, `stop_service`, `stop`.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Act {
@@ -128,6 +128,9 @@ pub(crate) struct Act {
     /// `ai_talk` and a `receive_digits` go on with the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reply: Option<Reply>,
+    /// With `reply`: what goes on ends now, by the action's type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) end: Option<String>,
     /// What the agent does in the `ai_talk` that goes on. Without it, the mock that fits what it
     /// hears answers, else its `rules`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,7 +198,7 @@ pub(crate) struct Reply {
     /// Of an agent: the action that it took as it ended, such as `{"type": "connect_call"}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) then: Option<Value>,
-    /// Nobody ever tells how it ended: the run goes on at its own deadline.
+    /// Nobody tells how it ended: it goes on until an `end`, or until the run's own deadline.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) never: bool,
 }

@@ -50,6 +50,8 @@ pub(crate) struct Stage {
     pub(crate) asked: VecDeque<Command>,
     /// The deeds that go on, while the run waits for them.
     pub(crate) going: Vec<Going>,
+    /// Deeds that go on of which nobody tells how they end.
+    left: Vec<Command>,
     /// What happened since it was last told.
     pub(crate) news: Vec<News>,
     runs: usize,
@@ -109,6 +111,7 @@ impl Stage {
             to,
             asked: VecDeque::new(),
             going: Vec::new(),
+            left: Vec::new(),
             news: Vec::new(),
             runs: 0,
             texts: 0,
@@ -133,6 +136,7 @@ impl Stage {
         let id = if self.runs == 1 { "play".into() } else { format!("play-{}", self.runs) };
         self.run = Activeflow::new(&id, &self.flow, medium, vars);
         self.going.clear();
+        self.left.clear();
         self.news.push(News::Begins);
         self.give(Event::Started);
     }
@@ -170,6 +174,7 @@ impl Stage {
         // Whatever the run does not wait for any more is over.
         let waits = |key: &Key| self.run.waits().any(|waiting| waiting.key == *key);
         self.going.retain(|going| waits(&going.command.key));
+        self.left.retain(|command| waits(&command.key));
         if let Some(talk) = &self.talk
             && self.run.medium == Medium::Call
             && !waits(&talk.key)
@@ -247,11 +252,41 @@ impl Stage {
     /// A deed comes to its end, unless it never does.
     pub(crate) fn end(&mut self, command: Command, reply: &Reply, why: &str) {
         self.pass(SignedDuration::from_secs(reply.after_s));
+        if reply.never {
+            return self.left.push(command);
+        }
         let Command { key, deed } = command;
         match deed {
-            _ if reply.never => {}
             Deed::LoadFlow { .. } => self.loaded(key, reply, why),
             _ => self.done(key, &reply.exit, reply.learned(), why, reply.then.clone()),
+        }
+    }
+
+    /// The first deed of this type that goes on, taken so that it can end.
+    pub(super) fn take_going(&mut self, kind: &str) -> Option<Command> {
+        let named = |command: &Command| command.deed.kind() == kind || self.asks(command) == kind;
+        if let Some(at) = self.left.iter().position(&named) {
+            return Some(self.left.remove(at));
+        }
+        let at = self.going.iter().position(|going| named(&going.command))?;
+        Some(self.going.remove(at).command)
+    }
+
+    /// How a mock ends a deed, if one does.
+    pub(super) fn mock(&mut self, command: &Command) -> Option<Reply> {
+        let kind = self.asks(command).to_owned();
+        self.mocks.deed(&kind, &command.deed)
+    }
+
+    /// The type of the action that has asked for a deed.
+    pub(super) fn asks<'a>(&self, command: &'a Command) -> &'a str {
+        match &command.deed {
+            Deed::Request { .. } | Deed::LoadFlow { .. } => {
+                let id = command.key.0.split('/').nth(1).unwrap_or_default();
+                let action = self.flow.actions().find(|(action, _)| *action == id);
+                action.map_or(command.deed.kind(), |(_, kind)| kind)
+            }
+            deed => deed.kind(),
         }
     }
 

@@ -8,6 +8,8 @@ use crate::event::{Event, Vars};
 
 /// The exit of an action from which another flow was entered; the action itself is left later.
 const CALLED: &str = "called";
+/// The exit of the first action when it has led on without being left.
+const BEGAN: &str = "began";
 
 /// What brought a run on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,7 +23,7 @@ pub struct Cause {
 
 impl Activeflow {
     /// [`Activeflow::advance`], with the event noted in the history. What is noted beside it is
-    /// only that another flow was entered; it costs a copy of the event.
+    /// only that another flow was entered, or branches at the beginning; it costs a copy of the event.
     pub fn advance_noted<'a>(
         &mut self,
         flows: impl Into<Flows<'a>>,
@@ -33,18 +35,30 @@ impl Activeflow {
         let given = (self.entered <= 1).then(|| self.vars.clone());
         let cause = Some(Box::new(Cause { event: event.clone(), given }));
         let here = self.action(flows).map(|(action, kind)| (action.to_owned(), kind));
-        let answered = matches!(event, Event::Done { .. });
+        let exit = match event {
+            Event::Started => BEGAN,
+            Event::Done { .. } => CALLED,
+            _ => "",
+        };
         let mut advance = self.advance(flows, now, event);
-        match (advance.taken.first_mut(), here) {
-            (Some(first), _) => first.cause = cause,
-            (None, Some((action, kind))) if answered && !advance.dropped => {
-                let (exit, why) = (CALLED.into(), "".into());
-                let (flow, action, kind) = (String::new(), action.into(), kind.into());
-                let changed = Vec::new();
-                let taken = Taken { flow, action, kind, exit, why, at: now, changed, cause };
-                advance.taken.push(taken);
-            }
-            (None, _) => {}
+        if let Some(first) = advance.taken.first_mut() {
+            first.cause = cause;
+            return advance;
+        }
+        let here = here.or_else(|| self.action(flows).map(|(id, kind)| (id.to_owned(), kind)));
+        // A run that has only arrived at its first action has nothing to tell yet.
+        let told = exit == CALLED || exit == BEGAN && self.entered > 1;
+        if let Some((action, kind)) = here.filter(|_| told && !advance.dropped) {
+            advance.taken.push(Taken {
+                flow: String::new(),
+                action: action.into(),
+                kind: kind.into(),
+                exit: exit.into(),
+                why: "".into(),
+                at: now,
+                changed: Vec::new(),
+                cause,
+            });
         }
         advance
     }

@@ -96,7 +96,7 @@ pub struct Taken {
     pub kind: Cow<'static, str>,
     /// The exit; `jump` to a target, `passed_over` when its `if` was false, `retry` for another
     /// try, `cancelled` in a branch that nobody waits for any more, `called` when another flow was
-    /// entered from here, `hung_up`, `stopped`, `ended`.
+    /// entered from here, `began` of a first action that has branches, `hung_up`, `stopped`, `ended`.
     pub exit: Cow<'static, str>,
     /// Why this one; for a `jump` the target.
     pub why: Arc<str>,
