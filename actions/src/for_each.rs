@@ -59,6 +59,10 @@ impl Action for ForEach {
         Pace::Counts
     }
 
+    fn most_times(&self) -> Option<u64> {
+        Some(self.max.into())
+    }
+
     fn sets(&self) -> Vec<String> {
         vec![self.name.clone(), format!("{}_index", self.name)]
     }

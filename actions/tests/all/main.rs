@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod branches;
+mod budget;
 mod conditions;
 mod diagnostics;
 mod durations;

@@ -2,9 +2,10 @@
 //!
 //! Read in this order: this file (the command line) → [`settings`] and [`sources`] (what can be
 //! set, and where) → [`wire`] (the house put together) with [`numbers`], [`library`], [`web`] (both
-//! behind [`guard`]) and [`log`] → [`serve`] and [`demo`] (it runs) → [`validate`], [`play`],
-//! [`simulate`], [`runs`], [`export`] and [`schema`] (the desk).
+//! behind [`guard`]) and [`log`] → [`serve`] and [`demo`] (it runs) → [`validate`] with
+//! [`budget`], [`play`], [`simulate`], [`runs`], [`export`] and [`schema`] (the desk).
 
+mod budget;
 mod carriers;
 mod demo;
 mod export;
@@ -63,6 +64,9 @@ enum Command {
         /// Warnings are errors
         #[arg(long)]
         strict: bool,
+        /// Tell the most that a run can do, too: actions, waiting, segments, turns of a model
+        #[arg(long)]
+        budget: bool,
         /// How to tell
         #[arg(long, default_value = "human")]
         format: validate::Format,
@@ -204,8 +208,13 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Serve { config, role: Role::All } => {
             block_on(serve::serve(read(config.as_deref())?))?;
         }
-        Command::Validate { paths, medium, strict, format } => {
-            return validate(&paths, medium, strict, format);
+        Command::Validate { paths, medium, strict, budget, format } => {
+            let checked = validate::check(&paths, actions::ALL, medium)?;
+            let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let budgets = budget.then(|| validate::budgets(&checked, actions::ALL, medium));
+            print(&validate::tell(&checked, budgets.as_deref(), format, colours))?;
+            let clean = validate::clean(&checked, strict);
+            return Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) });
         }
         Command::Simulate { flow, medium, set, now } => {
             let now = now.unwrap_or_else(jiff::Timestamp::now);
@@ -291,24 +300,6 @@ fn print(text: &str) -> Result<(), String> {
 /// JSON for scripts, with a line's end.
 fn print_json(value: &serde_json::Value) -> Result<(), String> {
     print(&format!("{value:#}\n"))
-}
-
-fn validate(
-    paths: &[PathBuf],
-    medium: validate::For,
-    strict: bool,
-    format: validate::Format,
-) -> Result<ExitCode, String> {
-    let checked = validate::check(paths, actions::ALL, medium)?;
-    match format {
-        validate::Format::Human => {
-            let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            print(&validate::human(&checked, colours))?;
-        }
-        validate::Format::Json => print_json(&validate::json(&checked))?,
-        validate::Format::Sarif => print_json(&validate::sarif(&checked))?,
-    }
-    Ok(if validate::clean(&checked, strict) { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn schema(name: Option<&str>) -> Result<(), String> {

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use flow::diagnostic::{RULES, explain};
 use flow::{Catalog, Diagnostic, Linking, Needs, Severity};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::budget::{self, Told};
 use crate::files;
 
 /// What a flow is checked for.
@@ -98,6 +100,37 @@ pub(crate) fn clean(checked: &[Checked], strict: bool) -> bool {
     errors == 0 && !(strict && warnings > 0)
 }
 
+/// The most that the flows can do.
+pub(crate) fn budgets(checked: &[Checked], catalog: Catalog, medium: For) -> Vec<Told> {
+    checked.iter().flat_map(|file| budget::of(&file.file, &file.text, catalog, medium)).collect()
+}
+
+/// The findings, and the budgets when they were asked for.
+pub(crate) fn tell(
+    checked: &[Checked],
+    budgets: Option<&[Told]>,
+    format: Format,
+    colours: bool,
+) -> String {
+    let value = match (format, budgets) {
+        (Format::Human, _) => {
+            let told = human(checked, colours);
+            return format!("{}{told}", budget::human(budgets.unwrap_or_default()));
+        }
+        (Format::Json, None) => json(checked),
+        (Format::Json, Some(all)) => {
+            json!({ "findings": json(checked), "budgets": budget::json(all) })
+        }
+        (Format::Sarif, None) => sarif(checked),
+        (Format::Sarif, Some(all)) => {
+            let mut log = sarif(checked);
+            log["runs"][0]["properties"] = json!({ "budgets": budget::json(all) });
+            log
+        }
+    };
+    format!("{value:#}\n")
+}
+
 /// The findings in words, with the lines that they are about.
 pub(crate) fn human(checked: &[Checked], colours: bool) -> String {
     let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
@@ -105,13 +138,17 @@ pub(crate) fn human(checked: &[Checked], colours: bool) -> String {
     let mut out = String::new();
     for file in checked {
         for diagnostic in &file.found {
+            // A text that is all one line would bury the finding.
+            if widest(&file.text, diagnostic) > 400 {
+                let _ = writeln!(out, "{}:{diagnostic}\n", file.file);
+                continue;
+            }
             let report = report(diagnostic);
             let source = NamedSource::new(&file.file, file.text.clone());
             let report = miette::Report::new(report).with_source_code(source);
             // Writing to a string cannot fail; what miette cannot draw is told in one line.
             if handler.render_report(&mut out, report.as_ref()).is_err() {
-                let Diagnostic { code, line, column, message, .. } = diagnostic;
-                let _ = writeln!(out, "{}:{line}:{column}: {code}: {message}", file.file);
+                let _ = writeln!(out, "{}:{diagnostic}", file.file);
             }
             out.push('\n');
         }
@@ -128,6 +165,11 @@ pub(crate) fn human(checked: &[Checked], colours: bool) -> String {
         let _ = writeln!(out, "`voxflow explain {}` tells more about the first", first.code);
     }
     out
+}
+
+/// How long the line is that holds a finding, bytes.
+fn widest(text: &str, diagnostic: &Diagnostic) -> usize {
+    text.lines().nth(diagnostic.line - 1).map_or(0, str::len)
 }
 
 fn report(diagnostic: &Diagnostic) -> MietteDiagnostic {
@@ -157,28 +199,45 @@ pub(crate) fn json(checked: &[Checked]) -> Value {
     json!(findings.collect::<Vec<_>>())
 }
 
-/// The findings as a SARIF log.
+/// The findings as a SARIF log, with the page of every rule.
 pub(crate) fn sarif(checked: &[Checked]) -> Value {
+    let level = |severity| match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let rules: Vec<Value> = RULES
+        .iter()
+        .map(|rule| {
+            let page = explain(rule.code).unwrap_or_default();
+            json!({
+                "id": rule.code,
+                "shortDescription": { "text": rule.title },
+                "help": { "text": page, "markdown": page },
+                "defaultConfiguration": { "level": level(rule.severity) },
+            })
+        })
+        .collect();
     let results: Vec<Value> = checked
         .iter()
         .flat_map(|file| file.found.iter().map(move |diagnostic| (file, diagnostic)))
         .map(|(file, diagnostic)| {
-            let level = match diagnostic.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            };
             let text = match &diagnostic.help {
                 Some(help) => format!("{} ({help})", diagnostic.message),
                 None => diagnostic.message.clone(),
             };
+            let (line, column) = end(&file.text, diagnostic);
             json!({
                 "ruleId": diagnostic.code,
-                "level": level,
+                "ruleIndex": RULES.iter().position(|rule| rule.code == diagnostic.code),
+                "level": level(diagnostic.severity),
                 "message": { "text": text },
                 "locations": [{
                     "physicalLocation": {
-                        "artifactLocation": { "uri": file.file },
-                        "region": { "startLine": diagnostic.line, "startColumn": diagnostic.column },
+                        "artifactLocation": { "uri": uri(&file.file) },
+                        "region": {
+                            "startLine": diagnostic.line, "startColumn": diagnostic.column,
+                            "endLine": line, "endColumn": column,
+                        },
                     },
                     "logicalLocations": [{ "fullyQualifiedName": diagnostic.pointer }],
                 }],
@@ -189,11 +248,41 @@ pub(crate) fn sarif(checked: &[Checked]) -> Value {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [{
-            "tool": { "driver": { "name": "voxflow", "version": env!("CARGO_PKG_VERSION") } },
+            "tool": { "driver": {
+                "name": "voxflow", "version": env!("CARGO_PKG_VERSION"), "rules": rules,
+            } },
             "columnKind": "unicodeCodePoints",
             "results": results,
         }],
     })
+}
+
+/// Line and column behind a finding, both counted from 1.
+fn end(text: &str, diagnostic: &Diagnostic) -> (usize, usize) {
+    let found = text.get(diagnostic.span.clone()).unwrap_or_default();
+    match found.rsplit_once('\n') {
+        Some((before, last)) => {
+            (diagnostic.line + before.matches('\n').count() + 1, last.chars().count() + 1)
+        }
+        None => (diagnostic.line, diagnostic.column + found.chars().count()),
+    }
+}
+
+/// A path as a reference that a URI may be; a relative one stays relative.
+fn uri(path: &str) -> String {
+    let mut uri = String::with_capacity(path.len());
+    for byte in path.replace('\\', "/").bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                uri.push(byte.into());
+            }
+            // Writing to a string cannot fail.
+            _ => {
+                let _ = write!(uri, "%{byte:02X}");
+            }
+        }
+    }
+    uri
 }
 
 #[cfg(test)]
@@ -251,8 +340,51 @@ mod tests {
                 "message": "no action is called `tlak`", "help": "did you mean `talk`?"
             }])
         );
-        let sarif = sarif(&one_finding());
-        assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "F001");
+    }
+
+    #[test]
+    fn a_sarif_log_has_what_its_schema_asks_for() {
+        let mut checked = one_finding();
+        checked[0].file = "my flows/ä.json".into();
+        let log = sarif(&checked);
+        assert_eq!(log["version"], "2.1.0");
+        let run = &log["runs"][0];
+        let driver = &run["tool"]["driver"];
+        assert_eq!(driver["name"], "voxflow");
+        let result = &run["results"][0];
+        assert_eq!(
+            *result,
+            json!({
+                "ruleId": "F001", "ruleIndex": 0, "level": "error",
+                "message": { "text": "no action is called `tlak` (did you mean `talk`?)" },
+                "locations": [{
+                    "physicalLocation": {
+                        "artifactLocation": { "uri": "my%20flows/%C3%A4.json" },
+                        "region": { "startLine": 2, "startColumn": 13, "endLine": 2, "endColumn": 19 },
+                    },
+                    "logicalLocations": [{ "fullyQualifiedName": "/actions/0/type" }],
+                }],
+            })
+        );
+        let rules = driver["rules"].as_array().unwrap();
+        assert_eq!(rules.len(), RULES.len());
+        for rule in rules {
+            assert!(rule["id"].is_string() && rule["shortDescription"]["text"].is_string());
+            let page = rule["help"]["markdown"].as_str().unwrap();
+            assert!(page.starts_with("# F"), "{page}");
+            assert_eq!(rule["help"]["text"], page);
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_all_one_line_is_not_drawn() {
+        let mut checked = one_finding();
+        checked[0].text = format!("{}{}", "\n", " ".repeat(500));
+        let told = human(&checked, false);
+        let first =
+            "flows/a.json:2:13: error F001: no action is called `tlak` (did you mean `talk`?)";
+        assert!(told.starts_with(first), "{told}");
+        assert!(told.len() < 300, "{told}");
     }
 
     #[test]

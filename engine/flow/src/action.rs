@@ -34,6 +34,11 @@ pub trait Action: Send + Sync {
         Pace::Instant
     }
 
+    /// How often one that counts goes elsewhere at most, where what it counts is not known before.
+    fn most_times(&self) -> Option<u64> {
+        None
+    }
+
     /// The names of the variables that it may set; `*` = any. For the linker, which warns of
     /// names that nobody sets.
     fn sets(&self) -> Vec<String> {

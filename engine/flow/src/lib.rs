@@ -29,7 +29,7 @@ pub use event::{
     Command, Deed, Destination, Event, FlowSource, HangupCause, Key, Medium, Outcome, Vars,
 };
 pub use expression::Expression;
-pub use link::{Flow, Linking, Offer, format, link};
+pub use link::{Bound, Budget, Flow, Linking, Offer, SentText, budget, format, link};
 pub use place::Lines;
 pub use run::{Activeflow, Advance, Cause, Flows, Taken};
 pub use shape::nearest;

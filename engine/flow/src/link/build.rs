@@ -28,6 +28,18 @@ pub(super) struct Edge {
     /// Whether it may be taken at once even when the action waits or counts: a failure, or an
     /// `if` that is false.
     pub at_once: bool,
+    pub by: By,
+}
+
+/// How an edge is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// By the exit `done`.
+    Done,
+    /// By another exit.
+    Exit,
+    /// An option names it.
+    Option,
 }
 
 /// What the linker learned of an action, for the checks of the whole.
@@ -52,8 +64,11 @@ pub(super) struct Builder<'a> {
     pub(super) doubts: Vec<(String, Finding)>,
 }
 
+/// A flow, and how its actions hang together.
+pub(super) type Built = (Flow, Vec<Learned>);
+
 /// Builds a flow; `None` when there is nothing to build.
-pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings) -> Option<Flow> {
+pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings) -> Option<Built> {
     let (actions, base) = match document {
         Value::Array(actions) => (Some(actions), ""),
         Value::Object(fields) => (fields.get("actions").and_then(Value::as_array), "/actions"),
@@ -109,7 +124,7 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
     uses.check(findings);
     check_medium(&places, linking.medium, &pointer, findings);
     let text = |key: &str| document.get(key).and_then(Value::as_str).map(String::from);
-    Some(Flow {
+    let flow = Flow {
         name: text("name").unwrap_or_default(),
         on_complete: text("on_complete"),
         catalog: linking.catalog,
@@ -118,7 +133,8 @@ pub(super) fn build(document: &Value, linking: Linking, findings: &mut Findings)
         on_error,
         places: places.into_iter().collect::<Option<Vec<_>>>()?,
         ids,
-    })
+    };
+    Some((flow, learned))
 }
 
 impl Builder<'_> {
@@ -206,14 +222,14 @@ impl Builder<'_> {
         let retry = self.retry(action, &here, spec);
         // Without a type the options mean nothing, but may go on anywhere.
         let Some((kind, spec)) = found else {
-            edges.push(Edge { to: next_to, pointer: next_at, at_once: false });
+            edges.push(Edge { to: next_to, pointer: next_at, at_once: false, by: By::Done });
             return (None, Learned { pace: Pace::Waits, edges });
         };
         let (body, pace) = self.option(n, action, &here, spec, &mut edges);
         let pace = pace.unwrap_or(Pace::Waits);
         let passed_over = action.get("if").is_some();
         if passed_over || !matches!(pace, Pace::Jumps | Pace::Ends) {
-            edges.push(Edge { to: next_to, pointer: next_at, at_once: passed_over });
+            edges.push(Edge { to: next_to, pointer: next_at, at_once: passed_over, by: By::Done });
         }
         if pace == Pace::WaitsForEver && timeout_s.is_none() {
             let message = format!("`{kind}` may wait for ever");
@@ -287,7 +303,7 @@ impl Builder<'_> {
             {
                 on.push((exit.clone(), to));
                 if exit != "done" {
-                    edges.push(Edge { to, pointer, at_once: exit == "failed" });
+                    edges.push(Edge { to, pointer, at_once: exit == "failed", by: By::Exit });
                 }
             }
         }

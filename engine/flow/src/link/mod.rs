@@ -1,12 +1,14 @@
 //! From a document to a flow, or to every diagnostic at once.
 //!
-//! Read in this order: [`read`] (the text) → [`canonical`] (in today's words) → [`head`] (the document around the actions) → [`build`]
-//! (actions, one by one) → [`option`] (their options) → [`graph`] (how they hang together) →
-//! [`names`] (variables).
+//! Read in this order: [`read`] (the text) → [`canonical`] (in today's words) → [`head`] (the
+//! document around the actions) → [`build`] (actions, one by one) → [`option`] (their options) →
+//! [`graph`] (how they hang together) → [`names`] (variables). What a run can do at most is
+//! [`budget`], along the longest of [`ways`].
 //!
 //! Invariant: nothing stops at the first fault. What cannot be read is left out, and the rest is
 //! checked all the same.
 
+mod budget;
 mod build;
 mod canonical;
 mod graph;
@@ -15,6 +17,7 @@ mod names;
 mod option;
 mod print;
 mod read;
+mod ways;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,6 +36,7 @@ use crate::shape;
 
 use canonical::Canonical;
 
+pub use budget::{Bound, Budget, SentText};
 pub(crate) use build::exit_of;
 pub(crate) use names::is_given;
 pub(crate) use option::from_model;
@@ -122,7 +126,7 @@ pub fn link(text: &str, linking: Linking) -> Linked {
     }
     let wrong = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     match flow {
-        Some(flow) if !wrong => Ok((Arc::new(flow), diagnostics)),
+        Some((flow, _)) if !wrong => Ok((Arc::new(flow), diagnostics)),
         _ => Err(diagnostics),
     }
 }
@@ -147,6 +151,32 @@ pub fn format(text: &str, catalog: Catalog) -> Result<String, Vec<Diagnostic>> {
     let Some((_, value)) = read::read(text, &mut Findings::default()) else { return Err(bent) };
     let form = canonical::canonical(&value, catalog);
     Ok(print::print(form.as_ref().map_or(&value, |form| &form.document)))
+}
+
+/// The most that a run about this medium can do; `segments` tells how many segments a text takes.
+/// `None` for a document that does not link.
+pub fn budget(
+    text: &str,
+    linking: Linking,
+    medium: Medium,
+    segments: &dyn Fn(&str) -> usize,
+) -> Option<Budget> {
+    link(text, linking).ok()?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut findings = Findings::default();
+    let (root, value) = read::read(text, &mut findings)?;
+    let form = canonical::canonical(&value, linking.catalog);
+    findings.older = form.as_ref().is_some_and(|form| form.older);
+    let today = form.as_ref().map_or(&value, |form| &form.document);
+    let (flow, learned) = build::build(today, linking, &mut findings)?;
+    let spot = |pointer: &str| {
+        let written = form.as_ref().map(|form| form.origin(pointer));
+        let pointer = written.as_deref().unwrap_or(pointer);
+        let found = place::find(text, &root, pointer, &At::Value);
+        let (line, column) = place::line_and_column(text, found.start);
+        (line, column, pointer.to_owned())
+    };
+    Some(budget::budget(&flow, &learned, medium, segments, &spot))
 }
 
 /// An action type as a model sees it.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::build::{Builder, Edge};
+use super::build::{Builder, By, Edge};
 use super::{Body, Finding, canonical};
 use crate::action::{Action, Catalog, Pace, Spec, Tool};
 use crate::diagnostic::{OPTION, TEMPLATE_PLACE, UNKNOWN_TOOL};
@@ -65,7 +65,7 @@ impl Builder<'_> {
                 }
                 Mark::Target => {
                     if let Some(to) = self.target(found, n, &pointer) {
-                        edges.push(Edge { to, pointer, at_once: false });
+                        edges.push(Edge { to, pointer, at_once: false, by: By::Option });
                     }
                 }
                 Mark::Expression => match self.compile(found, &pointer) {
