@@ -111,9 +111,10 @@ fn title(run: &RunRow) -> String {
     format!("{name} on {day}, run {}", run.id)
 }
 
-/// Whether an action was left; a call, and how it began, are only noted in the history.
+/// Whether an action was left; how a run began, that it entered another flow, and that none
+/// follows it are only noted in the history.
 fn is_way(taken: &Taken) -> bool {
-    !matches!(&*taken.exit, "called" | "began")
+    !matches!(&*taken.exit, "called" | "began") && taken.kind != "on_complete"
 }
 
 fn way(taken: &Taken) -> Way {
@@ -122,9 +123,6 @@ fn way(taken: &Taken) -> Way {
 
 impl Recording {
     fn of(run: &RunRow, history: &[Taken]) -> Result<Self, String> {
-        if run.medium == Medium::None {
-            return Err("a run that is about neither a call nor a text has no scenario yet".into());
-        }
         let causes = || history.iter().filter_map(|taken| Some((taken, taken.cause.as_deref()?)));
         let given = causes().find_map(|(_, cause)| cause.given.clone());
         let given = match given {
@@ -175,11 +173,15 @@ impl Recording {
         let mut variables = self.given.clone();
         variables.retain(|name, value| !self.staged(name, value));
         Given {
-            medium: Some(if self.medium == Medium::Call { Playing::Call } else { Playing::Text }),
+            medium: Some(match self.medium {
+                Medium::Call => Playing::Call,
+                Medium::Text => Playing::Text,
+                Medium::None => Playing::None,
+            }),
             now: Some(self.began),
             from,
             to,
-            text: text("message.text"),
+            text: text("message.text").filter(|_| self.medium == Medium::Text),
             variables,
             flows: BTreeMap::new(),
             mocks: Vec::new(),
@@ -189,6 +191,9 @@ impl Recording {
     /// Whether the stage gives a run this variable by itself.
     fn staged(&self, name: &str, value: &Value) -> bool {
         let same_as = |other: &str| self.given.get(other) == Some(value);
+        if self.medium == Medium::None {
+            return false;
+        }
         match name {
             "from" | "to" | "message.text" | "message.id" => true,
             "caller.number" | "message.from" => same_as("from"),

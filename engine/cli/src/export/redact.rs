@@ -177,7 +177,8 @@ fn is_address(text: &str) -> bool {
 fn candidates(recording: &Recording) -> Vec<(String, String)> {
     let mut found = Found::default();
     for (name, value) in &recording.given {
-        found.leaf(name, value, name.starts_with("message.") || name.contains("_message."));
+        let said = name.starts_with("message.") || name.contains("_message.");
+        found.leaf(name, value, said && !name.ends_with(".id"));
     }
     for (_, event) in &recording.events {
         match event {

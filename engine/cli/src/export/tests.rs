@@ -131,10 +131,14 @@ struct Kept {
 
 impl Kept {
     fn call(flow: &str, vars: Value) -> Self {
-        let flow = crate::play::link(Path::new("f"), flow, actions::ALL, Needs::Call).unwrap();
+        Self::about(Medium::Call, flow, vars)
+    }
+
+    fn about(medium: Medium, flow: &str, vars: Value) -> Self {
+        let flow = crate::play::link(Path::new("f"), flow, actions::ALL, Needs::Nothing).unwrap();
         let mut vars: Vars = serde_json::from_value(vars).unwrap();
         vars.insert("from".into(), json!(PEER));
-        let run = Activeflow::new("0199", &flow, Medium::Call, vars);
+        let run = Activeflow::new("0199", &flow, medium, vars);
         let now = "2026-11-20T20:00:00.25Z".parse().unwrap();
         let (history, called) = (Vec::new(), BTreeMap::new());
         let mut kept = Self { flow, run, now, history, called };
@@ -172,7 +176,7 @@ impl Kept {
             tenant: Default::default(),
             flow: "v".into(),
             flow_name: "line".into(),
-            medium: Medium::Call,
+            medium: self.run.medium,
             subject: "c".into(),
             seq: 1,
             state: self.run.clone(),
@@ -300,4 +304,19 @@ fn branches_that_end_in_another_order_than_they_began_are_played_again() {
     let scenario = kept.exported(false).unwrap();
     assert!(!scenario.to_string().contains("Ada"), "{scenario:#}");
     assert_eq!(scenario["play"][2]["end"], "connect_call", "{scenario:#}");
+}
+
+#[test]
+fn a_run_about_nobody_is_played_again_with_what_it_was_given() {
+    let flow = r#"{ "on_error": "end", "actions": [
+        { "id": "ask", "type": "send_webhook", "option": { "url": "https://crm.example/${order.id}" } },
+        { "id": "tell", "type": "send_message", "option": { "text": "${from}", "destinations": [{ "target": "+15557650009" }] } } ] }"#;
+    let given = json!({ "order.id": "7", "customer.token": "t" });
+    let mut kept = Kept::about(Medium::None, flow, given);
+    kept.done(1500, "done", json!({ "status": 200 }), None);
+    kept.done(1500, "done", json!({}), None);
+    let scenario = kept.exported(false).unwrap();
+    assert_eq!(scenario["given"]["variables"]["order.id"], "7", "{scenario:#}");
+    assert_eq!(scenario["given"]["medium"], "none");
+    assert!(scenario["given"]["variables"].get("customer.token").is_none(), "nothing needs it");
 }

@@ -44,7 +44,7 @@ pub(crate) enum Source {
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Given {
-    /// Whether somebody calls or texts. Without it: a call, unless `text` is given.
+    /// Whether somebody calls or texts, or neither. Without it: a call, unless `text` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) medium: Option<Playing>,
     /// The time; without it 2026-01-01T12:00:00Z, a Thursday.
@@ -82,6 +82,8 @@ pub(crate) enum Playing {
     Call,
     /// A text.
     Text,
+    /// Neither: started by the API, or after another run.
+    None,
 }
 
 /// Answers by pattern: exactly one of `deed`, `http`, `says`. In a pattern, `*` stands for any

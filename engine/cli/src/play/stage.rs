@@ -87,11 +87,13 @@ pub(crate) enum News {
 impl Stage {
     /// Sets a stage. Nobody has called or texted yet.
     pub(crate) fn set(flow: &Arc<Flow>, given: &Given, mocks: Mocks, folder: PathBuf) -> Self {
-        let text = match given.medium {
-            Some(playing) => playing == Playing::Text,
-            None => given.text.is_some(),
+        let medium = match given.medium {
+            Some(Playing::Call) => Medium::Call,
+            Some(Playing::Text) => Medium::Text,
+            Some(Playing::None) => Medium::None,
+            None if given.text.is_some() => Medium::Text,
+            None => Medium::Call,
         };
-        let medium = if text { Medium::Text } else { Medium::Call };
         let (from, to) = (given.from.clone(), given.to.clone());
         let from = from.unwrap_or_else(|| "+15557654321".into());
         let to = to.unwrap_or_else(|| "+15550001000".into());
@@ -123,9 +125,10 @@ impl Stage {
     pub(crate) fn begin(&mut self, text: Option<&str>) {
         let medium = self.run.medium;
         let mut vars = Vars::new();
-        for (name, value) in [("from", &self.from), ("to", &self.to), ("caller.number", &self.from)]
-        {
-            vars.insert(name.into(), json!(value));
+        let (from, to) = (json!(self.from), json!(self.to));
+        if medium != Medium::None {
+            vars.extend([("caller.number".into(), from.clone())]);
+            vars.extend([("from".into(), from), ("to".into(), to)]);
         }
         if let Some(text) = text {
             let message = self.message(text);
@@ -196,8 +199,8 @@ impl Stage {
     /// # Errors
     /// Nobody takes it as things stand.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), String> {
-        if self.run.medium == Medium::Call {
-            return Err("this is a call: nobody texts".into());
+        if self.run.medium != Medium::Text {
+            return Err("this is about no thread: nobody texts".into());
         }
         let over = self.run.outcome.is_some() || !self.begun();
         let values = match self.run.awaits("message") {

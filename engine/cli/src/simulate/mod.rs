@@ -92,15 +92,19 @@ impl Simulation {
         self.stage.run.medium == Medium::Call
     }
 
+    fn is_text(&self) -> bool {
+        self.stage.run.medium == Medium::Text
+    }
+
     /// Whether nothing more can happen. After a run about texts the next text begins another.
     fn over(&self) -> bool {
-        self.quit || self.is_call() && self.stage.run.outcome.is_some()
+        self.quit || !self.is_text() && self.stage.run.outcome.is_some()
     }
 
     /// What is told before anything is typed.
     fn opening(&mut self) -> String {
         let mut out = told::opening(&self.stage);
-        if self.is_call() {
+        if !self.is_text() {
             self.stage.begin(None);
             out += &self.go();
         }
@@ -319,6 +323,7 @@ fn link(
     let needs = |playing| match playing {
         Playing::Call => Needs::Call,
         Playing::Text => Needs::Text,
+        Playing::None => Needs::Nothing,
     };
     if let Some(playing) = medium {
         return Ok((crate::play::link(path, text, catalog, needs(playing))?, playing));

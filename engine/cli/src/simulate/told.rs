@@ -12,7 +12,8 @@ use crate::play::stage::{News, Stage};
 pub(super) fn opening(stage: &Stage) -> String {
     let what = match stage.run.medium {
         Medium::Call => "a call",
-        Medium::Text | Medium::None => "texts; type the first",
+        Medium::Text => "texts; type the first",
+        Medium::None => "about neither a call nor texts",
     };
     let name = if stage.flow.name.is_empty() { "the flow" } else { &stage.flow.name };
     format!("{name} at {}, {what}. /help tells what you can type\n", time(stage.now))
