@@ -3,6 +3,7 @@
 #
 #   tests/run.sh                 all of it
 #   tests/run.sh e2e [FILTER]    only the end-to-end tests whose name holds FILTER
+#   tests/run.sh crash [FILTER]  only the tests that kill and freeze; VOXFLOW_CRASH=full: full size
 #
 # Needs Rust; installs by apt what else is missing (as root, or by sudo), only when it is missing.
 # Starts its own RabbitMQ and PostgreSQL on free ports of 127.0.0.1 and ends them.
@@ -13,7 +14,7 @@ cd "$(dirname "$0")/.."
 
 only=${1:-all}
 filter=${2:-}
-case $only in all | e2e) ;; *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
+case $only in all | e2e | crash) ;; *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
 
 venv=$PWD/target/test-venv
 logs=$PWD/target/test-logs
@@ -138,7 +139,7 @@ if [ "$only" = all ]; then
     check format cargo fmt --check
     # The end-to-end tests are no part of --all-targets, since plain `cargo test` leaves them out.
     check clippy cargo clippy --quiet --workspace --all-targets -- -D warnings
-    check clippy-e2e cargo clippy --quiet --package tests --test e2e -- -D warnings
+    check clippy-e2e cargo clippy --quiet --package tests --test e2e --test crash -- -D warnings
     check build cargo build --quiet --workspace --bins --tests
 else
     check build cargo build --quiet --workspace --bins
@@ -156,7 +157,13 @@ if [ "$only" = all ]; then
     count tests cargo test --quiet --workspace --no-fail-fast
     count editor node --test --test-reporter=tap tests/editor/schema.test.mjs
 fi
-count e2e cargo test --workspace --test e2e --no-fail-fast -- $filter
+[ "$only" = crash ] || count e2e cargo test --workspace --test e2e --no-fail-fast -- $filter
+# One after the other: each has servers of its own to break, and wants the machine for itself.
+if [ "$only" != e2e ]; then
+    count crash cargo test --workspace --test crash --no-fail-fast -- --test-threads=1 --nocapture $filter
+    # What they counted.
+    grep -E '^(storm|file): ' "$logs/crash.log" || true
+fi
 
 say "done"
 echo "$passed passed, $failed failed"

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`record`] (what happened, awaited) → [`sound`] (speech and tones) →
 //! [`double`] (the vendors and the carrier on loopback) → [`phone`] (a caller, as Twilio brings
-//! one) → [`rig`] (voxflow itself, as processes) → [`python`] (the vendors' own libraries).
+//! one) → [`rig`] (voxflow itself, as processes) → [`servers`] (a broker and a database to break)
+//! → [`python`] (the vendors' own libraries).
 //!
 //! Invariant: nothing here uses voxflow's own code. What it speaks is written from the vendors'
 //! documents and held against their own libraries, so that a mistake is not made twice alike.
@@ -15,6 +16,7 @@ pub mod phone;
 pub mod python;
 pub mod record;
 pub mod rig;
+pub mod servers;
 pub mod sound;
 
 /// How long a test waits for anything before it fails, seconds. Generous: a busy machine is no bug.

@@ -27,6 +27,11 @@ impl<T: Clone + Debug> Record<T> {
         self.0.borrow().clone()
     }
 
+    /// Those of them that fit.
+    pub fn pick(&self, fits: impl Fn(&T) -> bool) -> Vec<T> {
+        self.0.borrow().iter().filter(|item| fits(item)).cloned().collect()
+    }
+
     /// How many so far.
     pub fn len(&self) -> usize {
         self.0.borrow().len()

@@ -96,13 +96,22 @@ impl World {
     /// # Panics
     /// When it does not become ready; tells its log.
     pub async fn start(&self, setup: Setup) -> Voxflow {
-        let at = free_port();
-        let home = self.folder.path().join(at.port().to_string());
-        std::fs::create_dir_all(&home).unwrap();
-        std::fs::write(home.join("voxflow.toml"), self.settings(at, &home, &setup)).unwrap();
+        let Site { at, home } = self.settle(&setup);
         let path = setup.path.iter().map(|path| ("PATH", path.as_str()));
         let environment: Vec<(&str, &str)> = path.collect();
         Voxflow::start(at, home, &["serve", "--config", "voxflow.toml"], &environment).await
+    }
+
+    /// A place for a process of voxflow, with its settings.
+    ///
+    /// # Panics
+    /// When the settings cannot be written.
+    pub fn settle(&self, setup: &Setup) -> Site {
+        let at = free_port();
+        let home = self.folder.path().join(at.port().to_string());
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("voxflow.toml"), self.settings(at, &home, setup)).unwrap();
+        Site { at, home }
     }
 
     fn settings(&self, at: SocketAddr, home: &Path, setup: &Setup) -> String {
@@ -183,6 +192,26 @@ pub fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+/// A place for a process of voxflow: it may die there and begin anew.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Where it listens.
+    pub at: SocketAddr,
+    /// Its folder, with its settings.
+    pub home: PathBuf,
+}
+
+impl Site {
+    /// Starts a process here, without waiting for it.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn begin(&self) -> Voxflow {
+        let args = ["serve", "--config", "voxflow.toml"];
+        Voxflow::spawn(self.at, self.home.clone(), &args, &[])
+    }
+}
+
 /// A process of voxflow. Dropped, it is killed.
 pub struct Voxflow {
     /// Where it listens.
@@ -219,7 +248,15 @@ impl Voxflow {
         args: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let log = std::fs::File::create(home.join("log")).unwrap();
+        let mut voxflow = Self::spawn(at, home, args, environment);
+        voxflow.await_ready().await;
+        voxflow
+    }
+
+    fn spawn(at: SocketAddr, home: PathBuf, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        // A process that begins where another has died writes on.
+        let log = std::fs::File::options().create(true).append(true).open(home.join("log"));
+        let log = log.unwrap();
         // Nothing of the environment of the tests: no key of anybody, no setting.
         let mut command = Command::new(binary());
         command
@@ -235,12 +272,32 @@ impl Voxflow {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .kill_on_drop(true);
-        let mut voxflow = Self { at, home, child: command.spawn().unwrap() };
-        voxflow.await_ready().await;
-        voxflow
+        Self { at, home, child: command.spawn().unwrap() }
     }
 
-    async fn await_ready(&mut self) {
+    /// Gives it a signal, such as `STOP`.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        // The shell's own `kill`: a machine may lack the program.
+        Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().await.unwrap();
+    }
+
+    /// Ends it at once, and waits until it has ended.
+    ///
+    /// # Panics
+    /// When it cannot be killed.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become so; tells its log.
+    pub async fn await_ready(&mut self) {
         let url = format!("http://{}/readyz", self.at);
         let began = std::time::Instant::now();
         loop {
@@ -345,9 +402,7 @@ impl Voxflow {
     /// # Panics
     /// When it does not end, or not cleanly; tells its log.
     pub async fn stop(mut self) {
-        let id = self.child.id().unwrap().to_string();
-        // The shell's own `kill`: a machine may lack the program.
-        Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().await.unwrap();
+        self.signal("TERM").await;
         let patience = Duration::from_secs(crate::PATIENCE_S);
         let ended = tokio::time::timeout(patience, self.child.wait()).await;
         let status = ended.expect("it does not end").unwrap();

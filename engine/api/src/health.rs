@@ -35,5 +35,6 @@ pub(crate) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     // Read here, so that it is as fresh as the question.
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     metrics::gauge!("voxflow_tasks_alive").set(tasks as f64);
+    api.runtime.gauge().await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], api.metrics.render())
 }

@@ -3,10 +3,13 @@
 //! Read in this order: this file (the command line) → [`settings`] and [`sources`] (what can be
 //! set, and where) → [`wire`] (the house put together) with [`numbers`], [`library`], [`web`] (both
 //! behind [`guard`]) and [`log`] → [`serve`] and [`demo`] (it runs) → [`validate`] with
-//! [`budget`], [`play`], [`simulate`], [`runs`], [`export`] and [`schema`] (the desk).
+//! [`budget`], [`play`], [`simulate`], [`runs`], [`export`], [`dead`], [`bench`] and [`schema`]
+//! (the desk).
 
+mod bench;
 mod budget;
 mod carriers;
+mod dead;
 mod demo;
 mod export;
 mod files;
@@ -120,6 +123,12 @@ enum Command {
     /// Look at what ran
     #[command(subcommand)]
     Runs(Runs),
+    /// Look at the queue
+    #[command(subcommand)]
+    Queue(Queue),
+    /// Measure this machine
+    #[command(subcommand)]
+    Bench(Bench),
     /// Print a JSON schema; without a name, list the names
     Schema {
         /// Such as `settings`, `flow`, `actions/talk`
@@ -129,6 +138,55 @@ enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum Queue {
+    /// Jobs that were given up
+    #[command(subcommand)]
+    Dead(Dead),
+}
+
+#[derive(Subcommand)]
+enum Dead {
+    /// The oldest of them, and why
+    List {
+        #[command(flatten)]
+        kept: Kept,
+        /// How to tell
+        #[arg(long, default_value = "human")]
+        format: runs::Format,
+        /// At most so many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Put the oldest of them among the others again
+    Replay {
+        #[command(flatten)]
+        kept: Kept,
+        /// At most so many
+        #[arg(long, default_value_t = 1000)]
+        limit: u32,
+    },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Texts received, worked and answered, and what broker and database could do at best
+    Texts {
+        #[command(flatten)]
+        place: bench::Where,
+        /// So many texts
+        #[arg(long, default_value_t = 20_000)]
+        texts: usize,
+        /// In so many threads
+        #[arg(long, default_value_t = 500)]
+        threads: usize,
+        /// Instead: so many sessions that sleep, of which 10,000 expire. Empties the tables of
+        /// that database first
+        #[arg(long, value_name = "SESSIONS")]
+        idle: Option<u64>,
     },
 }
 
@@ -260,6 +318,18 @@ fn run(command: Command) -> Result<ExitCode, String> {
                 Some(file) => std::fs::write(&file, scenario)
                     .map_err(|error| format!("{}: {error}", file.display()))?,
             }
+        }
+        Command::Queue(Queue::Dead(Dead::List { kept, format, limit })) => {
+            print(&block_on(dead::list(kept.settings()?, limit, format))?)?;
+        }
+        Command::Queue(Queue::Dead(Dead::Replay { kept, limit })) => {
+            print(&block_on(dead::replay(kept.settings()?, limit))?)?;
+        }
+        Command::Bench(Bench::Texts { place, idle: Some(sessions), .. }) => {
+            print(&block_on(bench::idle::run(&place, sessions))?)?;
+        }
+        Command::Bench(Bench::Texts { place, texts, threads, idle: None }) => {
+            print(&block_on(bench::texts::run(&place, texts, threads.max(1)))?)?;
         }
         Command::Schema { name } => schema(name.as_deref())?,
         Command::Completions { shell } => {

@@ -31,9 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is tried.
 const TRIES: u32 = 3;
 /// Jobs that are on their way to the broker at the same time, at most.
-const CHANNELS: usize = 32;
+const CHANNELS: usize = 64;
 /// Jobs that a process holds without having finished them, at most.
-const PREFETCH: u16 = 64;
+const PREFETCH: u16 = 256;
 /// How AMQP says that a message is written to the disk.
 const PERSISTENT: u8 = 2;
 /// How soon it must answer to be called ready.

@@ -14,6 +14,7 @@ pub mod begin;
 pub mod clock;
 mod deeds;
 pub mod flows;
+mod gauges;
 pub mod lines;
 pub mod numbers;
 mod outbox;
@@ -26,6 +27,7 @@ mod timers;
 mod told;
 mod tools;
 mod unsure;
+mod wakes;
 pub mod watch;
 pub mod web;
 mod worker;
@@ -37,7 +39,7 @@ use std::time::Duration;
 use call::{Library, Vendors};
 use conversation::{Address, Delivery, Messenger};
 use flow::{Catalog, Destination, Event, Flow};
-use queue::{Job, Queue};
+use queue::Queue;
 use serde_json::Value;
 use store::{FlowRow, Store, Write};
 use tokio::sync::Notify;
@@ -93,6 +95,8 @@ pub struct Runtime {
     lines: lines::Lines,
     /// Versions of flows that were linked here.
     flows: Mutex<HashMap<String, Arc<Flow>>>,
+    wakes: wakes::Wakes,
+    gauged: gauges::Gauged,
     texts_to_send: Notify,
     timers_set: Notify,
     /// For work beside a call.
@@ -130,6 +134,8 @@ impl Runtime {
             watch: Watch::default(),
             lines: lines::Lines::default(),
             flows: Mutex::new(flows),
+            wakes: wakes::Wakes::default(),
+            gauged: gauges::Gauged::default(),
             texts_to_send: Notify::new(),
             timers_set: Notify::new(),
             me: Weak::clone(me),
@@ -157,6 +163,7 @@ impl Runtime {
         self.keep_flows(&stop).await;
         let mut loops = JoinSet::new();
         loops.spawn(Arc::clone(&self).work(stop.clone()));
+        loops.spawn(Arc::clone(&self).publish_wakes(stop.clone()));
         loops.spawn(Arc::clone(&self).send_texts(stop.clone()));
         loops.spawn(Arc::clone(&self).watch_timers(stop.clone()));
         loops.spawn(Arc::clone(&self).listen(stop.clone()));
@@ -215,14 +222,6 @@ impl Runtime {
     /// A timer was committed, perhaps nearer than the nearest.
     pub(crate) fn timers_changed(&self) {
         self.timers_set.notify_one();
-    }
-
-    pub(crate) async fn wake(&self, kind: &str, id: &str) {
-        let job = Job { kind: kind.into(), id: id.into(), trace: None };
-        if let Err(error) = self.parts.queue.publish(job).await {
-            // The sweep and the timers find the work again.
-            tracing::warn!(kind, id, %error, "a job could not be published");
-        }
     }
 
     /// Tells onlookers of a run or a thread.

@@ -34,7 +34,7 @@ impl Inbox for Runtime {
             Err(error) => return Err(Busy(error.to_string())),
         }
         self.tell("", &thread, "text_in", json!({ "text": message.text, "from": message.peer }));
-        self.wake("thread", &thread).await;
+        self.wakes.thread(&thread);
         Ok(Accepted::New)
     }
 
@@ -58,6 +58,10 @@ impl Runtime {
             seen = last.n;
             for text in texts.iter().filter(|text| text.inbound) {
                 self.handle(&mut thread, text).await?;
+            }
+            // What came meanwhile has a wake-up of its own.
+            if texts.len() < BATCH as usize {
+                return Ok(());
             }
         }
     }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use store::Write;
 use tokio_util::sync::CancellationToken;
 
 use crate::Runtime;
 
-/// How long a timer that became a job is kept from others, seconds: longer than the job takes.
-const HOLD: u32 = 60;
+/// How long a timer that became a job is kept from others, seconds: longer than a reply takes.
+const HOLD: u32 = 40;
 /// Timers that become jobs at once.
-const BATCH: u32 = 256;
+const BATCH: u32 = 1024;
 /// How often timers that other processes set are looked for.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often lost wake-ups are looked for.
@@ -48,10 +50,21 @@ impl Runtime {
                 return false;
             }
         };
-        for timer in &timers {
-            self.wake(&timer.kind, &timer.subject).await;
+        let full = timers.len() == BATCH as usize;
+        let woken = timers.into_iter().map(|timer| async {
+            let heard = self.wake(&timer.kind, &timer.subject).await;
+            (!heard).then_some(Write::Timer(timer))
+        });
+        let unheard: Vec<Write> = join_all(woken).await.into_iter().flatten().collect();
+        if unheard.is_empty() {
+            return full;
         }
-        timers.len() == BATCH as usize
+        // Nobody works on these, so nobody needs to be kept from them. One that is not wanted any
+        // more finds nothing to do.
+        if let Err(error) = self.parts.store.commit(unheard).await {
+            tracing::warn!(%error, "timers wait until their time is over");
+        }
+        false
     }
 
     async fn next_timer(&self) {
@@ -69,9 +82,8 @@ impl Runtime {
             let before = now.checked_sub(LOST).unwrap_or(now);
             match self.parts.store.unhandled(before, WOKEN).await {
                 Ok(threads) => {
-                    for thread in threads {
-                        self.wake("thread", &thread).await;
-                    }
+                    let woken = threads.iter().map(|thread| self.wake("thread", thread));
+                    join_all(woken).await;
                 }
                 Err(error) => tracing::warn!(%error, "lost wake-ups could not be looked for"),
             }

@@ -200,8 +200,23 @@ pub trait Store: Send + Sync {
     /// The newest calls, at most `limit`, older than `before`.
     async fn calls(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<CallRow>, Error>;
 
+    /// How much there is to do, for `/metrics`. Not for free: ask a few times a minute.
+    async fn counts(&self) -> Result<Counts, Error>;
     /// Whether the database answers, for `/readyz`.
     async fn ready(&self) -> Result<(), Error>;
+}
+
+/// What waits and what lives, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// AI sessions of threads that are not over.
+    pub sessions: i64,
+    /// Texts that shall leave.
+    pub outbox: i64,
+    /// Those of them of which nobody knows whether they left.
+    pub unsure: i64,
+    /// Threads with texts that nobody has handled.
+    pub unhandled: i64,
 }
 
 /// Why the store could not do it.

@@ -1,10 +1,12 @@
 //! PostgreSQL: the store of many processes.
 //!
-//! A commit is one transaction on a pooled connection: its statements leave in one flight, and the
-//! end of it in a second one, once all of them have done what they must. It runs in a task of its
-//! own, so a caller who goes away leaves no half transaction behind.
+//! A transaction is one flight of statements on a pooled connection, and its end in a second one,
+//! once all of them have done what they must. Commits that wait together share one: see `group`.
+//! It runs in a task of its own, so a caller who goes away leaves no half transaction behind.
 //!
 //! Invariant: a connection whose transaction did not come to its end never returns to the pool.
+
+mod group;
 
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Config, NoTls, Row};
 
+use self::group::Groups;
 use crate::Error;
 use crate::migration::{self, POSTGRES};
 use crate::statement::{Cell, Database, Record, Statement};
@@ -32,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How often a commit that the server has undone by itself is begun anew.
 const TRIES: u32 = 4;
 /// Statements that travel together.
-const FLIGHT: usize = 16;
+const FLIGHT: usize = 256;
 /// Held while tables are made, so that processes that start together take turns.
 const MIGRATING: i64 = 0x766f_7866_6c6f_7701;
 
@@ -44,6 +47,7 @@ const SESSION: &str = "SET statement_timeout = '10s'; \
 /// A database on a server.
 pub(crate) struct Postgres {
     pool: Pool,
+    groups: Groups,
     /// Where it is, without its password.
     place: String,
 }
@@ -79,7 +83,7 @@ impl Postgres {
             }))
             .build()
             .map_err(|e| Error::Unavailable(format!("PostgreSQL: {e}")))?;
-        let this = Self { pool, place };
+        let this = Self { groups: Groups::new(&pool), pool, place };
         this.migrate().await.map_err(|f| this.told(f))?;
         Ok(this)
     }
@@ -91,7 +95,7 @@ impl Postgres {
         transaction.batch_execute(&locked).await?;
         transaction.batch_execute(migration::TABLE).await?;
         let version = transaction.query_one(migration::VERSION, &[]).await?.try_get(0)?;
-        for migration in migration::missing(POSTGRES, version).map_err(Failed::Must)? {
+        for migration in migration::missing(POSTGRES, version).map_err(|e| Failed::Must(0, e))? {
             transaction.batch_execute(migration.sql).await?;
             transaction.execute(migration::DONE, &[&migration.number]).await?;
         }
@@ -100,26 +104,21 @@ impl Postgres {
 
     fn told(&self, failed: Failed) -> Error {
         match failed {
-            Failed::Must(Error::Unavailable(why)) | Failed::Again(why) | Failed::Server(why) => {
+            Failed::Must(_, Error::Unavailable(why))
+            | Failed::Again(why)
+            | Failed::Odd(why)
+            | Failed::Server(why) => {
                 Error::Unavailable(format!("PostgreSQL at {}: {why}", self.place))
             }
-            Failed::Must(error) => error,
+            Failed::Must(_, error) => error,
         }
     }
 }
 
 #[async_trait]
 impl Database for Postgres {
-    async fn write(&self, statements: Vec<Statement>) -> Result<Vec<Record>, Error> {
-        let pool = self.pool.clone();
-        let done = tokio::spawn(async move {
-            tokio::time::timeout(PATIENCE, persist(&pool, &statements))
-                .await
-                .unwrap_or_else(|_| Err(Failed::Server("no answer".into())))
-        });
-        done.await
-            .unwrap_or_else(|e| Err(Failed::Server(format!("the commit was stopped: {e}"))))
-            .map_err(|f| self.told(f))
+    async fn write(&self, lane: &str, statements: Vec<Statement>) -> Result<Vec<Record>, Error> {
+        self.groups.commit(lane, statements).await.map_err(|f| self.told(f))
     }
 
     async fn read(&self, query: Statement) -> Result<Vec<Record>, Error> {
@@ -136,11 +135,14 @@ impl Database for Postgres {
 }
 
 /// Why a transaction came to nothing.
+#[derive(Clone)]
 enum Failed {
-    /// A statement did not do what it must; nothing happened.
-    Must(Error),
+    /// A statement of this commit did not do what it must; nothing happened.
+    Must(usize, Error),
     /// It was certainly undone for a reason that passes: a lost connection, a deadlock.
     Again(String),
+    /// The server refused a statement for a reason of its own; nothing happened.
+    Odd(String),
     /// The server or the way to it; whether a commit arrived is unknown.
     Server(String),
 }
@@ -155,36 +157,27 @@ impl From<tokio_postgres::Error> for Failed {
             SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
         ];
         let again = error.is_closed() || error.code().is_some_and(|c| passing.contains(c));
-        if again { Self::Again(chain(&error)) } else { Self::Server(chain(&error)) }
-    }
-}
-
-/// Begins anew what was undone for a reason that passes.
-async fn persist(pool: &Pool, statements: &[Statement]) -> Result<Vec<Record>, Failed> {
-    let mut tries = 1;
-    loop {
-        match transact(pool, statements).await {
-            Err(Failed::Again(why)) if tries < TRIES => {
-                tries += 1;
-                tracing::warn!(why, "a commit is begun anew");
-            }
-            done => return done,
+        match error.code() {
+            _ if again => Self::Again(chain(&error)),
+            Some(_) => Self::Odd(chain(&error)),
+            None => Self::Server(chain(&error)),
         }
     }
 }
 
-/// One transaction, to its end.
-async fn transact(pool: &Pool, statements: &[Statement]) -> Result<Vec<Record>, Failed> {
+/// One transaction of several commits, to its end: the rows that the last statement of each has
+/// returned.
+async fn transact(pool: &Pool, commits: &[&[Statement]]) -> Result<Vec<Vec<Record>>, Failed> {
     let client = pool.get().await.map_err(|e| Failed::Server(chain(&e)))?;
     let lent = Lent(Some(client));
     let client = lent.client();
-    let done = if let [statement] = statements {
-        alone(client, statement).await
+    let done = if let [[statement]] = commits {
+        alone(client, statement).await.map(|records| vec![records])
     } else {
-        together(client, statements).await
+        together(client, commits).await
     };
     // After a broken rule the transaction was rolled back, and the connection is as good as new.
-    if matches!(done, Ok(_) | Err(Failed::Must(_))) {
+    if matches!(done, Ok(_) | Err(Failed::Must(..))) {
         lent.give_back();
     }
     done
@@ -195,42 +188,50 @@ async fn alone(client: &Object, statement: &Statement) -> Result<Vec<Record>, Fa
     let done = carry_out(client, statement).await;
     match (done, &statement.must) {
         // Only what touches a row has anything to undo.
-        (Ok((0, _)), Some(error)) => Err(Failed::Must(error.clone())),
+        (Ok((0, _)), Some(error)) => Err(Failed::Must(0, error.clone())),
         (Ok((_, records)), _) => Ok(records),
-        (Err(error), Some(must)) if is_unique_violation(&error) => Err(Failed::Must(must.clone())),
+        (Err(error), Some(must)) if is_unique_violation(&error) => {
+            Err(Failed::Must(0, must.clone()))
+        }
         // A lost connection leaves open whether it arrived: who asks again must look first.
         (Err(error), _) if error.is_closed() => Err(Failed::Server(chain(&error))),
         (Err(error), _) => Err(error.into()),
     }
 }
 
-async fn together(client: &Object, statements: &[Statement]) -> Result<Vec<Record>, Failed> {
-    let (mut last, mut begun) = (Vec::new(), false);
-    for flight in statements.chunks(FLIGHT) {
+async fn together(client: &Object, commits: &[&[Statement]]) -> Result<Vec<Vec<Record>>, Failed> {
+    let mut last: Vec<Vec<Record>> = commits.iter().map(|_| Vec::new()).collect();
+    let all: Vec<(usize, &Statement)> = commits
+        .iter()
+        .enumerate()
+        .flat_map(|(at, statements)| statements.iter().map(move |statement| (at, statement)))
+        .collect();
+    let mut begun = false;
+    for flight in all.chunks(FLIGHT) {
         // The first use of a statement on a connection waits for its preparation, and nothing may
         // wait between the requests of a flight.
-        for prepared in join_all(flight.iter().map(|s| client.prepare_cached(&s.sql))).await {
+        for prepared in join_all(flight.iter().map(|(_, s)| client.prepare_cached(&s.sql))).await {
             prepared?;
         }
-        // A request leaves when its future is polled for the first time, and a small set is polled
-        // in order: so they arrive in order, without an answer in between.
+        // A request leaves when its future is polled for the first time, and a set of futures is
+        // first polled in order: so they arrive in order, without an answer in between.
         let begin = async { if begun { Ok(()) } else { client.batch_execute("BEGIN").await } };
-        let all = join_all(flight.iter().map(|s| carry_out(client, s)));
-        let (begin, results) = join(begin, all).await;
+        let requests = join_all(flight.iter().map(|(_, s)| carry_out(client, s)));
+        let (begin, results) = join(begin, requests).await;
         begin?;
         begun = true;
-        for (result, statement) in results.into_iter().zip(flight) {
+        for (result, (at, statement)) in results.into_iter().zip(flight) {
             let broken = match (result, &statement.must) {
                 (Ok((0, _)), Some(must)) => must.clone(),
                 (Err(error), Some(must)) if is_unique_violation(&error) => must.clone(),
                 (Ok((_, records)), _) => {
-                    last = records;
+                    last[*at] = records;
                     continue;
                 }
                 (Err(error), _) => return Err(error.into()),
             };
             client.batch_execute("ROLLBACK").await?;
-            return Err(Failed::Must(broken));
+            return Err(Failed::Must(*at, broken));
         }
     }
     match client.batch_execute("COMMIT").await {

@@ -1,20 +1,26 @@
-//! The seam itself, over any database: rows to SQL, answers to rows.
+//! The seam itself, over any database: rows to SQL, answers to rows (`read`).
+
+mod read;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use conversation::{Address, Receipt, Status, Tenant};
+use conversation::{Receipt, Status, Tenant};
 use flow::Taken;
 use jiff::{SignedDuration, Timestamp};
 
+use self::read::{
+    CALL, OUTBOX, RUN, SESSION, THREAD, call, flow, line, message, outbox, run, session, thread,
+    timer,
+};
 use crate::change::{self, FORWARD};
 use crate::row::{
     AnswerRow, CallRow, DeedRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow,
     ThreadRow, TimerRow, ToldRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
-use crate::{Error, Store, Write, outside};
+use crate::{Counts, Error, Store, Write, outside};
 
 /// One received text in this many also throws away old claims.
 const PURGE_EVERY: u64 = 1024;
@@ -54,6 +60,7 @@ impl<D: Database> Records<D> {
 impl<D: Database> Store for Records<D> {
     async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
         let started = Instant::now();
+        let lane = writes.iter().find_map(lane).unwrap_or_default().to_owned();
         let mut all = Vec::with_capacity(writes.len());
         for write in writes {
             if let Write::Receive(row, _) = &write
@@ -63,7 +70,7 @@ impl<D: Database> Store for Records<D> {
             }
             change::statements(write, &mut all)?;
         }
-        let done = self.database.write(all).await;
+        let done = self.database.write(&lane, all).await;
         let outcome = match &done {
             Ok(_) => "done",
             Err(Error::Conflict { .. }) => "conflict",
@@ -173,7 +180,7 @@ impl<D: Database> Store for Records<D> {
              RETURNING id, due, kind, subject, guard",
             vec![time(now), time(later(now, hold)), count(limit)],
         );
-        let records = self.database.write(vec![claim]).await?;
+        let records = self.database.write("due", vec![claim]).await?;
         let mut due: Vec<TimerRow> = records.into_iter().map(timer).collect::<Result<_, _>>()?;
         due.sort_by(|a, b| (a.due, &a.id).cmp(&(b.due, &b.id)));
         Ok(due)
@@ -208,7 +215,7 @@ impl<D: Database> Store for Records<D> {
             ),
             vec![text(worker), time(now), time(later(now, hold)), count(limit)],
         );
-        let records = self.database.write(vec![claim]).await?;
+        let records = self.database.write("outbox", vec![claim]).await?;
         let mut rows: Vec<OutboxRow> = records.into_iter().map(outbox).collect::<Result<_, _>>()?;
         rows.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
         Ok(rows)
@@ -264,7 +271,8 @@ impl<D: Database> Store for Records<D> {
             named(),
         );
         let lock = change::lock_receipts(&receipt.channel, &receipt.carrier_id);
-        let records = self.database.write(vec![lock, forward, early, found]).await?;
+        let records =
+            self.database.write(&receipt.carrier_id, vec![lock, forward, early, found]).await?;
         records.into_iter().next().map(|mut r| Ok((r.text()?, r.word()?))).transpose()
     }
 
@@ -294,140 +302,45 @@ impl<D: Database> Store for Records<D> {
         self.rows(sql, vec![time(before.unwrap_or(Timestamp::MAX)), count(limit)], call).await
     }
 
+    async fn counts(&self) -> Result<Counts, Error> {
+        let sql = "SELECT (SELECT COUNT(*) FROM sessions WHERE ended IS NULL), \
+                   (SELECT COUNT(*) FROM outbox WHERE status = 'queued'), \
+                   (SELECT COUNT(*) FROM outbox WHERE status = 'queued' AND unsure IS NOT NULL), \
+                   (SELECT COUNT(*) FROM threads WHERE last_in > handled)";
+        let counts = |mut r: Record| {
+            let (sessions, outbox, unsure) = (r.int()?, r.int()?, r.int()?);
+            Ok(Counts { sessions, outbox, unsure, unhandled: r.int()? })
+        };
+        Ok(self.row(sql.into(), Vec::new(), counts).await?.unwrap_or_default())
+    }
+
     async fn ready(&self) -> Result<(), Error> {
         self.rows("SELECT 1".into(), Vec::new(), |_| Ok(())).await.map(|_| ())
     }
 }
 
-const RUN: &str =
-    "id, tenant, flow, flow_name, medium, subject, seq, state, outcome, created, updated";
-const THREAD: &str = "id, tenant, channel, ours, peer, seq, handled, waiting_run, updated";
-const SESSION: &str = "id, thread, seq, agent, generation, answered, run, awaited, history, \
-                       active, idle_s, ended";
-const OUTBOX: &str = "key, thread, outgoing, run, about, status, carrier_id, why, attempts, \
-                      not_before, claimed_by, tried, unsure, created";
-const CALL: &str =
-    "id, tenant, carrier, carrier_id, from_address, to_address, run, status, started, ended";
-
-fn flow(mut r: Record) -> Result<FlowRow, Error> {
-    Ok(FlowRow {
-        id: r.text()?,
-        tenant: Tenant(r.text()?),
-        name: r.text()?,
-        text: r.text()?,
-        created: r.time()?,
-    })
-}
-
-fn run(mut r: Record) -> Result<RunRow, Error> {
-    Ok(RunRow {
-        id: r.text()?,
-        tenant: Tenant(r.text()?),
-        flow: r.text()?,
-        flow_name: r.text()?,
-        medium: r.word()?,
-        subject: r.text()?,
-        seq: r.int()?,
-        state: r.json()?,
-        outcome: r.maybe_json()?,
-        created: r.time()?,
-        updated: r.time()?,
-    })
-}
-
-fn line(mut r: Record) -> Result<Line, Error> {
-    Ok(Line { run: r.text()?, at: r.time()?, who: r.text()?, text: r.text()? })
-}
-
-fn thread(mut r: Record) -> Result<ThreadRow, Error> {
-    Ok(ThreadRow {
-        id: r.text()?,
-        peering: Peering {
-            tenant: Tenant(r.text()?),
-            channel: r.text()?,
-            ours: Address::id(r.text()?),
-            peer: Address::id(r.text()?),
-        },
-        seq: r.int()?,
-        handled: r.int()?,
-        waiting_run: r.maybe_text()?,
-        updated: r.time()?,
-    })
-}
-
-fn message(mut r: Record) -> Result<MessageRow, Error> {
-    Ok(MessageRow {
-        id: r.text()?,
-        thread: r.text()?,
-        n: r.int()?,
-        claim: r.text()?,
-        inbound: r.flag()?,
-        text: r.text()?,
-        media: r.json()?,
-        answered_by_carrier: r.flag()?,
-        at: r.time()?,
-    })
-}
-
-fn session(mut r: Record) -> Result<SessionRow, Error> {
-    Ok(SessionRow {
-        id: r.text()?,
-        thread: r.text()?,
-        seq: r.int()?,
-        agent: r.json()?,
-        generation: r.int()?,
-        answered: r.int()?,
-        run: r.text()?,
-        awaited: r.maybe_text()?,
-        history: r.json()?,
-        active: r.time()?,
-        idle_s: r.int()?,
-        ended: r.maybe_text()?,
-    })
-}
-
-fn outbox(mut r: Record) -> Result<OutboxRow, Error> {
-    Ok(OutboxRow {
-        key: r.text()?,
-        thread: r.text()?,
-        outgoing: r.json()?,
-        run: r.maybe_text()?,
-        about: r.maybe_text()?,
-        status: r.word()?,
-        carrier_id: r.maybe_text()?,
-        why: r.maybe_text()?,
-        attempts: r.int()?,
-        not_before: r.time()?,
-        claimed_by: r.maybe_text()?,
-        tried: r.maybe_time()?,
-        unsure: r.maybe_time()?,
-        created: r.time()?,
-    })
-}
-
-fn timer(mut r: Record) -> Result<TimerRow, Error> {
-    Ok(TimerRow {
-        id: r.text()?,
-        due: r.time()?,
-        kind: r.text()?,
-        subject: r.text()?,
-        guard: r.text()?,
-    })
-}
-
-fn call(mut r: Record) -> Result<CallRow, Error> {
-    Ok(CallRow {
-        id: r.text()?,
-        tenant: Tenant(r.text()?),
-        carrier: r.text()?,
-        carrier_id: r.text()?,
-        from: r.text()?,
-        to: r.text()?,
-        run: r.text()?,
-        status: r.text()?,
-        started: r.time()?,
-        ended: r.maybe_time()?,
-    })
+/// The thread that a write is about, if it is about one.
+fn lane(write: &Write) -> Option<&str> {
+    match write {
+        Write::Receive(row, _) => Some(&row.thread),
+        Write::Run(row) => Some(&row.subject),
+        Write::Thread(row) => Some(&row.id),
+        Write::Session(row) => Some(&row.thread),
+        Write::Outbox(row) | Write::Tried(row) => Some(&row.thread),
+        Write::Timer(row) => Some(&row.subject),
+        Write::Forget { id } => Some(id),
+        Write::Flow(_)
+        | Write::Taken { .. }
+        | Write::Call(_)
+        | Write::Line(_)
+        | Write::Deed(_)
+        | Write::Did { .. }
+        | Write::Tell(_)
+        | Write::Heard { .. }
+        | Write::Ask(_)
+        | Write::Answer(_)
+        | Write::OptOut(..) => None,
+    }
 }
 
 fn count(limit: u32) -> Cell {

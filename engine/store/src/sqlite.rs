@@ -74,7 +74,7 @@ impl Sqlite {
 
 #[async_trait]
 impl Database for Sqlite {
-    async fn write(&self, statements: Vec<Statement>) -> Result<Vec<Record>, Error> {
+    async fn write(&self, _: &str, statements: Vec<Statement>) -> Result<Vec<Record>, Error> {
         let (answer, answered) = oneshot::channel();
         self.writer.send(Ask { statements, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
@@ -82,7 +82,7 @@ impl Database for Sqlite {
 
     async fn read(&self, query: Statement) -> Result<Vec<Record>, Error> {
         let Some(readers) = &self.readers else {
-            return self.write(vec![query]).await;
+            return self.write("", vec![query]).await;
         };
         let reader = readers.get().await.map_err(unavailable)?;
         reader

@@ -53,7 +53,9 @@ impl Statement {
 pub(crate) trait Database: Send + Sync {
     /// All statements in one transaction, durable when this returns, or none of them. The rows
     /// that the last one returned. Happens to its end even when nobody waits for it any more.
-    async fn write(&self, statements: Vec<Statement>) -> Result<Vec<Record>, Error>;
+    /// Commits of one lane touch the same rows; a database may carry out those of several lanes
+    /// side by side.
+    async fn write(&self, lane: &str, statements: Vec<Statement>) -> Result<Vec<Record>, Error>;
 
     /// The rows of one query.
     async fn read(&self, query: Statement) -> Result<Vec<Record>, Error>;

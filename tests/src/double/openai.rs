@@ -26,9 +26,15 @@ pub struct Reply {
     words: String,
     calls: Vec<(String, String)>,
     after: Duration,
+    broken: bool,
 }
 
 impl Reply {
+    /// No answer: 500.
+    pub fn broken() -> Self {
+        Self { broken: true, ..Self::default() }
+    }
+
     /// Words.
     pub fn say(words: &str) -> Self {
         Self { words: words.into(), ..Self::default() }
@@ -171,6 +177,10 @@ async fn chat(
     }
     let reply = (inner.mind)(&request);
     tokio::time::sleep(reply.after).await;
+    if reply.broken {
+        let why = "The server had an error while processing your request.";
+        return error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "server_error", why);
+    }
     if request["stream"] == true {
         streamed(&request, &reply, inner.fault.get() == Fault::Drop)
     } else {

@@ -1,18 +1,21 @@
-//! Twilio's REST API: texts that are sent, calls that are redirected or ended.
+//! Twilio's REST API: texts that are sent and listed, calls that are redirected or ended.
 //!
 //! A call that a [`crate::phone::Phone`] holds is told of its redirects, as in the real network.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -32,9 +35,27 @@ pub fn field<'a>(form: &'a [(String, String)], name: &str) -> &'a str {
     form.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
 }
 
+/// How a single text fares, if not well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// Not taken: 429.
+    Busy,
+    /// Not taken: 500.
+    Broken,
+    /// Taken, and answered with 500 all the same.
+    TakenButBroken,
+    /// Taken, and the connection is cut in the middle of the answer.
+    TakenButCut,
+}
+
+/// What the next text meets: how long it takes, and what goes wrong.
+type Weather = dyn Fn() -> (Duration, Option<Mishap>) + Send + Sync;
+
 /// A text that left.
 #[derive(Clone, Debug)]
 pub struct Sent {
+    /// When Twilio took it.
+    pub at: Timestamp,
     /// The id that Twilio gave it.
     pub sid: String,
     /// As it was asked for.
@@ -57,7 +78,9 @@ struct Inner {
     sent: Record<Sent>,
     updates: Record<(String, Form)>,
     refused: Record<String>,
+    lists: AtomicUsize,
     fault: Switch,
+    weather: Mutex<Option<Box<Weather>>>,
     opted_out: Mutex<Vec<String>>,
     calls: Mutex<HashMap<String, mpsc::UnboundedSender<Form>>>,
 }
@@ -75,12 +98,14 @@ impl Twilio {
             sent: Record::default(),
             updates: Record::default(),
             refused: Record::default(),
+            lists: AtomicUsize::default(),
             fault: Switch::default(),
+            weather: Mutex::default(),
             opted_out: Mutex::default(),
             calls: Mutex::default(),
         });
         let router = Router::new()
-            .route("/2010-04-01/Accounts/{account}/Messages.json", post(messages))
+            .route("/2010-04-01/Accounts/{account}/Messages.json", post(messages).get(list))
             .route("/2010-04-01/Accounts/{account}/Calls/{file}", post(calls))
             .with_state(Arc::clone(&inner));
         Self { door: Door::open(router).await, inner }
@@ -104,6 +129,16 @@ impl Twilio {
     /// Requests that were refused, and why.
     pub fn refused(&self) -> &Record<String> {
         &self.inner.refused
+    }
+
+    /// From now on each text meets this.
+    pub fn weather(&self, of: impl Fn() -> (Duration, Option<Mishap>) + Send + Sync + 'static) {
+        *self.inner.weather.lock().unwrap() = Some(Box::new(of));
+    }
+
+    /// How often it was asked what it took.
+    pub fn lists(&self) -> usize {
+        self.inner.lists.load(Ordering::Relaxed)
     }
 
     /// Fails like this from now on.
@@ -218,6 +253,17 @@ async fn messages(
             "Attempt to send to unsubscribed recipient",
         );
     }
+    let (delay, mishap) =
+        inner.weather.lock().unwrap().as_ref().map_or_else(Default::default, |of| of());
+    match mishap {
+        Some(Mishap::Busy) => {
+            return refuse(&inner, StatusCode::TOO_MANY_REQUESTS, 20429, "Too many requests");
+        }
+        Some(Mishap::Broken) => {
+            return refuse(&inner, StatusCode::INTERNAL_SERVER_ERROR, 20500, "Internal error");
+        }
+        Some(Mishap::TakenButBroken | Mishap::TakenButCut) | None => {}
+    }
     let sid = format!("SM{}", uuid::Uuid::now_v7().simple());
     let answer = json!({
         "sid": sid, "account_sid": account, "messaging_service_sid": null, "status": "queued", "to": to, "from": from,
@@ -226,8 +272,52 @@ async fn messages(
         "date_created": "Fri, 20 Nov 2026 10:00:00 +0000", "date_updated": "Fri, 20 Nov 2026 10:00:00 +0000",
         "date_sent": null, "api_version": "2010-04-01",
         "uri": format!("/2010-04-01/Accounts/{account}/Messages/{sid}.json"), "subresource_uris": {} });
-    inner.sent.push(Sent { sid, form: form.clone() });
-    (StatusCode::CREATED, Json(answer)).into_response()
+    inner.sent.push(Sent { at: Timestamp::now(), sid, form: form.clone() });
+    tokio::time::sleep(delay).await;
+    match mishap {
+        Some(Mishap::TakenButBroken) => {
+            refuse(&inner, StatusCode::INTERNAL_SERVER_ERROR, 20500, "Internal error")
+        }
+        Some(Mishap::TakenButCut) => {
+            let cut = Err::<Bytes, _>(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+            let body = Body::from_stream(futures_util::stream::iter([cut]));
+            (StatusCode::CREATED, body).into_response()
+        }
+        _ => (StatusCode::CREATED, Json(answer)).into_response(),
+    }
+}
+
+/// What was taken, newest first, by its ends.
+async fn list(
+    State(inner): State<Arc<Inner>>,
+    Path(account): Path<String>,
+    Query(wanted): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let wanted_by = format!("Basic {}", STANDARD.encode(format!("{ACCOUNT}:{TOKEN}")));
+    if account != ACCOUNT
+        || headers.get(header::AUTHORIZATION).is_none_or(|sent| *sent != wanted_by)
+    {
+        return refuse(&inner, StatusCode::UNAUTHORIZED, 20003, "Authenticate");
+    }
+    inner.lists.fetch_add(1, Ordering::Relaxed);
+    let size = wanted.get("PageSize").and_then(|size| size.parse().ok()).unwrap_or(50);
+    let fits =
+        |sent: &Sent, name| wanted.get(name).is_none_or(|wanted| wanted == field(&sent.form, name));
+    let mut fitting = inner.sent.pick(|sent| fits(sent, "To") && fits(sent, "From"));
+    fitting.reverse();
+    let messages: Vec<Value> = fitting
+        .iter()
+        .take(size)
+        .map(|sent| {
+            json!({ "sid": sent.sid, "to": sent.to(), "from": field(&sent.form, "From"),
+                    "body": sent.body(), "status": "queued", "direction": "outbound-api",
+                    "date_sent": null,
+                    "date_created": sent.at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string() })
+        })
+        .collect();
+    Json(json!({ "messages": messages, "page": 0, "page_size": size, "next_page_uri": null }))
+        .into_response()
 }
 
 async fn calls(

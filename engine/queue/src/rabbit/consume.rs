@@ -11,6 +11,7 @@ use lapin::options::{
     BasicRejectOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, Consumer};
 use tokio::sync::mpsc;
 
 use super::PREFETCH;
@@ -20,6 +21,8 @@ use crate::{Delivery, Error, Job, pause};
 /// The first pause before a new connection; it doubles up to [`LONGEST`].
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
+/// How long it may take until jobs can come in.
+const BEGINNING: Duration = Duration::from_secs(10);
 /// How long work in hand may take to end after nobody wants new jobs.
 const FAREWELL: Duration = Duration::from_secs(30);
 
@@ -85,19 +88,10 @@ async fn once(
     began: &mut bool,
 ) -> Result<(), Error> {
     let error = |e| broker.error(e);
-    let connection = broker.connect("consumes").await?;
-    let channel = connection.create_channel().await.map_err(error)?;
-    broker.declare(&channel).await.map_err(error)?;
-    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(error)?;
-    let mut messages = channel
-        .basic_consume(
-            broker.jobs(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await
-        .map_err(error)?;
+    // A broker that is still starting takes connections, and may never answer on them.
+    let begin = tokio::time::timeout(BEGINNING, begin(broker));
+    let (connection, channel, mut messages) =
+        begin.await.unwrap_or_else(|_| Err(broker.error("no answer")))?;
     *began = true;
     let there = Counted::new(&presence.0.there);
     let mut in_hand = FuturesUnordered::new();
@@ -125,6 +119,19 @@ async fn once(
     // The broker gives back at once what was not acknowledged.
     let _ = connection.close(200, "done".into()).await;
     Ok(())
+}
+
+/// A consumer, and what it lives on.
+async fn begin(broker: &Broker) -> Result<(Connection, Channel, Consumer), Error> {
+    let error = |e| broker.error(e);
+    let connection = broker.connect("consumes").await?;
+    let channel = connection.create_channel().await.map_err(error)?;
+    broker.declare(&channel).await.map_err(error)?;
+    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(error)?;
+    let (options, table) = (BasicConsumeOptions::default(), FieldTable::default());
+    let messages = channel.basic_consume(broker.jobs(), "".into(), options, table);
+    let messages = messages.await.map_err(error)?;
+    Ok((connection, channel, messages))
 }
 
 /// Gives a job to the subscriber and waits for its end, however long that takes.

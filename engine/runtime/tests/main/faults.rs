@@ -9,8 +9,8 @@ use flow::Taken;
 use jiff::Timestamp;
 use queue::{Dead, Job, Jobs, Queue};
 use store::{
-    AnswerRow, CallRow, DeedRow, Error, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow,
-    SessionRow, Store, ThreadRow, TimerRow, ToldRow, Write,
+    AnswerRow, CallRow, Counts, DeedRow, Error, FlowRow, Line, MessageRow, OutboxRow, Peering,
+    RunRow, SessionRow, Store, ThreadRow, TimerRow, ToldRow, Write,
 };
 
 /// What becomes of a commit.
@@ -109,6 +109,10 @@ impl Store for Faulty {
 
     async fn session(&self, thread: &str) -> Result<Option<SessionRow>, Error> {
         self.store.session(thread).await
+    }
+
+    async fn counts(&self) -> Result<Counts, Error> {
+        self.store.counts().await
     }
 
     async fn sent_as(&self, channel: &str, carrier_id: &str) -> Result<Option<String>, Error> {

@@ -1,0 +1,67 @@
+//! Wake-ups on their way to the queue: whoever stored a text does not wait for the broker.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join_all;
+use queue::Job;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::Runtime;
+
+/// Wake-ups that may wait for the broker; the sweep finds what there was no room for.
+const WAITING: usize = 4096;
+/// Wake-ups that are published at once.
+const AT_ONCE: usize = 64;
+
+/// The way from the door to the loop that publishes.
+pub(crate) struct Wakes {
+    wish: mpsc::Sender<String>,
+    wished: Mutex<Option<mpsc::Receiver<String>>>,
+}
+
+impl Default for Wakes {
+    fn default() -> Self {
+        let (wish, wished) = mpsc::channel(WAITING);
+        Self { wish, wished: Mutex::new(Some(wished)) }
+    }
+}
+
+impl Wakes {
+    /// A thread shall be looked at soon.
+    pub(crate) fn thread(&self, id: &str) {
+        // No room means that the broker is away or behind: the sweep knows.
+        let _ = self.wish.try_send(id.into());
+    }
+}
+
+impl Runtime {
+    /// Publishes the wake-ups of threads until `stop`.
+    pub(crate) async fn publish_wakes(self: Arc<Self>, stop: CancellationToken) {
+        let wished = self.wakes.wished.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut wished) = wished else { return };
+        let mut threads = Vec::with_capacity(AT_ONCE);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = wished.recv_many(&mut threads, AT_ONCE) => {}
+            }
+            join_all(threads.iter().map(|id| self.wake("thread", id))).await;
+            threads.clear();
+        }
+    }
+
+    /// Publishes a job; whether the queue has it. If not, the sweep and the timers find the work
+    /// again.
+    pub(crate) async fn wake(&self, kind: &str, id: &str) -> bool {
+        let job = Job { kind: kind.into(), id: id.into(), trace: None };
+        match self.parts.queue.publish(job).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(kind, id, %error, "a job could not be published");
+                false
+            }
+        }
+    }
+}
