@@ -3,6 +3,8 @@
 
 mod branches;
 mod budget;
+#[path = "../chance/mod.rs"]
+mod chance;
 mod conditions;
 mod diagnostics;
 mod durations;
