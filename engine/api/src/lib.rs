@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`access`] (who may come in) → [`error`] (the one shape of a refusal) →
 //! [`runs`], [`calls`], [`conversations`], [`numbers`], [`flows`] (what can be asked) →
-//! [`events`] (what happens, as it happens) → [`health`] (for whoever watches the process) →
+//! [`once`] (a request that is repeated) → [`events`] (what happens, as it happens) → [`health`] (for whoever watches the process) →
 //! [`console`] (the page).
 //!
 //! Invariant: nothing here decides; it reads the store, asks the runtime, and writes JSON.
@@ -16,6 +16,7 @@ mod events;
 mod flows;
 mod health;
 mod numbers;
+mod once;
 mod params;
 pub mod runs;
 
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use flow::Catalog;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -61,9 +62,11 @@ pub fn router(api: Api) -> Router {
         .with_state(api.clone());
     let guarded = Router::new()
         .route("/metrics", get(health::metrics))
-        .route("/v1.0/activeflows", get(runs::list))
+        .route("/v1.0/activeflows", get(runs::list).post(runs::create))
         .route("/v1.0/activeflows/{id}", get(runs::show))
         .route("/v1.0/activeflows/{id}/stop", post(runs::stop))
+        .route("/v1.0/activeflows/{id}/events", post(runs::signal))
+        .route("/v1.0/activeflows/{id}/continue", post(runs::go_on))
         .route("/v1.0/calls", get(calls::list))
         .route("/v1.0/calls/{id}", get(calls::show))
         .route("/v1.0/conversations", get(conversations::list))
@@ -73,6 +76,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1.0/flows/validate", post(flows::validate))
         .route("/v1.0/ws", get(events::stream))
         .route("/ws/activity", get(events::stream))
+        .route_layer(from_fn_with_state(api.clone(), once::once))
         .with_state(api);
     open.merge(access.guard(guarded))
         .merge(access.guard_pages(console::pages()))

@@ -1,8 +1,9 @@
 //! What a request asks for in its query, and how lists are divided into pages.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +24,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
                 Err(Error::new(StatusCode::BAD_REQUEST, "INVALID_PARAMETER", rejection.body_text()))
             }
         }
+    }
+}
+
+/// The body, read as JSON; what cannot be read is refused in our words.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let text =
+            String::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        // A body that is left out says nothing, as `{}` does.
+        let text = if text.trim().is_empty() { "{}" } else { &text };
+        serde_json::from_str(text).map(Self).map_err(|error| {
+            let message = format!("the body cannot be read: {error}");
+            Error::new(StatusCode::BAD_REQUEST, "INVALID_JSON_BODY", message).into_response()
+        })
     }
 }
 

@@ -3,13 +3,15 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use flow::{Medium, Taken};
+use flow::{Event, Medium, Taken, Vars};
+use runtime::{Begin, NotBegun, Told, Wanted};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{Line, RunRow};
 
 use crate::Api;
 use crate::error::Error;
-use crate::params::{Page, Params, list as page_of};
+use crate::params::{Body, Page, Params, list as page_of};
 
 /// The newest runs.
 pub(crate) async fn list(
@@ -46,6 +48,117 @@ pub(crate) async fn stop(
     }
     let run = store.run(&id).await?.ok_or_else(|| unknown(&id))?;
     Ok(Json(summary(&run)))
+}
+
+/// A run to begin.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct New {
+    /// The flow, by its name or version.
+    flow_id: Option<String>,
+    /// The actions themselves, instead.
+    actions: Option<Vec<Value>>,
+    /// The run's variables.
+    #[serde(default)]
+    variables: Vars,
+    /// The thread that it is about.
+    conversation_id: Option<String>,
+    /// Whose it is; `default` when absent.
+    customer_id: Option<String>,
+}
+
+/// Begins a run.
+pub(crate) async fn create(
+    State(api): State<Api>,
+    Body(new): Body<New>,
+) -> Result<Json<Value>, Error> {
+    let refuse =
+        |reason, message: String| Err(Error::new(StatusCode::BAD_REQUEST, reason, message));
+    let flow = match (new.flow_id, new.actions) {
+        (Some(name), None) => Wanted::Named(name),
+        (None, Some(actions)) => Wanted::Text(json!(actions).to_string()),
+        _ => {
+            let message = "name a flow by `flow_id`, or bring its `actions`".to_owned();
+            return refuse("MISSING_REQUEST_PARAMETER", message);
+        }
+    };
+    let mut begin = Begin {
+        tenant: Default::default(),
+        flow,
+        thread: new.conversation_id,
+        vars: new.variables,
+    };
+    if let Some(customer) = new.customer_id {
+        begin.tenant.0 = customer;
+    }
+    match api.runtime.begin_run(begin).await {
+        Ok(run) => Ok(Json(summary(&run))),
+        Err(NotBegun::Unknown(why)) => Err(Error::not_found("RESOURCE_NOT_FOUND", why)),
+        Err(NotBegun::Faulty(why)) => refuse("FLOW_INVALID", why),
+        Err(NotBegun::Store(error)) => Err(error.into()),
+    }
+}
+
+/// Whose run a client means, when it says so.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Whose {
+    customer_id: Option<String>,
+}
+
+/// Something that a run may wait for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Signal {
+    /// What it is called.
+    name: String,
+    /// What it brings.
+    #[serde(default)]
+    values: Vars,
+}
+
+/// Gives an event to a run that waits for it.
+pub(crate) async fn signal(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Params(whose): Params<Whose>,
+    Body(Signal { name, values }): Body<Signal>,
+) -> Result<Json<Value>, Error> {
+    tell(&api, &id, &whose, Event::Signal { name, values }).await
+}
+
+/// Lets a run go on that waits for nothing but this: the older way, without a name.
+pub(crate) async fn go_on(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Params(whose): Params<Whose>,
+) -> Result<Json<Value>, Error> {
+    let event = Event::Signal { name: "continue".into(), values: Vars::new() };
+    tell(&api, &id, &whose, event).await
+}
+
+async fn tell(api: &Api, id: &str, whose: &Whose, event: Event) -> Result<Json<Value>, Error> {
+    let store = &api.runtime.parts.store;
+    let run = store.run(id).await?.ok_or_else(|| unknown(id))?;
+    if whose.customer_id.as_ref().is_some_and(|customer| *customer != run.tenant.0) {
+        return Err(unknown(id));
+    }
+    let conflict = |reason, message| Err(Error::new(StatusCode::CONFLICT, reason, message));
+    match api.runtime.tell_run(id, event).await? {
+        Told::Taken => {
+            let run = store.run(id).await?.ok_or_else(|| unknown(id))?;
+            Ok(Json(summary(&run)))
+        }
+        Told::Unknown => Err(unknown(id)),
+        Told::Over => conflict("STATE_INVALID", format!("the activeflow {id} is over already")),
+        Told::Unwanted => {
+            let message = format!("the activeflow {id} does not wait for this event");
+            conflict("ACTIVEFLOW_NOT_WAITING", message)
+        }
+        Told::Silent => {
+            let message = format!("the process that hosts the call of {id} does not answer");
+            Err(Error::new(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message))
+        }
+    }
 }
 
 fn unknown(id: &str) -> Error {
@@ -92,6 +205,7 @@ pub fn summary(run: &RunRow) -> Value {
         "waits": run.state.waits().map(wait).collect::<Value>(),
         "reference_type": reference,
         "reference_id": run.subject,
+        "reference_activeflow_id": run.state.vars.get("run.parent"),
         "tm_create": run.created,
         "tm_update": run.updated,
     })

@@ -408,3 +408,93 @@ async fn ready_says_what_is_not() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(body["process"], "stopping");
 }
+
+impl Rig {
+    async fn post(&self, path: &str, key: &str, body: &Value) -> (u16, Value) {
+        let mut request = from("127.0.0.1:9", "POST", path, &body.to_string());
+        if !key.is_empty() {
+            request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        }
+        let (status, text) = self.ask(request).await;
+        (status.as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// The run, once it has this status.
+    async fn run(&self, id: &str, status: &str) -> Value {
+        let become_so = async {
+            loop {
+                let (_, run) = self.get(&format!("/v1.0/activeflows/{id}")).await;
+                if run["status"] == status {
+                    return run;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), become_so).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_begun_and_told_of_an_event_by_the_api() {
+    let rig = Rig::new(&[]).await;
+    tokio::spawn(Arc::clone(&rig.runtime).serve(rig.stop.clone()));
+    let waits = json!({ "variables": { "order": 7 }, "actions": [
+        { "type": "wait_event", "option": { "name": "paid", "timeout_s": 60 } },
+        { "type": "block", "option": { "timeout_s": 60 } } ] });
+    let (status, run) = rig.post("/v1.0/activeflows", "", &waits).await;
+    assert_eq!((status, &run["reference_type"]), (200, &json!("api")), "{run:#}");
+    let id = run["id"].as_str().unwrap();
+    rig.run(id, "waiting").await;
+    let events = format!("/v1.0/activeflows/{id}/events");
+    let (status, refused) = rig.post(&events, "", &json!({ "name": "shipped" })).await;
+    assert_eq!((status, &refused["error"]["reason"]), (409, &json!("ACTIVEFLOW_NOT_WAITING")));
+    let paid = json!({ "name": "paid", "values": { "sum": 9 } });
+    assert_eq!(rig.post(&format!("{events}?customer_id=other"), "", &paid).await.0, 404);
+    assert_eq!(rig.post(&events, "", &paid).await.0, 200);
+    assert_eq!(rig.post(&format!("/v1.0/activeflows/{id}/continue"), "", &json!({})).await.0, 200);
+    let run = rig.run(id, "ended").await;
+    assert_eq!(run["variables"]["event.sum"], 9);
+    assert_eq!(run["variables"]["order"], 7);
+    let (status, refused) = rig.post(&events, "", &paid).await;
+    assert_eq!((status, &refused["error"]["reason"]), (409, &json!("STATE_INVALID")));
+    rig.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_request_with_a_key_is_done_once() {
+    let rig = Rig::new(&[]).await;
+    let stop = json!({ "actions": [ { "type": "stop" } ] });
+    let (_, first) = rig.post("/v1.0/activeflows", "k1", &stop).await;
+    let (status, second) = rig.post("/v1.0/activeflows?accesskey=x", "k1", &stop).await;
+    assert_eq!((status, &second["id"]), (200, &first["id"]));
+    let (_, third) = rig.post("/v1.0/activeflows", "k2", &stop).await;
+    assert_ne!(third["id"], first["id"]);
+    let other = json!({ "actions": [ { "type": "hangup" } ] });
+    let (status, refused) = rig.post("/v1.0/activeflows", "k1", &other).await;
+    assert_eq!((status, &refused["error"]["reason"]), (409, &json!("IDEMPOTENCY_KEY_REUSED")));
+    // What was refused was not done: the key is free for the mended request.
+    let faulty = json!({ "actions": [ { "type": "tlak" } ] });
+    let (status, refused) = rig.post("/v1.0/activeflows", "k3", &faulty).await;
+    assert_eq!((status, &refused["error"]["reason"]), (400, &json!("FLOW_INVALID")));
+    assert_eq!(rig.post("/v1.0/activeflows", "k3", &stop).await.0, 200);
+}
+
+#[tokio::test]
+async fn what_cannot_be_begun_is_refused_in_the_one_shape() {
+    let rig = Rig::new(&[]).await;
+    let check = async |path: &str, body: Value, status: u16, reason: &str| {
+        let (got, refused) = rig.post(path, "", &body).await;
+        assert_eq!(
+            (got, refused["error"]["reason"].as_str()),
+            (status, Some(reason)),
+            "{refused:#}"
+        );
+    };
+    let runs = "/v1.0/activeflows";
+    check(runs, json!({ "flow_id": "none" }), 404, "RESOURCE_NOT_FOUND").await;
+    check(runs, json!({}), 400, "MISSING_REQUEST_PARAMETER").await;
+    check(runs, json!({ "flow": "none" }), 400, "INVALID_JSON_BODY").await;
+    check("/v1.0/activeflows/none/events", json!({ "name": "a" }), 404, "ACTIVEFLOW_NOT_FOUND")
+        .await;
+    check("/v1.0/activeflows/none/events", json!({}), 400, "INVALID_JSON_BODY").await;
+}

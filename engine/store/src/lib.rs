@@ -111,7 +111,8 @@ pub enum Write {
     /// A request to the API is being answered: [`Error::Duplicate`] when its key is known, unless
     /// it is older than 48 h, or was left without an answer for a minute.
     Ask(AnswerRow),
-    /// The answer to such a request.
+    /// The answer to such a request; with the status 0 there is none that is worth keeping, and the
+    /// key is free again.
     Answer(AnswerRow),
 }
 

@@ -58,6 +58,9 @@ pub(crate) fn ask(row: AnswerRow, all: &mut Vec<Statement>) {
 }
 
 pub(crate) fn answer(row: AnswerRow) -> Statement {
+    if row.status == 0 {
+        return Statement::new("DELETE FROM answers WHERE key = $1", vec![text(row.key)]);
+    }
     Statement::new(
         "UPDATE answers SET status = $2, body = $3 WHERE key = $1",
         vec![text(row.key), Cell::Int(row.status), text(row.body)],

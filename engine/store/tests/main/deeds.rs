@@ -69,6 +69,8 @@ async fn a_request_with_a_key_is_answered_once_in_48_hours() {
         assert_eq!(store.answer("k").await.unwrap(), Some(answered));
         ask(asked("b", 61 + 48 * 3600 + 1)).await.unwrap();
         assert_eq!(store.answer("k").await.unwrap().unwrap().request, "b");
+        store.commit(vec![Write::Answer(asked("b", 0))]).await.unwrap();
+        assert_eq!(store.answer("k").await.unwrap(), None);
     })
     .await;
 }
