@@ -103,6 +103,59 @@ pub(crate) async fn messages(
     Ok(Json(json!({ "result": rows, "next_after": last })).into_response())
 }
 
+/// Who answers a thread.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Assigned {
+    /// Whom it goes to; `null` gives it back to its flow.
+    to: Option<String>,
+}
+
+/// Gives a thread to a human, or back to its flow.
+pub(crate) async fn assign(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    body: String,
+) -> Result<Json<Value>, Error> {
+    let Assigned { to } = read(&body, r#"{"to": "anna"} or {"to": null}"#)?;
+    let thread = find(&*api.runtime.parts.store, &id).await?.ok_or_else(|| unknown(&id))?;
+    let to = to.as_deref().filter(|to| !to.is_empty());
+    let thread = api.runtime.assign(&thread.id, to).await?.ok_or_else(|| unknown(&id))?;
+    Ok(Json(shown(&thread)))
+}
+
+/// A text of a human.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Written {
+    /// The words.
+    #[serde(default)]
+    text: String,
+    /// Addresses of attachments.
+    #[serde(default)]
+    medias: Vec<String>,
+}
+
+/// Sends a text of a human to the peer of a thread.
+pub(crate) async fn write(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    body: String,
+) -> Result<Json<Value>, Error> {
+    let Written { text, medias } = read(&body, r#"{"text": "Hello"}"#)?;
+    if text.trim().is_empty() && medias.is_empty() {
+        return Err(Error::parameter("text", "there is nothing in this text"));
+    }
+    let thread = find(&*api.runtime.parts.store, &id).await?.ok_or_else(|| unknown(&id))?;
+    let key = api.runtime.write(&thread.id, &text, medias).await?.ok_or_else(|| unknown(&id))?;
+    Ok(Json(json!({ "conversation_id": thread.id, "key": key, "text": text })))
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a str, example: &str) -> Result<T, Error> {
+    serde_json::from_str(body)
+        .map_err(|error| Error::parameter("body", &format!("{error}; send {example}")))
+}
+
 /// Waits until the last text of a thread is ours. False when it is not, by then.
 async fn wait_for_reply(api: &Api, id: &str, wait: Duration) -> Result<bool, Error> {
     if wait.is_zero() {
@@ -175,6 +228,7 @@ fn shown(thread: &ThreadRow) -> Value {
         "type": thread.peering.channel,
         "self": { "target": thread.peering.ours },
         "peer": { "target": thread.peering.peer },
+        "assigned_to": thread.assigned,
         "tm_update": thread.updated,
     })
 }

@@ -71,7 +71,11 @@ pub fn router(api: Api) -> Router {
         .route("/v1.0/calls/{id}", get(calls::show))
         .route("/v1.0/conversations", get(conversations::list))
         .route("/v1.0/conversations/{id}", get(conversations::show))
-        .route("/v1.0/conversations/{id}/messages", get(conversations::messages))
+        .route(
+            "/v1.0/conversations/{id}/messages",
+            get(conversations::messages).post(conversations::write),
+        )
+        .route("/v1.0/conversations/{id}/assign", post(conversations::assign))
         .route("/v1.0/numbers", get(numbers::list))
         .route("/v1.0/flows/validate", post(flows::validate))
         .route("/v1.0/ws", get(events::stream))

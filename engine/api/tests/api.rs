@@ -73,6 +73,7 @@ impl Rig {
             catalog: actions::ALL,
             numbers: Numbers::default(),
             flows: Vec::new(),
+            texting: runtime::Manner::default(),
             idle_s: 60,
             worker: "w".into(),
         });
@@ -176,6 +177,7 @@ impl Rig {
             peer,
             text: "hello".into(),
             media: Vec::new(),
+            prompted: true,
         };
         let row = OutboxRow {
             key: "k1".into(),
@@ -280,6 +282,29 @@ async fn a_question_can_wait_for_the_reply() {
     };
     let ((_, text), ()) = tokio::join!(waiting, replying);
     assert_eq!(text, "+15557654321: hi\n+15550001000: hello\n");
+}
+
+#[tokio::test]
+async fn a_conversation_goes_to_a_human_who_writes_and_gives_it_back() {
+    let rig = Rig::new(&[]).await;
+    rig.fill().await;
+    let path = "/v1.0/conversations/+15557654321";
+    let post = async |what: &str, body: &str| {
+        let request = from("127.0.0.1:9", "POST", &format!("{path}/{what}"), body);
+        let (status, text) = rig.ask(request).await;
+        (status.as_u16(), serde_json::from_str::<Value>(&text).unwrap())
+    };
+    let (status, shown) = post("assign", r#"{"to": "anna"}"#).await;
+    assert_eq!((status, &shown["assigned_to"]), (200, &json!("anna")));
+    let (status, _) = post("messages", r#"{"text": "Anna here."}"#).await;
+    assert_eq!(status, 200);
+    let (_, texts) = rig.get(&format!("{path}/messages?last=1")).await;
+    assert_eq!(texts["result"][0]["text"], "Anna here.");
+    let (_, shown) = post("assign", r#"{"to": null}"#).await;
+    assert_eq!(shown["assigned_to"], Value::Null);
+    for (what, body) in [("assign", "anna"), ("messages", "{}"), ("messages", r#"{"txt": "a"}"#)] {
+        assert_eq!(post(what, body).await.0, 400, "{what} {body}");
+    }
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) drain_s: u64,
     /// Text conversations.
     pub(crate) conversation: Conversation,
+    /// How texts leave.
+    pub(crate) texting: Texting,
     /// Texts of which nobody knows whether they left.
     pub(crate) delivery: Delivery,
     /// Sound files that flows play.
@@ -73,6 +75,7 @@ impl Default for Settings {
             access_keys: Vec::new(),
             drain_s: 30,
             conversation: Conversation::default(),
+            texting: Texting::default(),
             delivery: Delivery::default(),
             media: Media::default(),
             web: Web::default(),
@@ -105,6 +108,38 @@ impl Default for Conversation {
     fn default() -> Self {
         // The reference's value: AICALL_CONVERSATION_IDLE_TIMEOUT_HOURS.
         Self { idle_timeout_hours: 24.0 }
+    }
+}
+
+/// How texts leave.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Texting {
+    /// Texts per second that each number may send, for each process; replies go first. Without
+    /// it, as many as there are.
+    #[schemars(range(min = 0.001))]
+    pub(crate) per_second: Option<f64>,
+    /// Whether typographic quotes, dashes and spaces in texts to phones are made plain when that
+    /// makes them cheaper.
+    pub(crate) smart_encoding: bool,
+    /// From when texts that nobody has asked for wait, by the peer's clock, such as `21:00`.
+    /// Replies never wait.
+    pub(crate) quiet_from: Option<String>,
+    /// Until when they wait, such as `08:00`.
+    pub(crate) quiet_until: Option<String>,
+    /// The time zone of peers whose number does not tell it, such as `Europe/Berlin`.
+    pub(crate) quiet_zone: String,
+}
+
+impl Default for Texting {
+    fn default() -> Self {
+        Self {
+            per_second: None,
+            smart_encoding: false,
+            quiet_from: None,
+            quiet_until: None,
+            quiet_zone: "UTC".into(),
+        }
     }
 }
 

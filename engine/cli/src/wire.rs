@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use call::Switchboard;
+use conversation::quiet::Quiet;
 use conversation::{Delivery, Inbox, Messenger};
 use jiff::Timestamp;
-use runtime::{Clock, Parts, Runtime};
+use runtime::{Clock, Manner, Parts, Runtime};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +80,7 @@ pub(crate) async fn build(
         library: Arc::new(shelf),
         web: Arc::new(web),
         messengers: carriers.messengers.clone(),
+        texting: manner(&settings.texting)?,
         delivery: deliveries(&settings.delivery),
         catalog: actions::ALL,
         numbers,
@@ -100,6 +102,22 @@ pub(crate) async fn build(
     .merge(access.guard(carriers.browser.router(inbox.clone(), switchboard.clone())))
     .merge(carriers.router(&inbox, switchboard));
     Ok(House { router, runtime, numbers: count, engines: names })
+}
+
+/// How texts leave.
+fn manner(settings: &settings::Texting) -> Result<Manner, String> {
+    let quiet = match (&settings.quiet_from, &settings.quiet_until) {
+        (Some(from), Some(until)) => {
+            let quiet = Quiet::new(from, until, &settings.quiet_zone);
+            Some(quiet.map_err(|why| format!("`texting`: {why}"))?)
+        }
+        (None, None) => None,
+        _ => return Err("`texting.quiet_from` needs `texting.quiet_until`: set both".into()),
+    };
+    if settings.per_second.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+        return Err("`texting.per_second` must be above 0; leave it out for no limit".into());
+    }
+    Ok(Manner { per_second: settings.per_second, smart: settings.smart_encoding, quiet })
 }
 
 /// What each channel does with a text that may have left.

@@ -13,6 +13,9 @@ use jiff::{SignedDuration, Timestamp};
 /// Above so many, lanes that are full again are forgotten.
 const MANY: usize = 4096;
 
+/// What rounding may take from a token.
+const ROUNDED: f64 = 1e-5;
+
 /// The lanes of all senders.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lanes {
@@ -52,7 +55,7 @@ impl Lanes {
         if !reply && now < lane.booked {
             return Err(after(lane.booked, token));
         }
-        if lane.tokens >= 1.0 {
+        if lane.tokens >= 1.0 - ROUNDED {
             lane.tokens -= 1.0;
             return Ok(());
         }

@@ -106,6 +106,13 @@ pub struct Outgoing {
     /// Addresses of attachments.
     #[serde(default)]
     pub media: Vec<String>,
+    /// Whether the peer has asked for it: a reply, not an announcement.
+    #[serde(default = "prompted")]
+    pub prompted: bool,
+}
+
+fn prompted() -> bool {
+    true
 }
 
 /// What a carrier says later about a text that it took.

@@ -50,6 +50,11 @@ pub fn answer(wish: Wish) -> &'static str {
     }
 }
 
+/// Whether a carrier's error code means that the peer has left: Twilio's 21610, Telnyx's 40300.
+pub fn by_code(code: &str) -> bool {
+    matches!(code, "21610" | "40300")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,10 +2,10 @@
 //!
 //! Read in this order: [`numbers`] (which flow a number has) → [`texting`] (a text comes in) →
 //! `worker` (a job is worked) → `step` (a run takes an event) → `reply` (an agent answers a text)
-//! → `texts`, `outbox` and `unsure` (a text leaves) → `deeds` (a server is asked), [`flows`] (a flow is found), [`begin`] (a
-//! run without a text) and [`outside`] (an event from elsewhere) → `timers` (time
-//! passes) → [`lines`] (a call is hosted) → [`watch`] (who looks on) and `told` (what they hear of a
-//! run).
+//! → `threads` (a human answers) → `texts`, `outbox` and `unsure` (a text leaves) → `deeds` (a server
+//! is asked), [`flows`] (a flow is found), [`begin`] (a run without a text) and [`outside`] (an event
+//! from elsewhere) → `timers` (time passes) → [`lines`] (a call is hosted) → [`watch`] (who looks on)
+//! and `told` (what they hear of a run).
 //!
 //! Invariant: what a run or a session became is committed together with the effects that it asked
 //! for, under the fence of its row; only then does an effect leave.
@@ -23,6 +23,7 @@ mod reply;
 mod step;
 pub mod texting;
 mod texts;
+mod threads;
 mod timers;
 mod told;
 mod tools;
@@ -37,6 +38,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use call::{Library, Vendors};
+use conversation::lane::Lanes;
+use conversation::quiet::Quiet;
 use conversation::{Address, Delivery, Messenger};
 use flow::{Catalog, Destination, Event, Flow};
 use queue::Queue;
@@ -79,11 +82,24 @@ pub struct Parts {
     pub numbers: Numbers,
     /// Flows that others name, besides those of the numbers.
     pub flows: Vec<(FlowRow, Arc<Flow>)>,
+    /// How texts leave.
+    pub texting: Manner,
     /// Seconds of silence after which an AI session of a thread is over, where the number does not
     /// say otherwise.
     pub idle_s: i64,
     /// This process, among others.
     pub worker: String,
+}
+
+/// How texts leave.
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    /// Texts per second that each of our numbers may send, for each process; `None` = any number.
+    pub per_second: Option<f64>,
+    /// Whether typographic signs are made plain when that makes a text to a phone cheaper.
+    pub smart: bool,
+    /// When texts that nobody has asked for wait.
+    pub quiet: Option<Quiet>,
 }
 
 /// A runtime: takes texts ([`conversation::Inbox`]) and calls ([`call::Switchboard`]).
@@ -99,6 +115,8 @@ pub struct Runtime {
     gauged: gauges::Gauged,
     texts_to_send: Notify,
     timers_set: Notify,
+    /// How fast our numbers may send, in this process.
+    lanes: Mutex<Option<Lanes>>,
     /// For work beside a call.
     me: Weak<Self>,
 }
@@ -127,6 +145,7 @@ impl Trouble {
 impl Runtime {
     /// Puts the parts together. Nothing runs until [`Runtime::serve`].
     pub fn new(parts: Parts) -> Arc<Self> {
+        let lanes = Mutex::new(parts.texting.per_second.map(Lanes::new));
         let versions = parts.numbers.versions().chain(&parts.flows);
         let flows = versions.map(|(row, flow)| (row.id.clone(), Arc::clone(flow))).collect();
         Arc::new_cyclic(|me| Self {
@@ -136,6 +155,7 @@ impl Runtime {
             flows: Mutex::new(flows),
             wakes: wakes::Wakes::default(),
             gauged: gauges::Gauged::default(),
+            lanes,
             texts_to_send: Notify::new(),
             timers_set: Notify::new(),
             me: Weak::clone(me),
@@ -212,6 +232,12 @@ impl Runtime {
         channel
             .map(Into::into)
             .ok_or_else(|| "no carrier is configured that sends texts to phones".into())
+    }
+
+    /// Whether a channel reaches phones, so that a text by it has segments.
+    pub(crate) fn has_segments(&self, channel: &str) -> bool {
+        let mut all = self.parts.messengers.iter();
+        all.any(|messenger| messenger.channel() == channel && messenger.reaches_phones())
     }
 
     /// A text was committed to be sent.

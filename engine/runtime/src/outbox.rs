@@ -4,12 +4,12 @@
 //! after. A try without an outcome is the matter of `unsure`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use conversation::{Messenger, Refusal, Status};
+use conversation::{Messenger, Outgoing, Refusal, Status};
 use flow::{Event, Key, Vars};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use store::{OutboxRow, Peering, Write};
 use tokio::task::JoinSet;
@@ -104,6 +104,13 @@ impl Runtime {
             // The claim runs out, and the text is taken up again.
             Err(error) => return tracing::warn!(key = row.key, %error, "a text waits"),
         };
+        if !left
+            && messenger.is_some()
+            && row.unsure.is_none()
+            && let Err(at) = self.admit(&outgoing)
+        {
+            return self.put_back(row, at).await;
+        }
         let mut writes = Vec::new();
         let sent = match messenger {
             _ if left => Some(Err(Refusal::OptedOut { code: BLOCKED.into() })),
@@ -137,6 +144,35 @@ impl Runtime {
         if let Some((run, thread, data)) = told {
             self.tell(&run, &thread, "text_out", data);
         }
+    }
+
+    /// Whether the lane of its sender lets a text go now; else when to ask again.
+    fn admit(&self, text: &Outgoing) -> Result<(), Timestamp> {
+        let now = self.parts.clock.now();
+        match &mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(lanes) => lanes.admit(now, text.ours.as_str(), text.prompted),
+            None => Ok(()),
+        }
+    }
+
+    /// The carrier asked for a pause: the other texts of that number wait too.
+    fn pause(&self, text: &Outgoing, until: Timestamp) {
+        let now = self.parts.clock.now();
+        if let Some(lanes) = &mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner) {
+            lanes.close(now, text.ours.as_str(), until);
+        }
+    }
+
+    /// A text waits until then for its lane. That is no try, and the next of its thread waits too.
+    async fn put_back(&self, row: OutboxRow, at: Timestamp) {
+        let why = Some("it waits until its number may send".to_owned());
+        let key = row.key.clone();
+        let waits = Write::PutBack(OutboxRow { not_before: at, why, ..row });
+        if let Err(error) = self.parts.store.commit(vec![waits]).await {
+            // The claim runs out, and the text is taken up again.
+            tracing::warn!(key, %error, "a text waits");
+        }
+        metrics::counter!("voxflow_outbox_held_total").increment(1);
     }
 
     /// One try. It does not last longer than the claim, and it does not even begin (`None`) when
@@ -181,6 +217,9 @@ impl Runtime {
                     after.and_then(|after| SignedDuration::try_from(after).ok()).unwrap_or(doubled);
                 let now = self.parts.clock.now();
                 row.not_before = now.checked_add(pause.min(LONGEST)).unwrap_or(now);
+                if after.is_some() {
+                    self.pause(&row.outgoing, row.not_before);
+                }
                 None
             }
             Refusal::OptedOut { code } => {

@@ -284,6 +284,7 @@ impl<'a> Step<'a> {
             run: self.run.id.clone(),
             awaited: None,
             history: Vec::new(),
+            rest: String::new(),
             active: self.now,
             idle_s: 0,
             ended: None,

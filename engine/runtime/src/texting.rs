@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use conversation::opt_out::{self, Wish};
-use conversation::{Accepted, Busy, Inbox, Message, Receipt, Tenant};
+use conversation::{Accepted, Busy, Inbox, Message, Receipt, Status, Tenant};
 use flow::{Activeflow, Event, Medium, Vars};
 use serde_json::json;
 use store::{MessageRow, Peering, RunRow, ThreadRow, Write};
@@ -39,14 +39,74 @@ impl Inbox for Runtime {
     }
 
     async fn receipt(&self, receipt: Receipt) -> Result<(), Busy> {
-        match self.parts.store.receipt(&receipt).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Busy(error.to_string())),
+        let busy = |error: store::Error| Busy(error.to_string());
+        if let Some((key, status)) = self.parts.store.receipt(&receipt).await.map_err(busy)?
+            && status == receipt.status
+            && status > Status::Sent
+        {
+            self.came(&key, &receipt).await.map_err(|error| Busy(error.to_string()))?;
         }
+        Ok(())
     }
 }
 
 impl Runtime {
+    /// A text of ours has arrived or never will: the run that sent it hears of it, as the variable
+    /// `message.status` and as the event of that name; a peer who has left is not asked again.
+    async fn came(&self, key: &str, receipt: &Receipt) -> Result<(), Trouble> {
+        let Some(row) = self.parts.store.outbox(key).await? else { return Ok(()) };
+        let Receipt { status, code, .. } = receipt;
+        if code.as_deref().is_some_and(opt_out::by_code) {
+            let out = &row.outgoing;
+            let peering = Peering {
+                tenant: out.tenant.clone(),
+                channel: out.channel.clone(),
+                ours: out.ours.clone(),
+                peer: out.peer.clone(),
+            };
+            self.parts.store.commit(vec![Write::OptOut(peering, true)]).await?;
+        }
+        let run = row.run.clone().unwrap_or_default();
+        let data = json!({ "key": key, "status": status, "code": code });
+        self.tell(&run, &row.thread, "text_status", data);
+        if run.is_empty() {
+            return Ok(());
+        }
+        let values = Vars::from([
+            ("status".into(), json!(status)),
+            ("code".into(), json!(code)),
+            ("carrier_id".into(), json!(receipt.carrier_id)),
+        ]);
+        let event = Event::Signal { name: "message.status".into(), values };
+        if self.lines.tell(&run, event.clone()) {
+            return Ok(());
+        }
+        loop {
+            match self.note_status(&run, json!(status)).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                // The run moved meanwhile.
+                Err(error) if error.is_conflict() => continue,
+                Err(error) => return Err(error),
+            }
+            match self.advance_run(&run, event.clone()).await {
+                Err(error) if error.is_conflict() => {}
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Sets the variable of a run about a thread that is not over. False when there is none.
+    async fn note_status(&self, run: &str, status: serde_json::Value) -> Result<bool, Trouble> {
+        let Some(mut row) = self.parts.store.run(run).await? else { return Ok(false) };
+        if row.outcome.is_some() || row.medium == Medium::Call {
+            return Ok(false);
+        }
+        row.state.vars.insert("message.status".into(), status);
+        self.parts.store.commit(vec![Write::Run(row)]).await?;
+        Ok(true)
+    }
+
     /// Handles the texts of a thread that nobody has handled, in their order, each in a commit of
     /// its own.
     pub(crate) async fn handle_thread(&self, id: &str) -> Result<(), Trouble> {
@@ -72,6 +132,10 @@ impl Runtime {
         if let Some(wish) = opt_out::wish(&text.text, left) {
             let writes = self.heed(thread, text, wish, left);
             return self.commit(thread, text, writes).await;
+        }
+        if thread.assigned.is_some() {
+            // A human reads it, and answers.
+            return self.commit(thread, text, Vec::new()).await;
         }
         if text.answered_by_carrier {
             // Such as START from somebody who had not left.

@@ -1,6 +1,6 @@
 //! The texts that runs and agents ask for, as rows of the outbox.
 
-use conversation::{Address, Outgoing, Status};
+use conversation::{Address, Outgoing, Status, segment};
 use flow::{Command, Deed};
 use jiff::Timestamp;
 use store::{OutboxRow, Peering};
@@ -55,10 +55,27 @@ impl Runtime {
             let key = if n == last { key.clone() } else { format!("{key}/{n}") };
             let run = behalf.run.filter(|_| n == last).map(Into::into);
             let about = behalf.about.map(Into::into);
+            let own = behalf.own.as_ref();
+            let prompted = own.is_ok_and(|own| own.peer == peering.peer);
             let text = row(key, peering, text.clone(), media.clone(), behalf.now);
-            OutboxRow { run, about, ..text }
+            OutboxRow { run, about, ..self.in_our_manner(text, prompted) }
         });
         Ok(rows.collect())
+    }
+}
+
+impl Runtime {
+    /// A text as it shall leave: in cheaper letters where that is wished, and after the peer's quiet
+    /// hours when nobody has asked for it.
+    pub(crate) fn in_our_manner(&self, mut text: OutboxRow, prompted: bool) -> OutboxRow {
+        text.outgoing.prompted = prompted;
+        if self.parts.texting.smart && self.has_segments(&text.outgoing.channel) {
+            text.outgoing.text = segment::smart(&text.outgoing.text).into_owned();
+        }
+        if !prompted && let Some(quiet) = &self.parts.texting.quiet {
+            text.not_before = quiet.over(text.outgoing.peer.as_str(), text.not_before);
+        }
+        text
     }
 }
 
@@ -80,6 +97,7 @@ pub(crate) fn row(
             peer: peering.peer,
             text,
             media,
+            prompted: true,
         },
         key,
         run: None,

@@ -54,6 +54,7 @@ pub(crate) fn statements(write: Write, all: &mut Vec<Statement>) -> Result<(), E
         Write::Session(row) => all.push(session(row)?),
         Write::Outbox(row) => outbox(row, all)?,
         Write::Tried(row) => tried(row, all)?,
+        Write::PutBack(row) => all.push(put_back(row)),
         Write::Timer(row) => all.push(timer(row)),
         Write::Forget { id } => {
             all.push(Statement::new("DELETE FROM timers WHERE id = $1", vec![text(id)]));
@@ -208,17 +209,18 @@ fn run(row: RunRow) -> Result<Statement, Error> {
 
 fn thread(row: ThreadRow) -> Statement {
     let conflict = conflict("thread", &row.id);
-    let moved = [Cell::Int(row.handled), maybe_text(row.waiting_run)];
+    let moved = [Cell::Int(row.handled), maybe_text(row.waiting_run), maybe_text(row.assigned)];
     // A thread that a text has made has had no commit of a worker: it exists, with `seq` 0.
     let statement = if row.seq == 0 {
         let mut cells = peered(&row.id, row.peering, row.updated);
         cells.extend(moved);
         Statement::new(
             "INSERT INTO threads (id, tenant, channel, ours, peer, seq, handled, waiting_run, \
-             updated, last_n, last_in, waiting_since) \
-             VALUES ($1, $2, $3, $4, $5, 1, $7, $8, $6, 0, 0, 0) \
+             assigned, updated, last_n, last_in, waiting_since) \
+             VALUES ($1, $2, $3, $4, $5, 1, $7, $8, $9, $6, 0, 0, 0) \
              ON CONFLICT (id) DO UPDATE SET seq = 1, handled = excluded.handled, \
-             waiting_run = excluded.waiting_run, updated = excluded.updated \
+             waiting_run = excluded.waiting_run, assigned = excluded.assigned, \
+             updated = excluded.updated \
              WHERE threads.seq = 0",
             cells,
         )
@@ -226,8 +228,8 @@ fn thread(row: ThreadRow) -> Statement {
         let mut cells = vec![text(row.id), Cell::Int(row.seq), time(row.updated)];
         cells.extend(moved);
         Statement::new(
-            "UPDATE threads SET seq = seq + 1, updated = $3, handled = $4, waiting_run = $5 \
-             WHERE id = $1 AND seq = $2",
+            "UPDATE threads SET seq = seq + 1, updated = $3, handled = $4, waiting_run = $5, \
+             assigned = $6 WHERE id = $1 AND seq = $2",
             cells,
         )
     };
@@ -248,21 +250,23 @@ fn session(row: SessionRow) -> Result<Statement, Error> {
         time(row.active),
         Cell::Int(row.idle_s),
         maybe_text(row.ended),
+        text(row.rest),
     ];
     let statement = if row.seq == 0 {
         cells.push(text(row.thread));
         // Without a target, so that a second living session of a thread is a conflict as well.
         Statement::new(
             "INSERT INTO sessions (id, seq, agent, generation, answered, run, awaited, history, \
-             active, idle_s, ended, thread) \
-             VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+             active, idle_s, ended, rest, thread) \
+             VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+             ON CONFLICT DO NOTHING",
             cells,
         )
     } else {
         Statement::new(
             "UPDATE sessions SET seq = seq + 1, agent = $3, generation = $4, answered = $5, \
-             run = $6, awaited = $7, history = $8, active = $9, idle_s = $10, ended = $11 \
-             WHERE id = $1 AND seq = $2",
+             run = $6, awaited = $7, history = $8, active = $9, idle_s = $10, ended = $11, \
+             rest = $12 WHERE id = $1 AND seq = $2",
             cells,
         )
     };
@@ -331,6 +335,23 @@ fn outbox(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Error> {
         ],
     ));
     Ok(())
+}
+
+fn put_back(row: OutboxRow) -> Statement {
+    let conflict = conflict("outbox", &row.key);
+    Statement::new(
+        "UPDATE outbox SET attempts = attempts - 1, why = $4, not_before = $5, \
+         claimed_by = NULL, claimed_until = 0 \
+         WHERE key = $1 AND claimed_by = $2 AND attempts = $3",
+        vec![
+            text(row.key),
+            maybe_text(row.claimed_by),
+            Cell::Int(row.attempts),
+            maybe_text(row.why),
+            time(row.not_before),
+        ],
+    )
+    .or(conflict)
 }
 
 fn tried(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Error> {

@@ -81,6 +81,10 @@ pub enum Write {
     /// the row's `claimed_by` for the try that the row's `attempts` counts: a process that slept
     /// through its claim and has claimed the text again is two. A receipt that was faster is kept.
     Tried(OutboxRow),
+    /// A text was not even tried, since others go before it: the end of our claim, which does not
+    /// count as a try. The next of its thread still waits for it. Conflict as with
+    /// [`Write::Tried`].
+    PutBack(OutboxRow),
     /// A timer, set anew when its `id` exists.
     Timer(TimerRow),
     /// A timer is not wanted any more.

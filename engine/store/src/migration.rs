@@ -16,6 +16,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") },
     Migration { number: 2, sql: include_str!("../migrations/sqlite/0002_unsure.sql") },
     Migration { number: 3, sql: include_str!("../migrations/sqlite/0003_outside.sql") },
+    Migration { number: 4, sql: include_str!("../migrations/sqlite/0004_hands.sql") },
 ];
 
 /// For PostgreSQL.
@@ -23,6 +24,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 1, sql: include_str!("../migrations/postgres/0001_start.sql") },
     Migration { number: 2, sql: include_str!("../migrations/postgres/0002_unsure.sql") },
     Migration { number: 3, sql: include_str!("../migrations/postgres/0003_outside.sql") },
+    Migration { number: 4, sql: include_str!("../migrations/postgres/0004_hands.sql") },
 ];
 
 /// Where the version is kept.

@@ -200,7 +200,7 @@ impl<D: Database> Store for Records<D> {
         limit: u32,
     ) -> Result<Vec<OutboxRow>, Error> {
         // The oldest of a thread goes first, and the next waits until its end is known. One that
-        // is kept for later and was never tried holds nobody up.
+        // is kept for later and was never looked at holds nobody up.
         let claim = Statement::new(
             format!(
                 "UPDATE outbox SET claimed_by = $1, claimed_until = $3, attempts = attempts + 1, \
@@ -210,7 +210,7 @@ impl<D: Database> Store for Records<D> {
                  AND o.not_before <= $2 AND o.claimed_until <= $2 \
                  AND NOT EXISTS (SELECT 1 FROM outbox p WHERE p.status = 'queued' \
                  AND p.thread = o.thread AND p.n <> o.n AND (p.claimed_until > $2 \
-                 OR p.n < o.n AND (p.not_before <= $2 OR p.attempts > 0))) \
+                 OR p.n < o.n AND (p.not_before <= $2 OR p.attempts > 0 OR p.why IS NOT NULL))) \
                  ORDER BY o.created LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING {OUTBOX}"
             ),
             vec![text(worker), time(now), time(later(now, hold)), count(limit)],
@@ -326,7 +326,7 @@ fn lane(write: &Write) -> Option<&str> {
         Write::Run(row) => Some(&row.subject),
         Write::Thread(row) => Some(&row.id),
         Write::Session(row) => Some(&row.thread),
-        Write::Outbox(row) | Write::Tried(row) => Some(&row.thread),
+        Write::Outbox(row) | Write::Tried(row) | Write::PutBack(row) => Some(&row.thread),
         Write::Timer(row) => Some(&row.subject),
         Write::Forget { id } => Some(id),
         Write::Flow(_)

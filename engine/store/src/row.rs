@@ -102,6 +102,8 @@ pub struct ThreadRow {
     pub handled: i64,
     /// The run that waits for a text, if one does.
     pub waiting_run: Option<String>,
+    /// The human who answers it; no flow runs meanwhile.
+    pub assigned: Option<String>,
     /// When it last moved.
     pub updated: Timestamp,
 }
@@ -180,6 +182,8 @@ pub struct SessionRow {
     pub awaited: Option<String>,
     /// What was said.
     pub history: Vec<Item>,
+    /// What is left of a reply that was cut: sent when the peer asks for more.
+    pub rest: String,
     /// When it was last used.
     pub active: Timestamp,
     /// Seconds of silence after which it is over.

@@ -289,6 +289,7 @@ mod tests {
             peer: Address::id("visitor-1"),
             text: format!("text {n}"),
             media: Vec::new(),
+            prompted: true,
         }
     }
 

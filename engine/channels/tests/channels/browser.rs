@@ -19,6 +19,7 @@ fn text(key: &str, visitor: &str) -> Outgoing {
         peer: Address::id(visitor),
         text: format!("text {key}"),
         media: Vec::new(),
+        prompted: true,
     }
 }
 

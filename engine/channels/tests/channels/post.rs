@@ -71,6 +71,7 @@ pub(crate) fn outgoing(channel: &str, text: &str) -> Outgoing {
         peer: Address::phone(PEER).unwrap(),
         text: text.into(),
         media: Vec::new(),
+        prompted: true,
     }
 }
 

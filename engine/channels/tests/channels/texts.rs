@@ -17,6 +17,7 @@ fn outgoing() -> Outgoing {
         peer: Address::phone(PEER).unwrap(),
         text: "héllo & bye".into(),
         media: vec!["https://a.example/1.jpg".into(), "https://a.example/2.jpg".into()],
+        prompted: true,
     }
 }
 

@@ -11,7 +11,7 @@ mod think;
 use std::sync::Arc;
 
 use agent::{Config, Item, Tool};
-use conversation::segment;
+use conversation::segment::{self, Sender};
 use conversation::thread::{Input, Output, Thread, Why};
 use flow::{Event, Flow, Key, Medium, Vars};
 use jiff::Timestamp;
@@ -92,7 +92,10 @@ impl Runtime {
             called,
             now: self.parts.clock.now(),
         };
-        let thought = thinking.think().await;
+        let thought = match thinking.more() {
+            Some(thought) => thought,
+            None => thinking.think().await,
+        };
         self.say(&thinking, thought).await
     }
 
@@ -120,11 +123,18 @@ impl Runtime {
             row.ended = Some(Why::StopService.word().into());
             writes.push(Write::Forget { id: format!("session:{}", session.id) });
         }
-        let whole = thought.text.trim();
-        let text = segment::cut(whole, config.max_segments as usize);
+        let smart = self.parts.texting.smart;
+        let has_segments = self.has_segments(&peering.channel);
+        let whole = match thought.text.trim() {
+            text if smart && has_segments => segment::smart(text),
+            text => text.into(),
+        };
+        let most = if has_segments { config.max_segments as usize } else { 0 };
+        let (text, rest) = segment::offer(&whole, most, Sender::of(peering.ours.as_str()));
+        row.rest = rest.into();
         if !text.is_empty() {
             let key = format!("{}/{}", session.id, session.generation);
-            let reply = texts::row(key, peering.clone(), text.into(), Vec::new(), now);
+            let reply = texts::row(key, peering.clone(), text.to_string(), Vec::new(), now);
             writes.push(Write::Outbox(OutboxRow { about: Some(session.run.clone()), ..reply }));
         }
         writes.extend(thought.writes);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use agent::prompt::{self, Medium as Told};
 use agent::{Ask, Item, Llm, Piece, ToolCall};
+use conversation::segment;
 use flow::{Deed, Flows, Key, Medium, Tool};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -50,6 +51,20 @@ impl Thinking<'_> {
             Ok(None) => self.apology(&trouble),
             Err(_) => self.apology("no answer came in time"),
         }
+    }
+
+    /// What is left of the reply before, when the peer asks for more of it.
+    pub(super) fn more(&self) -> Option<Thought> {
+        let asked = self.session.history.iter().rev().find_map(|item| match item {
+            Item::User { text } => Some(text),
+            Item::System { .. } | Item::Assistant { .. } | Item::Tool { .. } => None,
+        });
+        let rest = self.session.rest.clone();
+        if rest.is_empty() || !segment::wants_more(asked?) {
+            return None;
+        }
+        let said = vec![Item::Assistant { text: rest.clone(), calls: Vec::new() }];
+        Some(Thought { text: rest, said, ..Thought::default() })
     }
 
     fn apology(&self, why: &str) -> Thought {

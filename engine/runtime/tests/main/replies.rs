@@ -71,7 +71,8 @@ async fn a_long_reply_is_cut_at_a_sentence() {
     rig.text("tell me all").await;
     let sentence = "This sentence has exactly forty letters. ";
     rig.model.asked().await.say(&sentence.repeat(10)).await;
-    assert_eq!(rig.carrier.sent(1).await[0].text, sentence.repeat(3).trim_end());
+    let expected = format!("{}Reply MORE for the rest.", sentence.repeat(3));
+    assert_eq!(rig.carrier.sent(1).await[0].text, expected);
 }
 
 #[tokio::test]

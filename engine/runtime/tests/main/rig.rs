@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use queue::Queue;
 use runtime::clock::Manual;
 use runtime::numbers::Number;
-use runtime::{Clock, Numbers, Parts, Runtime};
+use runtime::{Clock, Manner, Numbers, Parts, Runtime};
 use serde_json::{Value, json};
 use store::{FlowRow, MessageRow, Peering, RunRow, Store};
 use tokio::task::JoinHandle;
@@ -36,6 +36,7 @@ pub(crate) struct Rig {
     pub(crate) web: Arc<Net>,
     /// Flows that others name.
     pub(crate) flows: Vec<(FlowRow, Arc<Flow>)>,
+    pub(crate) texting: Manner,
     numbers: Numbers,
     running: Vec<Running>,
 }
@@ -116,6 +117,7 @@ impl Rig {
             web: Net::new(),
             flows: Vec::new(),
             numbers: Numbers(HashMap::from([(OURS.into(), number)])),
+            texting: Manner::default(),
             running: Vec::new(),
         }
     }
@@ -135,6 +137,7 @@ impl Rig {
             catalog: wish::catalog(),
             numbers: self.numbers.clone(),
             flows: self.flows.clone(),
+            texting: self.texting.clone(),
             idle_s: IDLE_S,
             worker: format!("w{}", self.running.len() + 1),
         });

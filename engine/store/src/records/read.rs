@@ -11,9 +11,9 @@ use crate::statement::Record;
 pub(super) const RUN: &str =
     "id, tenant, flow, flow_name, medium, subject, seq, state, outcome, created, updated";
 pub(super) const THREAD: &str =
-    "id, tenant, channel, ours, peer, seq, handled, waiting_run, updated";
+    "id, tenant, channel, ours, peer, seq, handled, waiting_run, assigned, updated";
 pub(super) const SESSION: &str = "id, thread, seq, agent, generation, answered, run, awaited, history, \
-                       active, idle_s, ended";
+                       rest, active, idle_s, ended";
 pub(super) const OUTBOX: &str = "key, thread, outgoing, run, about, status, carrier_id, why, attempts, \
                       not_before, claimed_by, tried, unsure, created";
 pub(super) const CALL: &str =
@@ -61,6 +61,7 @@ pub(super) fn thread(mut r: Record) -> Result<ThreadRow, Error> {
         seq: r.int()?,
         handled: r.int()?,
         waiting_run: r.maybe_text()?,
+        assigned: r.maybe_text()?,
         updated: r.time()?,
     })
 }
@@ -90,6 +91,7 @@ pub(super) fn session(mut r: Record) -> Result<SessionRow, Error> {
         run: r.text()?,
         awaited: r.maybe_text()?,
         history: r.json()?,
+        rest: r.text()?,
         active: r.time()?,
         idle_s: r.int()?,
         ended: r.maybe_text()?,

@@ -61,6 +61,27 @@ async fn one_text_of_a_thread_is_under_way_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_text_that_is_put_back_was_not_tried_and_is_not_overtaken() {
+    on_each(|store| async move {
+        let peer = peering("a", "+15551110001");
+        for key in ["k1", "k2"] {
+            store.commit(vec![Write::Outbox(reply(&peer, key, 0))]).await.unwrap();
+        }
+        let first = store.claim_outbox("w1", at(10), 30, 10).await.unwrap().remove(0);
+        let waits = OutboxRow { not_before: at(15), why: Some("its lane".into()), ..first.clone() };
+        store.commit(vec![Write::PutBack(waits.clone())]).await.unwrap();
+        // The claim is over, so nothing can be written under it.
+        let late = store.commit(vec![Write::PutBack(waits)]).await;
+        assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
+        assert_eq!(store.outbox("k1").await.unwrap().unwrap().attempts, 0);
+        assert!(store.claim_outbox("w1", at(14), 30, 10).await.unwrap().is_empty());
+        let again = store.claim_outbox("w1", at(15), 30, 10).await.unwrap();
+        assert_eq!((keys(&again), again[0].attempts, again[0].unsure), (vec!["k1"], 1, None));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_lost_its_claim_can_write_nothing() {
     on_each(|store| async move {
         let peer = peering("a", "+15551110001");

@@ -127,6 +127,7 @@ pub(crate) fn thread(peering: &Peering) -> ThreadRow {
         seq: 0,
         handled: 0,
         waiting_run: None,
+        assigned: None,
         updated: at(0),
     }
 }
@@ -160,6 +161,7 @@ pub(crate) fn session(id: &str, thread: &str) -> SessionRow {
         answered: 0,
         run: "r1".into(),
         awaited: None,
+        rest: String::new(),
         history: vec![agent::Item::User { text: "hello\u{0}there".into() }],
         active: at(0),
         idle_s: 86_400,
@@ -180,6 +182,7 @@ pub(crate) fn reply(peering: &Peering, key: &str, created: i64) -> OutboxRow {
             peer: peering.peer.clone(),
             text: format!("reply {key}"),
             media: vec!["https://example.com/a.jpg".into()],
+            prompted: true,
         },
         run: None,
         about: None,
