@@ -78,33 +78,24 @@ impl Runtime {
             ("carrier_id".into(), json!(receipt.carrier_id)),
         ]);
         let event = Event::Signal { name: "message.status".into(), values };
-        if self.lines.tell(&run, event.clone()) {
-            return Ok(());
-        }
-        loop {
-            match self.note_status(&run, json!(status)).await {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
-                // The run moved meanwhile.
-                Err(error) if error.is_conflict() => continue,
-                Err(error) => return Err(error),
-            }
-            match self.advance_run(&run, event.clone()).await {
-                Err(error) if error.is_conflict() => {}
-                ended => return ended,
+        while let Err(error) = self.note_status(&run, json!(status)).await {
+            // The run moved meanwhile.
+            if !error.is_conflict() {
+                return Err(error);
             }
         }
+        self.tell_run(&run, event).await?;
+        Ok(())
     }
 
-    /// Sets the variable of a run about a thread that is not over. False when there is none.
-    async fn note_status(&self, run: &str, status: serde_json::Value) -> Result<bool, Trouble> {
-        let Some(mut row) = self.parts.store.run(run).await? else { return Ok(false) };
+    /// Sets the variable of a run about a thread, unless it is over.
+    async fn note_status(&self, run: &str, status: serde_json::Value) -> Result<(), Trouble> {
+        let Some(mut row) = self.parts.store.run(run).await? else { return Ok(()) };
         if row.outcome.is_some() || row.medium == Medium::Call {
-            return Ok(false);
+            return Ok(());
         }
         row.state.vars.insert("message.status".into(), status);
-        self.parts.store.commit(vec![Write::Run(row)]).await?;
-        Ok(true)
+        Ok(self.parts.store.commit(vec![Write::Run(row)]).await?)
     }
 
     /// Handles the texts of a thread that nobody has handled, in their order, each in a commit of
