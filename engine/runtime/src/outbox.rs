@@ -66,6 +66,8 @@ impl Runtime {
                 () = self.next_text() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
+            // One claim for all that ended meanwhile.
+            while sending.try_join_next().is_some() {}
         }
         while sending.join_next().await.is_some() {}
     }
