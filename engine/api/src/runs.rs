@@ -179,7 +179,7 @@ pub fn full(run: &RunRow, taken: &[Taken], transcript: &[Line]) -> Value {
 }
 
 fn wait(wait: &flow::run::Waiting) -> Value {
-    json!({ "what": wait.what, "until": wait.until })
+    json!({ "action": wait.action(), "what": wait.what, "until": wait.until })
 }
 
 /// A run as a row of a list.

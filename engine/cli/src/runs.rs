@@ -61,6 +61,11 @@ pub(crate) async fn show(settings: Settings, id: &str, format: Format) -> Result
     let _ = writeln!(out, "flow     {} (version {:.12})", run.flow_name, run.flow);
     let _ = writeln!(out, "began    {}", when(run.created));
     let _ = writeln!(out, "stands   {}", how(&run));
+    for wait in run.state.waits() {
+        let until = wait.until.map(|until| format!(", until {}", when(until)));
+        let (action, until) = (wait.action(), until.unwrap_or_default());
+        let _ = writeln!(out, "waits    at {action} for {}{until}", wait.what);
+    }
     let _ = writeln!(out, "\nsteps");
     for step in &taken {
         let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };

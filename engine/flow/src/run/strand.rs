@@ -97,6 +97,13 @@ pub struct Waiting {
     pub until: Option<Timestamp>,
 }
 
+impl Waiting {
+    /// The id of the action that waits, a part of its key.
+    pub fn action(&self) -> &str {
+        self.key.0.rsplit('/').nth(2).unwrap_or_default()
+    }
+}
+
 impl Strand {
     /// A branch of this strand.
     pub(super) fn branch(&self, id: u32, ends_at: Option<u32>) -> Self {
