@@ -85,7 +85,7 @@ impl Player<'_> {
                     self.look(None);
                     let end = Some(self.left.remove(at).1);
                     self.replay.acts.push(Act { end, reply: Some(reply), ..Act::default() });
-                    self.now += SignedDuration::from_secs(passed);
+                    self.now = later(self.now, passed);
                     self.advance(event.clone());
                     return Ok(());
                 }
@@ -94,7 +94,7 @@ impl Player<'_> {
                         return Err(format!("something ended that was not asked for: {}", key.0));
                     }
                     Met::Silently => {}
-                    Met::InAnAct => self.now += SignedDuration::from_secs(passed),
+                    Met::InAnAct => self.now = later(self.now, passed),
                 }
             }
             Event::TimedOut { .. } => {
@@ -131,7 +131,7 @@ impl Player<'_> {
         let left = until.duration_since(self.now).max(SignedDuration::ZERO);
         let seconds = left.as_secs() + i64::from(left.subsec_nanos() > 0);
         // The stage meets the deadline itself, and then waits for the second to be over.
-        let end = self.now + SignedDuration::from_secs(seconds);
+        let end = later(self.now, seconds);
         self.wait(seconds);
         self.now = until;
         self.advance(event);
@@ -147,7 +147,7 @@ impl Player<'_> {
 
     fn wait(&mut self, seconds: i64) {
         if seconds > 0 {
-            self.now += SignedDuration::from_secs(seconds);
+            self.now = later(self.now, seconds);
             self.replay.acts.push(Act { wait_s: Some(seconds), ..Act::default() });
         }
     }
@@ -203,6 +203,10 @@ enum Met {
     /// The stage ends it by itself.
     Silently,
     InAnAct,
+}
+
+fn later(now: Timestamp, seconds: i64) -> Timestamp {
+    now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
 }
 
 /// What of a deed a reader wants to see again.

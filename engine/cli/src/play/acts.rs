@@ -120,8 +120,7 @@ impl Playwright {
             let command = going.ok_or_else(|| {
                 format!("no `{kind}` goes on that could end: {}", self.stage.standing())
             })?;
-            self.stage.end(command, &act.reply.clone().unwrap_or_default(), "");
-            Ok(())
+            self.end(command, &act.reply.clone().unwrap_or_default())
         } else if let Some(ai) = &act.ai {
             self.stage.ai(ai)
         } else if let Some(words) = &act.say {
@@ -166,10 +165,9 @@ impl Playwright {
             let differs = act.with.as_ref().and_then(|with| differs(with, &asked));
             if !other && differs.is_none() {
                 self.mocked.clear();
-                self.reply(command, act.reply.as_ref());
-                return Ok(());
+                return Ok(self.reply(command, act.reply.as_ref())?);
             }
-            if !self.mocked(&command) {
+            if !self.mocked(&command)? {
                 let mut came = self.shown(&command);
                 if let Some(place) = differs.filter(|place| !other && !place.is_empty()) {
                     came = format!("{came}, which differs at `{place}`");
@@ -180,30 +178,41 @@ impl Playwright {
     }
 
     /// What was expected goes on or ends, as the play says, else as a mock says, else by `done`.
-    fn reply(&mut self, command: Command, reply: Option<&Reply>) {
-        match (reply, &command.deed) {
-            (Some(reply), _) => self.stage.end(command, reply, ""),
-            (None, Deed::Talk { .. }) => self.stage.go_on(command),
-            (None, deed) => match self.stage.mock(&command) {
-                Some(reply) => self.stage.end(command, &reply, ""),
-                None if matches!(deed, Deed::ReceiveDigits { .. }) => self.stage.go_on(command),
-                None => self.stage.end(command, &Reply::default(), ""),
-            },
+    fn reply(&mut self, command: Command, reply: Option<&Reply>) -> Result<(), String> {
+        let talks = matches!(command.deed, Deed::Talk { .. });
+        let reply = match reply {
+            Some(reply) => Some(reply.clone()),
+            None if talks => None,
+            None => self.stage.mock(&command),
+        };
+        match reply {
+            Some(reply) => self.end(command, &reply)?,
+            None if talks || matches!(command.deed, Deed::ReceiveDigits { .. }) => {
+                self.stage.go_on(command);
+            }
+            None => self.stage.end(command, &Reply::default(), ""),
         }
+        Ok(())
+    }
+
+    fn end(&mut self, command: Command, reply: &Reply) -> Result<(), String> {
+        self.stage.check_exit(&command, &reply.exit)?;
+        self.stage.end(command, reply, "");
+        Ok(())
     }
 
     /// Whether a mock has answered a deed.
-    fn mocked(&mut self, command: &Command) -> bool {
-        let Some(reply) = self.stage.mock(command) else { return false };
+    fn mocked(&mut self, command: &Command) -> Result<bool, String> {
+        let Some(reply) = self.stage.mock(command) else { return Ok(false) };
         let shown = self.shown(command);
         self.mocked.push(shown);
-        self.stage.end(command.clone(), &reply, "");
-        true
+        self.end(command.clone(), &reply)?;
+        Ok(true)
     }
 
     fn all_seen(&mut self) -> Result<(), Fault> {
         while let Some(command) = self.stage.asked.pop_front() {
-            if !self.mocked(&command) {
+            if !self.mocked(&command)? {
                 let expected = Some("nothing more, or a mock that answers it".into());
                 return Err(Fault { expected, came: self.shown(&command) });
             }

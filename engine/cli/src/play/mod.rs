@@ -3,7 +3,7 @@
 //!
 //! Read in this order: [`scenario`] (the format) → [`stage`] (a flow as it is played; the
 //! terminal of [`crate::simulate`] plays on it too) → [`turns`] (an agent on it) and [`calls`]
-//! (flows that it calls) → [`mocks`] (who
+//! (flows that it calls) → [`time`] (what happens when nobody does anything) → [`mocks`] (who
 //! answers by pattern) → [`acts`] (a scenario, act by act) → this file (all of them) →
 //! [`coverage`] and [`report`] (what is told).
 
@@ -14,6 +14,7 @@ pub(crate) mod mocks;
 mod report;
 pub(crate) mod scenario;
 pub(crate) mod stage;
+mod time;
 pub(crate) mod turns;
 
 use std::collections::BTreeMap;
@@ -278,6 +279,10 @@ mod tests {
         );
         assert_eq!(wrong, None);
         assert!(missing.contains(&"3:desk.busy".into()), "{missing:?}");
+        let wrong_exit = r#"{ "expect": "connect_call", "reply": { "exit": "bsy" } }"#;
+        let (wrong, _) = played(flow, &format!(r#"{given}, "play": [ {wrong_exit} ]"#));
+        let came = "`connect_call` has no exit `bsy`; did you mean `busy`?";
+        assert_eq!(wrong.unwrap().came, came);
         let (wrong, _) = played(flow, &format!(r#"{given}, "play": [ {{ "expect": "play" }} ]"#));
         assert!(wrong.unwrap().came.starts_with("`send_message`"));
     }

@@ -190,20 +190,13 @@ impl Simulation {
 
     /// The deed that runs ends by an exit.
     fn exit(&mut self, exit: &str, values: Value) -> Result<String, String> {
-        let has = |going: &&Going| self.exits(&going.command.deed).iter().any(|it| it == exit);
         let going = &self.stage.going;
+        let has = |going: &&Going| self.stage.check_exit(&going.command, exit).is_ok();
         let Some(ending) = going.iter().find(has).or(going.last()) else {
             let way = "/time +1h lets time pass";
             return Err(format!("no deed runs that could end: {}; {way}", self.stage.standing()));
         };
-        if !has(&ending) {
-            let exits = self.exits(&ending.command.deed);
-            let help = match flow::nearest(exit, exits.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are {}", exits.join(", ")),
-            };
-            return Err(format!("`{}` has no exit `{exit}`; {help}", ending.command.deed.kind()));
-        }
+        self.stage.check_exit(&ending.command, exit)?;
         let mut reply = Reply::by(exit);
         if let Value::Object(fields) = values {
             reply.values = fields.into_iter().collect();
@@ -211,19 +204,6 @@ impl Simulation {
         let command = ending.command.clone();
         self.stage.end(command, &reply, "you said so");
         Ok(String::new())
-    }
-
-    /// The exits by which a deed can end.
-    fn exits(&self, deed: &Deed) -> Vec<String> {
-        let kind = self.stage.here().map(|(_, kind)| kind);
-        let catalog = self.stage.flow.catalog;
-        let spec = catalog.get(deed.kind()).or_else(|| catalog.get(kind?));
-        let mut exits = vec!["done".to_owned()];
-        exits.extend(spec.into_iter().flat_map(|(_, spec)| spec.exits).map(ToString::to_string));
-        if !exits.iter().any(|exit| exit == "failed") {
-            exits.push("failed".into());
-        }
-        exits
     }
 
     /// Lets deeds be done until somebody must do or say something, and tells all that happened.
@@ -293,7 +273,10 @@ impl Simulation {
                 Deed::Request { .. } => {
                     "what does the server answer? /exit done {\"status\": 200, \"body\": {}}".into()
                 }
-                deed => format!("how does it end? /exit {}", self.exits(deed).join(" | ")),
+                _ => {
+                    let exits = self.stage.exits(&going.command).join(" | ");
+                    format!("how does it end? /exit {exits}")
+                }
             });
         }
         let waits = self.stage.run.waiting().is_some_and(|w| w.what != "message");
@@ -304,7 +287,7 @@ impl Simulation {
     fn words(&self) -> Vec<String> {
         let mut words = command::names();
         if let Some(going) = self.stage.going.last() {
-            let exits = self.exits(&going.command.deed);
+            let exits = self.stage.exits(&going.command);
             words.extend(exits.iter().map(|exit| format!("/exit {exit}")));
         }
         words.extend(self.stage.offered().iter().map(|tool| format!("/tool {} ", tool.name)));
