@@ -1,6 +1,6 @@
 //! Flows, events and whole runs made from bytes, and what must hold for every one of them. Used by
 //! the tests, by the example `fuzz` and by `cargo fuzz`.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod document;
 pub mod play;

@@ -8,8 +8,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// A configured agent, by id or name. What stands here beside it changes this conversation
-    /// only.
+    /// A configured agent, by id or name; nothing else that stands here counts then.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// What people call it; sessions of a thread are reused while this and the model stay.

@@ -74,6 +74,7 @@ impl Rig {
             numbers: Numbers::default(),
             flows: Vec::new(),
             texting: runtime::Manner::default(),
+            agents: Default::default(),
             idle_s: 60,
             worker: "w".into(),
         });

@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     /// Signed webhooks, for anything else that carries texts. The texts of one that is called
     /// `shop` come to `POST /hooks/shop` and to the number that is called `hook:shop`.
     pub(crate) hook: Vec<Hook>,
+    /// Agents that flows name by their id.
+    pub(crate) ai: Vec<Ai>,
     /// The numbers that are answered.
     pub(crate) number: Vec<Number>,
     /// Flows that other flows and the API name, besides those of the numbers.
@@ -88,6 +90,7 @@ impl Default for Settings {
             voipms: VoipMs::default(),
             line: Line::default(),
             hook: Vec::new(),
+            ai: Vec::new(),
             number: Vec::new(),
             flow: Vec::new(),
         }
@@ -302,6 +305,16 @@ pub(crate) struct Hook {
     pub(crate) secret: SecretString,
     /// Where texts to its peers go, signed alike. Without it, none can be sent.
     pub(crate) url: Option<String>,
+}
+
+/// An agent that flows name: `{ "type": "ai_talk", "option": { "ai": { "id": "desk" } } }`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ai {
+    /// How flows name it; the id that it had in the older system.
+    pub(crate) id: String,
+    /// A JSON file with its configuration, as `ai_talk` takes it (`voxflow schema ai`).
+    pub(crate) file: PathBuf,
 }
 
 /// A number that is answered.

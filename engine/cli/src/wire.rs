@@ -9,7 +9,7 @@ use call::Switchboard;
 use conversation::quiet::Quiet;
 use conversation::{Delivery, Inbox, Messenger};
 use jiff::Timestamp;
-use runtime::{Clock, Manner, Parts, Runtime};
+use runtime::{Agents, Clock, Manner, Parts, Runtime};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +85,7 @@ pub(crate) async fn build(
         catalog: actions::ALL,
         numbers,
         flows,
+        agents: agents(&settings.ai)?,
         idle_s: numbers::seconds(settings.conversation.idle_timeout_hours),
         worker: worker_name(now),
     });
@@ -118,6 +119,20 @@ fn manner(settings: &settings::Texting) -> Result<Manner, String> {
         return Err("`texting.per_second` must be above 0; leave it out for no limit".into());
     }
     Ok(Manner { per_second: settings.per_second, smart: settings.smart_encoding, quiet })
+}
+
+/// The agents that flows name.
+fn agents(settings: &[settings::Ai]) -> Result<Agents, String> {
+    let mut agents = Agents::default();
+    for settings::Ai { id, file } in settings {
+        let named = |why: String| format!("the agent {id}, {}: {why}", file.display());
+        let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
+        let agent = serde_json::from_str(&text).map_err(|error| named(error.to_string()))?;
+        if agents.0.insert(id.clone(), agent).is_some() {
+            return Err(format!("the agent {id} is in the settings twice"));
+        }
+    }
+    Ok(agents)
 }
 
 /// What each channel does with a text that may have left.

@@ -10,6 +10,7 @@
 //! Invariant: what a run or a session became is committed together with the effects that it asked
 //! for, under the fence of its row; only then does an effect leave.
 
+mod agents;
 pub mod begin;
 pub mod clock;
 mod deeds;
@@ -49,6 +50,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use agents::Agents;
 pub use begin::{Begin, NotBegun, Wanted};
 pub use clock::Clock;
 pub use numbers::{Number, Numbers};
@@ -84,6 +86,8 @@ pub struct Parts {
     pub flows: Vec<(FlowRow, Arc<Flow>)>,
     /// How texts leave.
     pub texting: Manner,
+    /// Agents that flows name by their id.
+    pub agents: Agents,
     /// Seconds of silence after which an AI session of a thread is over, where the number does not
     /// say otherwise.
     pub idle_s: i64,

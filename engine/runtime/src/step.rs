@@ -140,6 +140,7 @@ impl<'a> Step<'a> {
             for command in advance.commands {
                 let key = command.key.clone();
                 if let Err(why) = self.wish(command) {
+                    tracing::warn!(run = self.run.id, key = key.0, why, "what a run asked for");
                     events.push_back(told::failed(key, why));
                 }
             }
@@ -231,6 +232,7 @@ impl<'a> Step<'a> {
         if self.thread.is_none() {
             return Err("this needs a live call or a thread of texts".into());
         }
+        let agent = self.runtime.parts.agents.resolve(agent)?;
         let config: Config = serde_json::from_value(agent.clone())
             .map_err(|error| format!("the agent's configuration is wrong: {error}"))?;
         let own = self.number.and_then(|number| number.idle_s);

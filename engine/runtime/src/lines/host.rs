@@ -126,7 +126,16 @@ impl Host<'_> {
             }
             let (mut texts, mut orders) = (Vec::new(), Vec::new());
             let mut beside = Vec::new();
-            for command in advance.commands {
+            for mut command in advance.commands {
+                if let Deed::Talk { agent, .. } = &mut command.deed {
+                    match self.runtime.parts.agents.resolve(agent.take()) {
+                        Ok(found) => *agent = found,
+                        Err(why) => {
+                            events.push(told::failed(command.key, why));
+                            continue;
+                        }
+                    }
+                }
                 if let Deed::Request { .. } | Deed::LoadFlow { .. } | Deed::Service { .. } =
                     command.deed
                 {

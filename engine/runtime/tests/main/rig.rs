@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use queue::Queue;
 use runtime::clock::Manual;
 use runtime::numbers::Number;
-use runtime::{Clock, Manner, Numbers, Parts, Runtime};
+use runtime::{Agents, Clock, Manner, Numbers, Parts, Runtime};
 use serde_json::{Value, json};
 use store::{FlowRow, MessageRow, Peering, RunRow, Store};
 use tokio::task::JoinHandle;
@@ -38,6 +38,7 @@ pub(crate) struct Rig {
     pub(crate) flows: Vec<(FlowRow, Arc<Flow>)>,
     pub(crate) texting: Manner,
     numbers: Numbers,
+    pub(crate) agents: Agents,
     running: Vec<Running>,
 }
 
@@ -118,6 +119,7 @@ impl Rig {
             flows: Vec::new(),
             numbers: Numbers(HashMap::from([(OURS.into(), number)])),
             texting: Manner::default(),
+            agents: Agents::default(),
             running: Vec::new(),
         }
     }
@@ -138,6 +140,7 @@ impl Rig {
             numbers: self.numbers.clone(),
             flows: self.flows.clone(),
             texting: self.texting.clone(),
+            agents: self.agents.clone(),
             idle_s: IDLE_S,
             worker: format!("w{}", self.running.len() + 1),
         });

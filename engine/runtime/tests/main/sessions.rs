@@ -24,6 +24,30 @@ async fn the_reply_comes_after_the_flow_went_on() {
 }
 
 #[tokio::test]
+async fn a_flow_names_an_agent_that_is_configured() {
+    const ID: &str = "0b9f2f5e-1c2d-4f3a-9a6b-7c8d9e0f1a2b";
+    let older = json!([{ "id": "agent", "type": "ai_talk",
+        "option": { "assistance_type": "ai", "assistance_id": ID } }]);
+    let mut rig = Rig::texts(older).await;
+    rig.text("hello").await;
+    rig.ended(1).await;
+    rig.stop().await;
+    assert_eq!(rig.carrier.texts(), [""; 0], "nobody was configured yet");
+    let desk = agent::Config {
+        init_prompt: "You are the desk.".into(),
+        debounce_ms: 0,
+        ..Default::default()
+    };
+    rig.agents.0.insert(ID.into(), desk);
+    rig.start();
+    rig.text("hello again").await;
+    let asked = rig.model.asked().await;
+    assert_eq!(asked.ask.config.init_prompt, "You are the desk.");
+    asked.say("The desk is here.").await;
+    assert_eq!(rig.carrier.sent(1).await[0].text, "The desk is here.");
+}
+
+#[tokio::test]
 async fn the_next_text_goes_on_with_the_session_and_what_was_said() {
     let rig = Rig::texts(talks(json!({}))).await;
     rig.text("my name is Ada").await;
