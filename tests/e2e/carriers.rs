@@ -123,7 +123,7 @@ async fn a_text_by_line_is_replied_to_and_a_later_one_pushed() {
     ))
     .await;
     let event = |id: &str, text: &str| {
-        json!({ "type": "message", "mode": "active", "timestamp": now_ms(), "webhookEventId": id,
+        json!({ "type": "message", "mode": "active", "timestamp": soon_ms(), "webhookEventId": id,
             "deliveryContext": { "isRedelivery": false }, "source": { "type": "user", "userId": "U7" },
             "replyToken": id, "message": { "id": "1", "type": "text", "text": text } })
     };
@@ -146,10 +146,11 @@ async fn a_text_by_line_is_replied_to_and_a_later_one_pushed() {
     voxflow.stop().await;
 }
 
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
+/// Milliseconds since 1970, a minute ahead: to sign takes its time on a busy machine, and a reply
+/// token is good for less than that.
+fn soon_ms() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    now.as_millis().try_into().unwrap()
+    u64::try_from(now.as_millis()).unwrap() + 60_000
 }
 
 #[tokio::test]
