@@ -1,5 +1,6 @@
 //! Where in the text of a document something stands: JSON pointer -> bytes -> line and column.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use jsonc_parser::ast::Value as Node;
@@ -130,6 +131,9 @@ pub(crate) fn line_and_column(text: &str, byte: usize) -> (usize, usize) {
 }
 
 /// A key as a step of a JSON pointer.
-pub(crate) fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
+pub(crate) fn escape(key: &str) -> Cow<'_, str> {
+    if key.contains(['~', '/']) {
+        return key.replace('~', "~0").replace('/', "~1").into();
+    }
+    key.into()
 }

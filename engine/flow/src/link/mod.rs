@@ -119,7 +119,12 @@ pub fn link(text: &str, linking: Linking) -> Linked {
     if let Some(form) = &form {
         findings.as_written(form);
     }
-    let mut diagnostics = findings.placed(text, read.as_ref().map(|(root, _)| root));
+    let root = match read {
+        Some((None, _)) if !findings.all.is_empty() => read::tree(text),
+        Some((root, _)) => root,
+        None => None,
+    };
+    let mut diagnostics = findings.placed(text, root.as_ref());
     for diagnostic in &mut diagnostics {
         diagnostic.span.start += whole - text.len();
         diagnostic.span.end += whole - text.len();
@@ -164,7 +169,8 @@ pub fn budget(
     link(text, linking).ok()?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut findings = Findings::default();
-    let (root, value) = read::read(text, &mut findings)?;
+    let (_, value) = read::read(text, &mut findings)?;
+    let root = read::tree(text)?;
     let form = canonical::canonical(&value, linking.catalog);
     findings.older = form.as_ref().is_some_and(|form| form.older);
     let today = form.as_ref().map_or(&value, |form| &form.document);

@@ -193,10 +193,11 @@ impl Uses {
             }
             let root = name.split('.').next().unwrap_or_default();
             let near = match GIVEN.contains(&root) {
+                true if OPEN.contains(&root) || KNOWN.contains(&name.as_str()) => continue,
                 // Who calls or texts may bring more than is known here.
                 true => match KNOWN.iter().find(|known| is_slip_of(&name, known)) {
-                    Some(near) if !OPEN.contains(&root) => Some(*near),
-                    _ => continue,
+                    Some(near) => Some(*near),
+                    None => continue,
                 },
                 false => nearest(&name, sets.iter().map(String::as_str).chain(KNOWN)),
             };

@@ -1,10 +1,12 @@
 //! The text of a document: strict JSON, yet read on past small slips so that the rest is checked.
 
+use std::fmt;
 use std::ops::Range;
 
 use jsonc_parser::ast::{Object, Value as Node};
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::{Finding, Findings};
@@ -14,8 +16,27 @@ use crate::place::{At, escape};
 /// The larger the document, the longer everything; a flow of a thousand actions is below this.
 const LARGEST: usize = 1024 * 1024;
 
-/// Reads a text. `None` when there is nothing in it to check.
-pub(super) fn read<'a>(text: &'a str, findings: &mut Findings) -> Option<(Node<'a>, Value)> {
+/// Reads a text; with its tree when there is something to place in it. `None` when there is nothing
+/// in it to check.
+pub(super) fn read<'a>(
+    text: &'a str,
+    findings: &mut Findings,
+) -> Option<(Option<Node<'a>>, Value)> {
+    // Most texts have no fault: then their tree is not needed.
+    if text.len() <= LARGEST
+        && let Ok(Plain(value)) = serde_json::from_str(text)
+    {
+        return Some((None, value));
+    }
+    with_tree(text, findings).map(|(root, value)| (Some(root), value))
+}
+
+/// The tree of a text that can be read.
+pub(super) fn tree(text: &str) -> Option<Node<'_>> {
+    parse_to_ast(text, &CollectOptions::default(), &strict()).ok()?.value
+}
+
+fn with_tree<'a>(text: &'a str, findings: &mut Findings) -> Option<(Node<'a>, Value)> {
     if text.len() > LARGEST {
         syntax(findings, 0..0, format!("a document has at most {LARGEST} bytes"), None);
         return None;
@@ -38,6 +59,71 @@ pub(super) fn read<'a>(text: &'a str, findings: &mut Findings) -> Option<(Node<'
     };
     let value = value(&root, &mut String::new(), findings);
     Some((root, value))
+}
+
+/// A value without a key that stands twice.
+struct Plain(Value);
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Reading).map(Plain)
+    }
+}
+
+struct Reading;
+
+impl<'de> Visitor<'de> for Reading {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, yes: bool) -> Result<Value, E> {
+        Ok(yes.into())
+    }
+
+    fn visit_u64<E>(self, n: u64) -> Result<Value, E> {
+        Ok(n.into())
+    }
+
+    fn visit_i64<E>(self, n: i64) -> Result<Value, E> {
+        Ok(n.into())
+    }
+
+    fn visit_f64<E>(self, n: f64) -> Result<Value, E> {
+        Ok(n.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Plain(value)) = from.next_element()? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some((key, Plain(value))) = from.next_entry::<String, _>()? {
+            if fields.insert(key, value).is_some() {
+                return Err(A::Error::custom("a key stands twice"));
+            }
+        }
+        Ok(fields.into())
+    }
 }
 
 fn strict() -> ParseOptions {

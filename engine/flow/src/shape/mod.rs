@@ -129,7 +129,7 @@ impl Shape {
         // A type that holds itself is resolved step by step with its value, so this ends.
         for _ in 0..16 {
             if let Some(path) = schema.get("$ref").and_then(Value::as_str) {
-                match self.schema.pointer(path.trim_start_matches('#')) {
+                match self.definition(path) {
                     Some(next) => schema = next,
                     None => return schema,
                 }
@@ -160,13 +160,21 @@ impl Shape {
 
     fn is_like(&self, schema: &Value, value: &Value) -> bool {
         let schema = match schema.get("$ref").and_then(Value::as_str) {
-            Some(path) => self.schema.pointer(path.trim_start_matches('#')).unwrap_or(schema),
+            Some(path) => self.definition(path).unwrap_or(schema),
             None => schema,
         };
         if schema.get("const").is_some_and(|only| only != value) {
             return false;
         }
         types(schema).is_empty() || types(schema).iter().any(|name| is_a(value, name))
+    }
+
+    /// What a reference means: `#/$defs/Name`, or `#` for all of it.
+    fn definition(&self, path: &str) -> Option<&Value> {
+        match path.strip_prefix("#/$defs/") {
+            Some(name) => self.schema.get("$defs")?.get(name),
+            None => (path == "#").then_some(&self.schema),
+        }
     }
 
     /// Visits every marked string of a value.
@@ -236,7 +244,7 @@ impl Shape {
                 if let Some(target) = fields
                     .get("$ref")
                     .and_then(Value::as_str)
-                    .and_then(|path| self.schema.pointer(path.trim_start_matches('#')))
+                    .and_then(|path| self.definition(path))
                     && let Value::Object(inner) = self.inline(target, depth + 1)
                 {
                     clean = inner;
