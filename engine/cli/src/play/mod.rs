@@ -40,7 +40,8 @@ pub(crate) fn play(paths: &[PathBuf], catalog: Catalog) -> Result<Report, String
     for path in paths {
         let mut files = files::below(path)?;
         if path.is_dir() {
-            files.retain(|(_, text)| is_scenario(text));
+            let others = files.extract_if(.., |(_, text)| !is_scenario(text));
+            others.for_each(|(file, text)| report.beside(&file, &text, catalog));
         }
         if files.is_empty() {
             return Err(format!("{} holds no scenario", path.display()));
@@ -68,6 +69,19 @@ pub(crate) fn play(paths: &[PathBuf], catalog: Catalog) -> Result<Report, String
         }
     }
     Ok(report)
+}
+
+impl Report {
+    /// A flow that lies in a folder of scenarios counts, whether one plays it or not. What does
+    /// not link is another command's matter.
+    fn beside(&mut self, file: &Path, text: &str, catalog: Catalog) {
+        let document: Value = serde_json::from_str(text).unwrap_or_default();
+        let linked = link(file, text, catalog, Needs::Nothing);
+        if let (Ok(path), Ok(flow)) = (std::fs::canonicalize(file), linked) {
+            let coverage = || Coverage::of(&flow, &document, &Lines::of(text), "");
+            self.coverage.entry(name(&path)).or_insert_with(coverage);
+        }
+    }
 }
 
 /// Where a scenario stands.
@@ -112,8 +126,8 @@ impl Flows {
         let text = files::read(&path)?;
         let flow = link(&path, &text, catalog, Needs::Nothing)?;
         let document = serde_json::from_str(&text).unwrap_or_default();
-        let coverage = Coverage::of(&flow, &document, &Lines::of(&text), "");
-        report.coverage.insert(of.clone(), coverage);
+        let coverage = || Coverage::of(&flow, &document, &Lines::of(&text), "");
+        report.coverage.entry(of.clone()).or_insert_with(coverage);
         self.0.insert(path, Arc::clone(&flow));
         Ok((of, folder, flow))
     }
