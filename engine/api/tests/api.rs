@@ -68,6 +68,7 @@ impl Rig {
             vendors: Arc::new(Nobody),
             library: Arc::new(Nobody),
             web: Arc::new(runtime::web::Offline),
+            services: Vec::new(),
             messengers: Vec::new(),
             delivery: Default::default(),
             catalog: actions::ALL,

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: this file (the command line) → [`settings`] and [`sources`] (what can be
 //! set, and where) → [`wire`] (the house put together) with [`numbers`], [`library`], [`web`] (both
-//! behind [`guard`]) and [`log`] → [`serve`] and [`demo`] (it runs) → [`validate`] with
+//! behind [`guard`]), [`mail`] and [`log`] → [`serve`] and [`demo`] (it runs) → [`validate`] with
 //! [`budget`], [`play`], [`simulate`], [`runs`], [`export`], [`dead`], [`bench`] and [`schema`]
 //! (the desk).
 
@@ -17,6 +17,7 @@ mod fmt;
 mod guard;
 mod library;
 mod log;
+mod mail;
 mod numbers;
 mod play;
 mod runs;

@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) media: Media,
     /// Servers that flows ask.
     pub(crate) web: Web,
+    /// The mail server of the action `send_email`.
+    pub(crate) smtp: Smtp,
     /// What an agent uses where its flow does not say.
     pub(crate) agent: Agent,
     /// OpenAI, or a service that speaks its protocol.
@@ -81,6 +83,7 @@ impl Default for Settings {
             delivery: Delivery::default(),
             media: Media::default(),
             web: Web::default(),
+            smtp: Smtp::default(),
             agent: Agent::default(),
             openai: Vendor::default(),
             deepgram: Vendor::default(),
@@ -197,6 +200,38 @@ pub(crate) struct Media {
     pub(crate) folder: Option<PathBuf>,
     /// Whether `https://` sources may lie on this machine or in a private network.
     pub(crate) allow_private_addresses: bool,
+}
+
+/// The mail server of the action `send_email`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Smtp {
+    /// Its name. Without one, no e-mails can be sent.
+    pub(crate) host: Option<String>,
+    /// Its port, where it is not the usual one.
+    pub(crate) port: Option<u16>,
+    /// How the connection is kept from others.
+    pub(crate) tls: Tls,
+    /// The account there.
+    pub(crate) user: Option<String>,
+    /// Its password.
+    #[schemars(with = "Option<String>")]
+    pub(crate) password: Option<SecretString>,
+    /// Who sends, such as `Shop <shop@example.com>`.
+    pub(crate) from: Option<String>,
+}
+
+/// How a connection is kept from others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Tls {
+    /// TLS is demanded after the greeting; port 587.
+    #[default]
+    Starttls,
+    /// TLS from the first byte; port 465.
+    Always,
+    /// Not at all; for a server on this machine.
+    Never,
 }
 
 /// Servers that flows ask.

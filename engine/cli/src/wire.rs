@@ -9,13 +9,14 @@ use call::Switchboard;
 use conversation::quiet::Quiet;
 use conversation::{Delivery, Inbox, Messenger};
 use jiff::Timestamp;
-use runtime::{Agents, Clock, Manner, Parts, Runtime};
+use runtime::{Agents, Clock, Manner, Parts, Runtime, Service};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use crate::carriers::Carriers;
 use crate::guard::Guard;
 use crate::library::Shelf;
+use crate::mail::Mail;
 use crate::numbers;
 use crate::settings::{self, Policy, Settings, Vendor};
 use crate::web::Http;
@@ -69,6 +70,7 @@ pub(crate) async fn build(
     let names = engines.names();
     let shelf = library(settings, folders)?;
     let web = web(settings)?;
+    let mail = Mail::new(&settings.smtp)?.map(|mail| Arc::new(mail) as Arc<dyn Service>);
 
     let carriers = Carriers::new(settings, without_twilio)?;
     let count = numbers.0.len();
@@ -79,6 +81,7 @@ pub(crate) async fn build(
         vendors: Arc::new(engines),
         library: Arc::new(shelf),
         web: Arc::new(web),
+        services: mail.into_iter().collect(),
         messengers: carriers.messengers.clone(),
         texting: manner(&settings.texting)?,
         delivery: deliveries(&settings.delivery),

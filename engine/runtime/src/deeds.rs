@@ -31,15 +31,23 @@ pub(crate) struct End {
     pub(crate) why: String,
     /// What is committed together with it.
     pub(crate) writes: Vec<Write>,
+    /// Whether the run hears of the end later, from whoever has these writes in hand.
+    pub(crate) later: bool,
 }
 
 impl End {
     pub(crate) fn done(values: Vars) -> Self {
-        Self { exit: "done", values, why: String::new(), writes: Vec::new() }
+        Self { exit: "done", values, why: String::new(), writes: Vec::new(), later: false }
     }
 
     pub(crate) fn failed(why: impl Into<String>) -> Self {
-        Self { exit: "failed", values: Vars::new(), why: why.into(), writes: Vec::new() }
+        Self {
+            exit: "failed",
+            values: Vars::new(),
+            why: why.into(),
+            writes: Vec::new(),
+            later: false,
+        }
     }
 
     fn event(&self, key: &Key) -> Event {
@@ -120,6 +128,9 @@ impl Runtime {
             None => writes.extend(self.trouble(row, end)),
         }
         self.parts.store.commit(writes).await?;
+        if end.later {
+            self.outbox_changed();
+        }
         if let Some(stepped) = stepped {
             stepped.committed(self);
         }
@@ -143,10 +154,10 @@ impl Runtime {
         tokio::spawn(async move {
             let end = runtime.effect(&row).await;
             let mut event = end.event(&row.command.key);
-            if !end.writes.is_empty()
-                && let Err(error) = runtime.parts.store.commit(end.writes).await
-            {
-                event = End::failed(error.to_string()).event(&row.command.key);
+            match runtime.parts.store.commit(end.writes).await {
+                Ok(()) if end.later => return runtime.outbox_changed(),
+                Ok(()) => {}
+                Err(error) => event = End::failed(error.to_string()).event(&row.command.key),
             }
             // False when the call is over, and then nobody waits.
             runtime.lines.tell(&row.run, event);
@@ -176,6 +187,7 @@ impl Runtime {
                 }
             }
             Deed::LoadFlow { source } => self.load(row, source).await,
+            Deed::Service { name, option } => self.serve_deed(row, name, option).await,
             other => End::failed(format!("nothing here carries out `{}`", other.kind())),
         };
         let (kind, exit) = (deed.kind().to_owned(), end.exit);

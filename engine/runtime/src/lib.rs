@@ -21,6 +21,7 @@ pub mod numbers;
 mod outbox;
 pub mod outside;
 mod reply;
+pub mod services;
 mod step;
 pub mod texting;
 mod texts;
@@ -55,6 +56,7 @@ pub use begin::{Begin, NotBegun, Wanted};
 pub use clock::Clock;
 pub use numbers::{Number, Numbers};
 pub use outside::Told;
+pub use services::Service;
 pub use tools::offered;
 pub use watch::{Happening, Watch};
 pub use web::Web;
@@ -73,6 +75,8 @@ pub struct Parts {
     pub library: Arc<dyn Library>,
     /// Servers that flows ask.
     pub web: Arc<dyn Web>,
+    /// Services that flows call by the names of their actions.
+    pub services: Vec<Arc<dyn Service>>,
     /// One for each channel that can send; texts to phones leave by the first that reaches them.
     pub messengers: Vec<Arc<dyn Messenger>>,
     /// What each channel does with a text when nobody can know whether it left;

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::numbers::Number;
 use crate::texts::Behalf;
 use crate::tools::{self, OnCall, Request};
-use crate::{Called, Runtime, begin, deeds, outbox, told};
+use crate::{Called, Runtime, begin, deeds, outbox, services, told};
 
 /// How long an effect waits for a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -143,6 +143,9 @@ impl Host<'_> {
                     let (tenant, run) = (self.run.tenant.clone(), self.run.id.clone());
                     let row = DeedRow { tenant, run, command, created: now };
                     if waits {
+                        if row.command.deed.kind() == services::TO_THREAD {
+                            self.sending.push(row.command.key.clone());
+                        }
                         beside.push(row);
                     } else {
                         // Nobody waits for it, so it must not die with the call.

@@ -139,3 +139,41 @@ async fn what_nobody_waits_for_outlives_the_call_and_the_process() {
 fn second_key(run: &str) -> String {
     format!("{run}/tell/1/1")
 }
+
+#[tokio::test]
+async fn a_text_goes_into_another_thread_of_the_same_tenant() {
+    let rig = Rig::texts(json!([
+        { "id": "tell", "type": "send_to_conversation", "option": {
+            "conversation": "${message.text}", "text": "somebody wrote" }, "on": { "failed": "no" } },
+        { "id": "yes", "type": "send_message", "option": { "text": "told" }, "next": "end" },
+        { "id": "no", "type": "send_message", "option": { "text": "not told" } },
+    ]))
+    .await;
+    rig.text("hi").await;
+    let run = rig.ended(1).await.remove(0);
+    assert_eq!(rig.carrier.sent(1).await[0].text, "not told");
+    let taken = rig.store.taken(&run.id).await.unwrap();
+    assert!(taken[0].why.contains("no conversation has the id `hi`"), "{}", taken[0].why);
+    let thread = rig.thread_id();
+    rig.receive(rig.message("+15550002222", &thread, Some("SM9"))).await.unwrap();
+    let sent = rig.carrier.sent(3).await;
+    assert_eq!((sent[1].peer.as_str(), sent[1].text.as_str()), (PEER, "somebody wrote"));
+    assert_eq!((sent[2].peer.as_str(), sent[2].text.as_str()), ("+15550002222", "told"));
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_fails_by_name() {
+    let rig = Rig::texts(json!([
+        { "id": "wish", "type": "wish", "option": {
+            "deed": { "deed": "service", "name": "join_queue", "option": {} } } },
+    ]))
+    .await;
+    rig.text("hi").await;
+    let run = rig.ended(1).await.remove(0);
+    let taken = rig.store.taken(&run.id).await.unwrap();
+    assert!(
+        taken[0].why.contains("no service `join_queue` is configured here"),
+        "{}",
+        taken[0].why
+    );
+}

@@ -134,6 +134,7 @@ impl Rig {
             vendors: world.clone(),
             library: world,
             web: self.web.clone(),
+            services: Vec::new(),
             messengers: vec![self.carrier.clone()],
             delivery: HashMap::from([("twilio".into(), self.delivery)]),
             catalog: wish::catalog(),

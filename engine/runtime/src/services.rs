@@ -1,0 +1,61 @@
+//! Services beside the engine that flows call by the name of an action: the seam, and the one that
+//! is ours, a text into another thread.
+
+use async_trait::async_trait;
+use flow::Vars;
+use serde_json::Value;
+use store::{DeedRow, OutboxRow, Write};
+
+use crate::deeds::End;
+use crate::{Runtime, texts};
+
+/// The service that is ours: its texts leave by the outbox, and the outbox tells their end.
+pub(crate) const TO_THREAD: &str = "send_to_conversation";
+
+/// A service.
+#[async_trait]
+pub trait Service: Send + Sync {
+    /// The action type that calls it: `send_email`.
+    fn name(&self) -> &'static str;
+
+    /// Does what the options of the action say. The same key is the same wish, however often it
+    /// comes.
+    ///
+    /// # Errors
+    /// Why it was not done, without anything secret.
+    async fn call(&self, key: &str, option: &Value) -> Result<Vars, String>;
+}
+
+impl Runtime {
+    /// Calls the service of this name, if there is one.
+    pub(crate) async fn serve_deed(&self, row: &DeedRow, name: &str, option: &Value) -> End {
+        if name == TO_THREAD {
+            return match self.to_thread(row, option).await {
+                Ok(text) => {
+                    End { writes: vec![Write::Outbox(text)], later: true, ..End::done(Vars::new()) }
+                }
+                Err(why) => End::failed(why),
+            };
+        }
+        let Some(service) = self.parts.services.iter().find(|service| service.name() == name)
+        else {
+            return End::failed(format!("no service `{name}` is configured here"));
+        };
+        match service.call(&row.command.key.0, option).await {
+            Ok(values) => End::done(values),
+            Err(why) => End::failed(why),
+        }
+    }
+
+    /// A text into a thread of the same tenant.
+    async fn to_thread(&self, row: &DeedRow, option: &Value) -> Result<OutboxRow, String> {
+        let said = |name: &str| option[name].as_str().unwrap_or_default();
+        let id = said("conversation");
+        let thread = self.parts.store.thread(id).await.map_err(|error| error.to_string())?;
+        let own = thread.filter(|thread| thread.peering.tenant == row.tenant);
+        let thread = own.ok_or_else(|| format!("no conversation has the id `{id}`"))?;
+        let (key, now) = (row.command.key.0.clone(), self.parts.clock.now());
+        let text = texts::row(key, thread.peering, said("text").into(), Vec::new(), now);
+        Ok(OutboxRow { run: Some(row.run.clone()), about: Some(row.run.clone()), ..text })
+    }
+}
