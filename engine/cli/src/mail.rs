@@ -91,7 +91,7 @@ impl Mail {
 }
 
 #[async_trait]
-impl runtime::Service for Mail {
+impl runtime::Aide for Mail {
     fn name(&self) -> &'static str {
         "send_email"
     }
@@ -108,7 +108,7 @@ impl runtime::Service for Mail {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use runtime::Service;
+    use runtime::Aide;
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     use tokio::net::TcpListener;
     use tokio::task::JoinHandle;

@@ -9,7 +9,7 @@ use call::Switchboard;
 use conversation::quiet::Quiet;
 use conversation::{Delivery, Inbox, Messenger};
 use jiff::Timestamp;
-use runtime::{Agents, Clock, Manner, Parts, Runtime, Service};
+use runtime::{Agents, Aide, Clock, Manner, Parts, Runtime};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +70,7 @@ pub(crate) async fn build(
     let names = engines.names();
     let shelf = library(settings, folders)?;
     let web = web(settings)?;
-    let mail = Mail::new(&settings.smtp)?.map(|mail| Arc::new(mail) as Arc<dyn Service>);
+    let mail = Mail::new(&settings.smtp)?.map(|mail| Arc::new(mail) as Arc<dyn Aide>);
 
     let carriers = Carriers::new(settings, without_twilio)?;
     let count = numbers.0.len();

@@ -56,7 +56,7 @@ pub use begin::{Begin, NotBegun, Wanted};
 pub use clock::Clock;
 pub use numbers::{Number, Numbers};
 pub use outside::Told;
-pub use services::Service;
+pub use services::Aide;
 pub use tools::offered;
 pub use watch::{Happening, Watch};
 pub use web::Web;
@@ -76,7 +76,7 @@ pub struct Parts {
     /// Servers that flows ask.
     pub web: Arc<dyn Web>,
     /// Services that flows call by the names of their actions.
-    pub services: Vec<Arc<dyn Service>>,
+    pub services: Vec<Arc<dyn Aide>>,
     /// One for each channel that can send; texts to phones leave by the first that reaches them.
     pub messengers: Vec<Arc<dyn Messenger>>,
     /// What each channel does with a text when nobody can know whether it left;

@@ -12,9 +12,9 @@ use crate::{Runtime, texts};
 /// The service that is ours: its texts leave by the outbox, and the outbox tells their end.
 pub(crate) const TO_THREAD: &str = "send_to_conversation";
 
-/// A service.
+/// Carries out what one action type asks for, beside the engine.
 #[async_trait]
-pub trait Service: Send + Sync {
+pub trait Aide: Send + Sync {
     /// The action type that calls it: `send_email`.
     fn name(&self) -> &'static str;
 
