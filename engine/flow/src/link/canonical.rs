@@ -33,10 +33,9 @@ const TODAYS_ACTION: [&str; 6] = ["next", "on", "if", "timeout_s", "retry", "not
 /// The nil UUID, which means "none" in the older dialect.
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
-/// A document in today's form.
+/// How a document was put into today's form.
+#[derive(Default)]
 pub(crate) struct Canonical {
-    /// It.
-    pub document: Value,
     /// Whether it was written in the older dialect, in which nothing was checked before it ran.
     pub older: bool,
     /// Where in what was written something is that the older dialect ignores.
@@ -64,45 +63,55 @@ impl Canonical {
     }
 }
 
-/// Puts a document into today's form; `None` when it is in it already.
-pub(crate) fn canonical(document: &Value, catalog: Catalog) -> Option<Canonical> {
-    let actions = actions(document)?;
-    let older = is_older(document, actions, catalog);
-    if !older && !actions.iter().any(|action| has_older_names(action, catalog)) {
-        return None;
+/// Puts a document into today's form. What is in it already is not touched.
+pub(crate) fn canonical(document: &mut Value, catalog: Catalog) -> Canonical {
+    let mut form = Canonical::default();
+    let Some(actions) = actions(document) else { return form };
+    form.older = is_older(document, actions, catalog);
+    if !form.older && !actions.iter().any(|action| has_older_names(action, catalog)) {
+        return form;
     }
-    let bare = document.is_array();
-    let mut form =
-        Canonical { document: Value::Null, older, ignored: Vec::new(), origins: Vec::new() };
-    let base = if bare { "" } else { "/actions" };
-    let mut list = Vec::with_capacity(actions.len());
-    for (n, action) in actions.iter().enumerate() {
+    let base = if document.is_array() { "" } else { "/actions" };
+    let mut list = match &mut *document {
+        Value::Array(list) => std::mem::take(list),
+        other => match other.get_mut("actions").map(Value::take) {
+            Some(Value::Array(list)) => list,
+            Some(_) | None => return form,
+        },
+    };
+    for (n, action) in list.iter_mut().enumerate() {
+        if !form.older && !has_older_names(action, catalog) {
+            continue;
+        }
         let place = Place {
             written: format!("{base}/{n}"),
-            today: format!("{}/{n}", if older { "/actions" } else { base }),
+            today: format!("{}/{n}", if form.older { "/actions" } else { base }),
         };
         if place.written != place.today {
             form.origins.push((place.today.clone(), place.written.clone()));
         }
-        list.push(form.action(action, &place, catalog));
+        *action = form.action(action, &place, catalog);
     }
-    let list = Value::Array(list);
-    form.document = match document {
+    match document {
         Value::Object(fields) => {
-            let mut all = if older { form.head(fields) } else { fields.clone() };
-            all.insert("actions".into(), list);
-            Value::Object(all)
+            if form.older {
+                *fields = form.head(fields);
+            }
+            fields.insert("actions".into(), list.into());
         }
-        _ if older => json!({ "version": document::VERSION, "on_error": "next", "actions": list }),
-        _ => list,
-    };
-    Some(form)
+        _ if form.older => {
+            *document =
+                json!({ "version": document::VERSION, "on_error": "next", "actions": list });
+        }
+        _ => *document = list.into(),
+    }
+    form
 }
 
-fn actions(document: &Value) -> Option<&Vec<Value>> {
+fn actions(document: &Value) -> Option<&[Value]> {
     match document {
         Value::Array(actions) => Some(actions),
-        Value::Object(fields) => fields.get("actions")?.as_array(),
+        Value::Object(fields) => fields.get("actions")?.as_array().map(Vec::as_slice),
         _ => None,
     }
 }

@@ -111,18 +111,16 @@ pub fn link(text: &str, linking: Linking) -> Linked {
     let whole = text.len();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut findings = Findings::default();
-    let read = read::read(text, &mut findings);
-    let form = read.as_ref().and_then(|(_, value)| canonical::canonical(value, linking.catalog));
-    findings.older = form.as_ref().is_some_and(|form| form.older);
-    let value = form.as_ref().map(|form| &form.document).or(read.as_ref().map(|(_, value)| value));
-    let flow = value.and_then(|value| build::build(value, linking, &mut findings));
-    if let Some(form) = &form {
-        findings.as_written(form);
-    }
-    let root = match read {
-        Some((None, _)) if !findings.all.is_empty() => read::tree(text),
-        Some((root, _)) => root,
-        None => None,
+    let (root, flow) = match read::read(text, &mut findings) {
+        Some((root, mut value)) => {
+            let form = canonical::canonical(&mut value, linking.catalog);
+            findings.older = form.older;
+            let flow = build::build(&value, linking, &mut findings);
+            findings.as_written(&form);
+            let clean = findings.all.is_empty();
+            (root.or_else(|| if clean { None } else { read::tree(text) }), flow)
+        }
+        None => (None, None),
     };
     let mut diagnostics = findings.placed(text, root.as_ref());
     for diagnostic in &mut diagnostics {
@@ -153,9 +151,11 @@ pub fn format(text: &str, catalog: Catalog) -> Result<String, Vec<Diagnostic>> {
         bent.iter_mut().for_each(|found| found.severity = Severity::Error);
         return Err(bent);
     }
-    let Some((_, value)) = read::read(text, &mut Findings::default()) else { return Err(bent) };
-    let form = canonical::canonical(&value, catalog);
-    Ok(print::print(form.as_ref().map_or(&value, |form| &form.document)))
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let read = read::read(text, &mut Findings::default());
+    let Some((_, mut value)) = read else { return Err(bent) };
+    canonical::canonical(&mut value, catalog);
+    Ok(print::print(&value))
 }
 
 /// The most that a run about this medium can do; `segments` tells how many segments a text takes.
@@ -169,18 +169,16 @@ pub fn budget(
     link(text, linking).ok()?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut findings = Findings::default();
-    let (_, value) = read::read(text, &mut findings)?;
+    let (_, mut value) = read::read(text, &mut findings)?;
     let root = read::tree(text)?;
-    let form = canonical::canonical(&value, linking.catalog);
-    findings.older = form.as_ref().is_some_and(|form| form.older);
-    let today = form.as_ref().map_or(&value, |form| &form.document);
-    let (flow, learned) = build::build(today, linking, &mut findings)?;
+    let form = canonical::canonical(&mut value, linking.catalog);
+    findings.older = form.older;
+    let (flow, learned) = build::build(&value, linking, &mut findings)?;
     let spot = |pointer: &str| {
-        let written = form.as_ref().map(|form| form.origin(pointer));
-        let pointer = written.as_deref().unwrap_or(pointer);
-        let found = place::find(text, &root, pointer, &At::Value);
+        let pointer = form.origin(pointer);
+        let found = place::find(text, &root, &pointer, &At::Value);
         let (line, column) = place::line_and_column(text, found.start);
-        (line, column, pointer.to_owned())
+        (line, column, pointer)
     };
     Some(budget::budget(&flow, &learned, medium, segments, &spot))
 }
