@@ -22,7 +22,7 @@ fn twenty() -> String {
         ));
         actions.push(format!(
             r#"{{ "id": "set{n}", "type": "set_variables", "if": "now.hour < 24",
-                 "option": {{ "variables": {{ "a.b{n}": {n} }} }} }}"#
+                 "option": {{ "values": {{ "a.b{n}": {n} }} }} }}"#
         ));
         actions.push(format!(
             r#"{{ "id": "branch{n}", "type": "branch",
@@ -36,7 +36,7 @@ fn twenty() -> String {
 /// A counted loop of control actions: nothing is asked of the world.
 fn circle() -> String {
     r#"{ "variables": { "n": 0 }, "actions": [
-        { "id": "one", "type": "set_variables", "option": { "variables": { "n": 1 } } },
+        { "id": "one", "type": "set_variables", "option": { "values": { "n": 1 } } },
         { "id": "two", "type": "branch", "option": { "variable": "n", "cases": { "1": "three" }, "otherwise": "three" } },
         { "id": "three", "type": "goto", "option": { "target": "one", "times": 300 }, "next": "end" }
     ] }"#

@@ -147,18 +147,18 @@ impl Builder<'_> {
         let mut names = vec![None; actions.len()];
         for (n, action) in actions.iter().enumerate() {
             let Some(id) = written_id(action, "id") else { continue };
-            let pointer = format!("{}/id", self.pointer(n as u32));
+            let pointer = || format!("{}/{n}/id", self.base);
             let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
             if id.is_empty() || id.len() > 64 || !id.chars().all(fine) {
                 let help = "1 to 64 of A-Z a-z 0-9 _ . -";
                 let message = format!("`{id}` cannot be an id");
-                self.findings.add_with(ID, pointer, At::Value, message, Some(help));
+                self.findings.add_with(ID, pointer(), At::Value, message, Some(help));
             } else if id.starts_with(RESERVED) {
                 let message = format!("`{id}` is a reserved id");
-                self.findings.add(ID, pointer, At::Value, message);
+                self.findings.add(ID, pointer(), At::Value, message);
             } else if self.ids.contains_key(id) {
                 let message = format!("another action has the id `{id}`");
-                self.findings.add(DUPLICATE_ID, pointer, At::Value, message);
+                self.findings.add(DUPLICATE_ID, pointer(), At::Value, message);
             }
             self.ids.entry(id.into()).or_insert(n as u32);
             names[n] = Some(id.to_string());

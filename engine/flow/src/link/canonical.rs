@@ -278,38 +278,44 @@ pub(super) fn option(option: &Value, spec: &Spec) -> Option<Value> {
     Some(Value::Object(rewriting.into_parts().0))
 }
 
+// Asked of every action that is linked: keys are compared one by one, which for a few of them is
+// faster than looking each name up.
 fn has_older_options(fields: &Map<String, Value>, spec: &Spec) -> bool {
-    let text = |key: &str| fields.get(key).and_then(Value::as_str);
-    spec.renamed
-        .iter()
-        .any(|(older, today)| fields.contains_key(*older) && !fields.contains_key(*today))
-        || spec.filled.iter().any(|(bare, meant)| {
-            text(bare).is_some_and(text::is_template) && !fields.contains_key(*meant)
-        })
-        || spec.words.iter().any(|(key, older, _)| {
-            let today =
-                spec.renamed.iter().filter(|(_, today)| today == key).map(|(older, _)| *older);
-            today.chain([*key]).any(|key| text(key) == Some(older))
-        })
+    fields.iter().any(|(key, value)| {
+        let text = || value.as_str();
+        let renamed = || spec.renamed.iter().find(|(older, _)| older == key);
+        let today = renamed().map_or(key.as_str(), |(_, today)| today);
+        (today != key && !fields.contains_key(today))
+            || spec.filled.iter().any(|(bare, meant)| {
+                bare == key && text().is_some_and(text::is_template) && !fields.contains_key(*meant)
+            })
+            || spec.words.iter().any(|(option, older, _)| *option == today && text() == Some(older))
+    })
 }
 
 fn has_older_names(action: &Value, catalog: Catalog) -> bool {
-    if action.get("next_id").is_some() {
-        return true;
+    let Value::Object(fields) = action else { return false };
+    let (mut spec, mut option) = (None, None);
+    for (key, value) in fields {
+        match (key.as_str(), value) {
+            ("next_id", _) => return true,
+            ("type", Value::String(name)) => match catalog.get(name) {
+                Some((today, _)) if today != name => return true,
+                found => spec = found.map(|(_, spec)| spec),
+            },
+            ("option", Value::Object(fields)) => option = Some(fields),
+            _ => {}
+        }
     }
-    let Some(name) = action.get("type").and_then(Value::as_str) else { return false };
-    let Some((today, spec)) = catalog.get(name) else { return false };
-    today != name
-        || action
-            .get("option")
-            .and_then(Value::as_object)
-            .is_some_and(|fields| has_older_options(fields, spec))
+    matches!((option, spec), (Some(fields), Some(spec)) if has_older_options(fields, spec))
 }
 
 /// Whether a document is of the older dialect: it has something that only that dialect has, and
 /// nothing that it does not have.
 fn is_older(document: &Value, actions: &[Value], catalog: Catalog) -> bool {
-    let has = |keys: &[&str], value: &Value| keys.iter().any(|key| value.get(key).is_some());
+    let has = |keys: &[&str], value: &Value| {
+        value.as_object().is_some_and(|fields| fields.keys().any(|key| keys.contains(&&**key)))
+    };
     if has(&TODAYS_HEAD, document) || actions.iter().any(|action| has(&TODAYS_ACTION, action)) {
         return false;
     }
