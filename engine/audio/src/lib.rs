@@ -1,10 +1,12 @@
 //! Sound as numbers: frames, laws, rates, voice detection, keys, files.
 //!
 //! Read in this order: [`frame`] (what sound is here) → [`g711`] and [`resample`] (to and from the
-//! wire) → [`vad`] (is somebody speaking) → [`playout`] (what is still to be heard) → [`wav`].
+//! wire) → [`vad`] (is somebody speaking) → [`playout`] (what is still to be heard) → [`dtmf`] (keys
+//! as sound) → [`wav`].
 //!
 //! Invariant: nothing here waits, reads a clock or opens a socket.
 
+pub mod dtmf;
 pub mod frame;
 pub mod g711;
 pub mod playout;
