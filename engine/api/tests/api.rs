@@ -69,6 +69,7 @@ impl Rig {
             library: Arc::new(Nobody),
             web: Arc::new(runtime::web::Offline),
             services: Vec::new(),
+            dialers: Arc::new([]),
             messengers: Vec::new(),
             delivery: Default::default(),
             catalog: actions::ALL,

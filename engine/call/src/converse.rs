@@ -42,7 +42,7 @@ pub(crate) async fn hold(
         config,
         history: order.history,
         tools: order.tools.unwrap_or_else(|| Arc::new(NoTools)),
-        vendors: Arc::clone(&line.vendors),
+        vendors: Arc::clone(&line.means.vendors),
         rate: line.rate,
         duration: Duration::from_secs(duration_s),
         notes,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::converse;
-use crate::leg::{Dial, Dialled};
+use crate::leg::Dial;
 use crate::player::Player;
 use crate::session::{Finish, Gone, Line, Order};
 
@@ -97,11 +97,7 @@ async fn answer(line: &mut Line) -> Result<Finish, Gone> {
 async fn connect(line: &mut Line, dial: Dial) -> Result<Finish, Gone> {
     let control = Arc::clone(&line.control);
     Ok(match line.control(control.connect(dial)).await? {
-        Ok(Dialled::AnsweredAndDone) => Finish::done(),
-        Ok(Dialled::Busy) => Finish::exit("busy", "the line was taken"),
-        Ok(Dialled::NoAnswer) => Finish::exit("no_answer", "nobody picked up"),
-        Ok(Dialled::Rejected) => Finish::exit("rejected", "the call was refused"),
-        Ok(Dialled::Failed) => Finish::failed("it could not be dialed"),
+        Ok(dialled) => Finish::exit(dialled.exit(), dialled.words()),
         Err(why) => Finish::failed(why),
     })
 }
@@ -180,7 +176,7 @@ async fn say(
     if text.trim().is_empty() {
         return Ok(Finish::exit("done", "there was nothing to say"));
     }
-    let voices = match line.vendors.tts(config) {
+    let voices = match line.means.vendors.tts(config) {
         Ok(voices) => voices,
         Err(error) => return Ok(Finish::failed(error.to_string())),
     };
@@ -234,7 +230,7 @@ fn silent(vendor: &'static str, why: &str) -> agent::Error {
 
 async fn play(line: &mut Line, sources: &[String]) -> Result<Finish, Gone> {
     for source in sources {
-        let library = Arc::clone(&line.library);
+        let library = Arc::clone(&line.means.library);
         let file = match line.control(library.fetch(source)).await? {
             Ok(file) => file,
             Err(why) => return Ok(Finish::failed(why)),

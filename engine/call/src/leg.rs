@@ -44,9 +44,57 @@ pub trait Control: Send + Sync {
     /// Ends the leg; [`Inbound::Gone`] follows.
     async fn hangup(&self, cause: HangupCause) -> Result<(), String>;
 
+    /// Whether the carrier dials and bridges for its legs by itself ([`Control::connect`]).
+    /// Otherwise the call does so, by a [`crate::Dialer`].
+    fn bridges(&self) -> bool {
+        false
+    }
+
     /// Dials others and bridges the caller to the first that answers; returns when that is over.
-    /// The leg gives no sound meanwhile, and goes on afterwards unless it is gone.
-    async fn connect(&self, dial: Dial) -> Result<Dialled, String>;
+    /// The leg gives no sound meanwhile, and goes on afterwards unless it is gone. It is asked of a
+    /// leg that [`Control::bridges`], and of others when no dialer reaches the destinations.
+    async fn connect(&self, _: Dial) -> Result<Dialled, String> {
+        Err("no carrier is configured that can dial this".into())
+    }
+
+    /// Presses keys towards the far side: `0`-`9`, `*`, `#`, `A`-`D`, `w` for half a second of
+    /// silence. Where the carrier cannot, the call gives them as tones in the sound.
+    async fn send_digits(&self, _: &str) -> Result<(), Unable> {
+        Err(Unable::Cannot)
+    }
+
+    /// Hands the call over to somebody else, unseen; [`Inbound::Gone`] follows when it is taken.
+    async fn transfer(&self, _: &Destination) -> Result<(), Unable> {
+        Err(Unable::Cannot)
+    }
+
+    /// Who picked up a leg that we dialed, once the carrier knows. The leg must have been dialed
+    /// with [`crate::Wanted::detect_machine`].
+    async fn picked_up(&self) -> Result<Picked, Unable> {
+        Err(Unable::Cannot)
+    }
+}
+
+/// Why a carrier did not do something with a leg.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unable {
+    /// It cannot do that with any leg.
+    #[error("this carrier cannot do it")]
+    Cannot,
+    /// It could not do it now.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Who picked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picked {
+    /// Somebody.
+    Human,
+    /// An answering machine, or a fax.
+    Machine,
+    /// The carrier could not tell.
+    Unknown,
 }
 
 /// Whom to dial.
@@ -77,4 +125,28 @@ pub enum Dialled {
     Rejected,
     /// It could not be dialed.
     Failed,
+}
+
+impl Dialled {
+    /// The exit of `connect_call`.
+    pub fn exit(self) -> &'static str {
+        match self {
+            Self::AnsweredAndDone => "done",
+            Self::Busy => "busy",
+            Self::NoAnswer => "no_answer",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// In words, for the history of a run.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::AnsweredAndDone => "",
+            Self::Busy => "the line was taken",
+            Self::NoAnswer => "nobody picked up",
+            Self::Rejected => "the call was refused",
+            Self::Failed => "it could not be dialed",
+        }
+    }
 }

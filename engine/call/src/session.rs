@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::deeds;
+use crate::dialer::Dialer;
 use crate::leg::{Arrival, Control, Leg};
 
 /// A command of the run, and what a conversation needs beside it.
@@ -49,6 +50,17 @@ pub trait Library: Send + Sync {
     /// # Errors
     /// Names the source and what is wrong with it.
     async fn fetch(&self, source: &str) -> Result<Vec<u8>, String>;
+}
+
+/// What calls work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Means {
+    /// Speech and language.
+    pub vendors: Arc<dyn Vendors>,
+    /// Sound files.
+    pub library: Arc<dyn Library>,
+    /// Carriers that can dial.
+    pub dialers: Arc<[Arc<dyn Dialer>]>,
 }
 
 /// Keys that a caller may type ahead.
@@ -104,8 +116,7 @@ pub(crate) struct Line {
     pub(crate) inbound: mpsc::Receiver<Inbound>,
     pub(crate) outbound: mpsc::Sender<Outbound>,
     pub(crate) control: Arc<dyn Control>,
-    pub(crate) vendors: Arc<dyn Vendors>,
-    pub(crate) library: Arc<dyn Library>,
+    pub(crate) means: Means,
     pub(crate) reports: mpsc::UnboundedSender<Report>,
     /// Keys that nobody has asked for yet.
     pub(crate) keys: VecDeque<char>,
@@ -159,8 +170,7 @@ impl Line {
 /// conversation keeps its history.
 pub async fn live(
     leg: Leg,
-    vendors: Arc<dyn Vendors>,
-    library: Arc<dyn Library>,
+    means: Means,
     mut orders: mpsc::Receiver<Order>,
     reports: mpsc::UnboundedSender<Report>,
 ) {
@@ -170,8 +180,7 @@ pub async fn live(
         inbound: leg.inbound,
         outbound: leg.outbound,
         control: leg.control,
-        vendors,
-        library,
+        means,
         reports,
         keys: VecDeque::new(),
         interrupting: None,

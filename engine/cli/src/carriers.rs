@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use call::Switchboard;
+use call::{Dialer, Switchboard};
 use channels::Unsigned;
 use channels::browser::Browser;
 use channels::hook::{self, Hooks};
@@ -27,6 +27,8 @@ pub(crate) struct Carriers {
     hooks: Arc<Hooks>,
     /// One for each channel. Texts to phones leave by the first that reaches them.
     pub(crate) messengers: Vec<Arc<dyn Messenger>>,
+    /// Those that can dial; a call prefers its own, then the first that reaches.
+    pub(crate) dialers: Vec<Arc<dyn Dialer>>,
 }
 
 impl Carriers {
@@ -85,7 +87,8 @@ impl Carriers {
             hooks.clone() as Arc<dyn Messenger>,
             browser.clone() as Arc<dyn Messenger>,
         ]);
-        Ok(Self { browser, twilio, telnyx, voipms, line, hooks, messengers })
+        let dialers = Vec::new();
+        Ok(Self { browser, twilio, telnyx, voipms, line, hooks, messengers, dialers })
     }
 
     /// The doors of those that prove who they are by a signature.

@@ -82,6 +82,7 @@ pub(crate) async fn build(
         library: Arc::new(shelf),
         web: Arc::new(web),
         services: mail.into_iter().collect(),
+        dialers: carriers.dialers.clone().into(),
         messengers: carriers.messengers.clone(),
         texting: manner(&settings.texting)?,
         delivery: deliveries(&settings.delivery),

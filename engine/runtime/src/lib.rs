@@ -39,7 +39,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use call::{Library, Vendors};
+use call::{Dialer, Library, Vendors};
 use conversation::lane::Lanes;
 use conversation::quiet::Quiet;
 use conversation::{Address, Delivery, Messenger};
@@ -73,6 +73,8 @@ pub struct Parts {
     pub vendors: Arc<dyn Vendors>,
     /// Sound files.
     pub library: Arc<dyn Library>,
+    /// Carriers that can dial; a call prefers its own, then the first that reaches.
+    pub dialers: Arc<[Arc<dyn Dialer>]>,
     /// Servers that flows ask.
     pub web: Arc<dyn Web>,
     /// Services that flows call by the names of their actions.

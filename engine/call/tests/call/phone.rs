@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use audio::Frame;
 use call::{
-    Arrival, Control, Dial, Dialled, HangupCause, Inbound, Leg, Library, Order, Outbound, Report,
-    Vendors,
+    Arrival, Control, Dial, Dialled, HangupCause, Inbound, Leg, Library, Means, Order, Outbound,
+    Report, Vendors,
 };
 use flow::{Command, Deed, Event, Key};
 use tokio::sync::mpsc;
@@ -70,7 +70,8 @@ impl Phone {
         tokio::spawn(play(given, caller.clone(), Arc::clone(&record), start, marks));
         let (orders, to_do) = mpsc::channel(16);
         let (tell, reports) = mpsc::unbounded_channel();
-        let live = tokio::spawn(call::session::live(leg, vendors, library, to_do, tell));
+        let means = Means { vendors, library, dialers: Arc::new([]) };
+        let live = tokio::spawn(call::session::live(leg, means, to_do, tell));
         Self { orders: Some(orders), reports, caller, record, dialled, live, start }
     }
 

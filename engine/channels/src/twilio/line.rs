@@ -352,6 +352,10 @@ impl Control for Remote {
         Ok(())
     }
 
+    fn bridges(&self) -> bool {
+        true
+    }
+
     async fn connect(&self, dial: Dial) -> Result<Dialled, String> {
         let Some(rest) = &self.twilio.rest else {
             return Err(

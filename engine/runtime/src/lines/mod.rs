@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use call::{Arrival, Leg, Switchboard};
+use call::{Arrival, Leg, Means, Switchboard};
 use flow::{Activeflow, Event, Medium, Vars};
 use store::{CallRow, RunRow, Write};
 use tokio::sync::mpsc;
@@ -126,10 +126,13 @@ impl Switchboard for Runtime {
             seen: HashSet::new(),
             sending: Vec::new(),
         };
-        let vendors = Arc::clone(&self.parts.vendors);
-        let library = Arc::clone(&self.parts.library);
+        let means = Means {
+            vendors: Arc::clone(&self.parts.vendors),
+            library: Arc::clone(&self.parts.library),
+            dialers: Arc::clone(&self.parts.dialers),
+        };
         tokio::join!(
-            call::session::live(leg, vendors, library, taken, reports),
+            call::session::live(leg, means, taken, reports),
             host.host(reported, told, wished)
         );
     }

@@ -135,6 +135,7 @@ impl Rig {
             library: world,
             web: self.web.clone(),
             services: Vec::new(),
+            dialers: Arc::new([]),
             messengers: vec![self.carrier.clone()],
             delivery: HashMap::from([("twilio".into(), self.delivery)]),
             catalog: wish::catalog(),
