@@ -41,6 +41,16 @@ struct ConnectCall {
     /// Whether nobody may see who calls, where the carrier can hide it.
     #[serde(default)]
     anonymous: bool,
+    /// A sound file that the caller hears until somebody picks up, again and again: an `https://`
+    /// address, or a file below the media folder. Without it the caller hears ringing.
+    music: Option<String>,
+    /// What whoever picks up is told before the caller is put through, such as who calls and why.
+    announce: Option<String>,
+    /// Keys by which the caller ends the conversation with the other side, so that the flow goes
+    /// on; empty = none.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^[0-9A-D#*]*$"))]
+    end_on: String,
     /// Whether the caller is hung up for the same reason when nobody could be reached, such as
     /// busy, instead of going on by that exit.
     #[serde(default)]
@@ -70,6 +80,9 @@ impl Action for ConnectCall {
             ring_s: self.ring_s,
             early_media: self.early_media,
             anonymous: self.anonymous,
+            music: self.music.clone(),
+            announce: self.announce.clone(),
+            end_on: self.end_on.clone(),
         });
         Step::wait("connect_call", self.ring_s + TALK_S)
     }

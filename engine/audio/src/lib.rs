@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`frame`] (what sound is here) → [`g711`] and [`resample`] (to and from the
 //! wire) → [`vad`] (is somebody speaking) → [`playout`] (what is still to be heard) → [`dtmf`] (keys
-//! as sound) → [`wav`].
+//! as sound) → [`tone`] (those of the network) → [`wav`].
 //!
 //! Invariant: nothing here waits, reads a clock or opens a socket.
 
@@ -11,6 +11,7 @@ pub mod frame;
 pub mod g711;
 pub mod playout;
 pub mod resample;
+pub mod tone;
 pub mod vad;
 pub mod wav;
 

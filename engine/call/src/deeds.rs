@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::bridge;
 use crate::converse;
 use crate::leg::Dial;
 use crate::player::Player;
@@ -72,9 +73,28 @@ async fn simple(line: &mut Line, deed: Deed) -> Result<Finish, Gone> {
             };
             receive_digits(line, max_digits as usize, &finish_on, pace).await
         }
-        Deed::Connect { destinations, source, ring_s, early_media, anonymous } => {
+        Deed::Connect {
+            destinations,
+            source,
+            ring_s,
+            early_media,
+            anonymous,
+            music,
+            announce,
+            end_on,
+        } => {
             let ring = Duration::from_secs(ring_s);
-            connect(line, Dial { destinations, source, ring, early_media, anonymous }).await
+            let dial = Dial {
+                destinations,
+                source,
+                ring,
+                early_media,
+                anonymous,
+                music,
+                announce,
+                end_on,
+            };
+            connect(line, dial).await
         }
         Deed::Talk { .. }
         | Deed::Hangup { .. }
@@ -94,12 +114,21 @@ async fn answer(line: &mut Line) -> Result<Finish, Gone> {
     })
 }
 
+/// The carrier bridges where it can and the flow wants no more than that; otherwise we do.
 async fn connect(line: &mut Line, dial: Dial) -> Result<Finish, Gone> {
+    if (dial.needs_us() || !line.control.bridges()) && bridge::reaches(line, &dial.destinations) {
+        return bridge::connect(line, dial).await;
+    }
     let control = Arc::clone(&line.control);
     Ok(match line.control(control.connect(dial)).await? {
         Ok(dialled) => Finish::exit(dialled.exit(), dialled.words()),
         Err(why) => Finish::failed(why),
     })
+}
+
+/// Speaks a text to its end, in whatever voice there is.
+pub(crate) async fn tell(line: &mut Line, text: &str, config: &Config) -> Result<Finish, Gone> {
+    say(line, text, config, "", Until::Over).await
 }
 
 /// How long keys are waited for.

@@ -43,7 +43,8 @@ pub struct Wanted {
     pub detect_machine: bool,
 }
 
-/// A leg on its way. Dropping it cancels the dial; so does dropping a [`Leg`] that it gave.
+/// A leg on its way. Dropping it before somebody picked up cancels the dial. From then on only the
+/// [`Leg`] counts: whoever drops that hangs up.
 #[derive(Debug)]
 pub struct Ringing {
     /// The carrier's id of the leg.

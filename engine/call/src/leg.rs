@@ -110,6 +110,19 @@ pub struct Dial {
     pub early_media: bool,
     /// Whether nobody may see who calls; a carrier that cannot hide it refuses.
     pub anonymous: bool,
+    /// A sound file that the caller hears until somebody picks up, in place of ringing.
+    pub music: Option<String>,
+    /// What the far side is told before the caller is put through.
+    pub announce: Option<String>,
+    /// Keys by which the caller ends the conversation with the far side.
+    pub end_on: String,
+}
+
+impl Dial {
+    /// Whether it wants what a carrier that bridges by itself does not do.
+    pub(crate) fn needs_us(&self) -> bool {
+        self.music.is_some() || self.announce.is_some() || !self.end_on.is_empty()
+    }
 }
 
 /// How a dial ended: the exits of `connect_call`.

@@ -3,10 +3,11 @@
 //! Read in this order: [`leg`] (one party's sound and control) → [`switchboard`] (who takes a
 //! call) → [`dialer`] (who reaches
 //! others) → [`session`] (the one task that owns the call) → `deeds` (what it can be told to do) →
-//! `converse` (an AI conversation) → `player` (paces sound to the leg).
+//! `bridge` (two legs hear each other) → `converse` (an AI conversation) → `player` (paces sound to the leg).
 //!
 //! Invariant: whatever a call does, it listens to its leg; a caller who is gone ends everything.
 
+mod bridge;
 mod converse;
 mod deeds;
 pub mod dialer;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use agent::{Item, Tools};
 use async_trait::async_trait;
+use audio::Frame;
 use audio::playout::fresh_mark;
 use flow::{Command, Deed, Event, HangupCause, Key, Vars};
 use serde_json::Value;
@@ -125,6 +126,13 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// A leg of which nothing is known yet.
+    pub(crate) fn new(leg: Leg, means: Means, reports: mpsc::UnboundedSender<Report>) -> Self {
+        let Leg { arrival, rate, inbound, outbound, control } = leg;
+        let (keys, interrupting) = (VecDeque::new(), None);
+        Self { arrival, rate, inbound, outbound, control, means, reports, keys, interrupting }
+    }
+
     /// The next thing from the leg that a deed may care for; keys go to `keys` first.
     pub(crate) async fn hear(&mut self) -> Result<Inbound, Gone> {
         match self.inbound.recv().await {
@@ -142,6 +150,15 @@ impl Line {
     /// Gives sound or a mark to the leg.
     pub(crate) async fn give(&self, sound: Outbound) -> Result<(), Gone> {
         self.outbound.send(sound).await.map_err(|_| Gone)
+    }
+
+    /// Gives a frame of somebody who speaks at this moment. What the leg does not take is lost:
+    /// sound that waits would be late for the rest of the call.
+    pub(crate) fn pass(&self, frame: Frame) {
+        let frame = Outbound::Frame(frame);
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.outbound.try_send(frame) {
+            metrics::counter!("voxflow_frames_dropped_total", "at" => "bridge").increment(1);
+        }
     }
 
     /// Does something with the leg while listening to it.
@@ -174,17 +191,7 @@ pub async fn live(
     mut orders: mpsc::Receiver<Order>,
     reports: mpsc::UnboundedSender<Report>,
 ) {
-    let mut line = Line {
-        arrival: leg.arrival,
-        rate: leg.rate,
-        inbound: leg.inbound,
-        outbound: leg.outbound,
-        control: leg.control,
-        means,
-        reports,
-        keys: VecDeque::new(),
-        interrupting: None,
-    };
+    let mut line = Line::new(leg, means, reports);
     let cause = lived(&mut line, &mut orders).await;
     line.report(Report::Event(Event::HungUp { cause }));
 }

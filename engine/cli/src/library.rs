@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use audio::wav::{Coding, Wav};
+use audio::{Rate, tone};
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, Url};
 
@@ -90,8 +91,8 @@ impl Shelf {
 #[async_trait]
 impl call::Library for Shelf {
     async fn fetch(&self, source: &str) -> Result<Vec<u8>, String> {
-        let found = if source == "tone:beep" {
-            Ok(beep())
+        let found = if let Some(file) = made(source) {
+            Ok(file)
         } else if source.contains("://") {
             match Url::parse(source) {
                 Ok(url) => self.download(url).await,
@@ -107,18 +108,15 @@ impl call::Library for Shelf {
     }
 }
 
-/// The tone before a message is left: 1 kHz for a quarter of a second at -12 dB, with soft ends.
-fn beep() -> Vec<u8> {
-    const RATE: u32 = 8000;
-    const LENGTH: u32 = RATE / 4;
-    const SOFT: u32 = RATE / 100;
-    let sample = |n: u32| {
-        let phase = std::f32::consts::TAU * 1000.0 * n as f32 / RATE as f32;
-        let gain = n.min(LENGTH - n).min(SOFT) as f32 / SOFT as f32;
-        (phase.sin() * gain * 8192.0) as i16
+/// The sound files that are made here.
+fn made(source: &str) -> Option<Vec<u8>> {
+    const RATE: Rate = 8000;
+    let samples = match source {
+        "tone:beep" => tone::beep(RATE),
+        "tone:ringback" => tone::ringback(RATE),
+        _ => return None,
     };
-    let wav = Wav { rate: RATE, channels: 1, samples: (0..LENGTH).map(sample).collect() };
-    wav.write(Coding::Pcm16)
+    Some(Wav { rate: RATE, channels: 1, samples }.write(Coding::Pcm16))
 }
 
 fn too_large() -> String {

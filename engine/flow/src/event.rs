@@ -164,6 +164,15 @@ pub enum Deed {
         /// Whether nobody may see who calls.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         anonymous: bool,
+        /// A sound file that the caller hears until somebody picks up, in place of ringing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        music: Option<String>,
+        /// What the far side is told before the caller is put through.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        announce: Option<String>,
+        /// Keys by which the caller ends the conversation with the far side.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        end_on: String,
     },
     /// Send a text.
     SendMessage {

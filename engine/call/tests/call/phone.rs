@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use audio::Frame;
 use call::{
-    Arrival, Control, Dial, Dialled, HangupCause, Inbound, Leg, Library, Means, Order, Outbound,
-    Report, Vendors,
+    Arrival, Control, Dial, Dialer, Dialled, HangupCause, Inbound, Leg, Library, Means, Order,
+    Outbound, Report, Vendors,
 };
 use flow::{Command, Deed, Event, Key};
 use tokio::sync::mpsc;
@@ -49,6 +49,15 @@ pub(crate) enum Marks {
 
 impl Phone {
     pub(crate) fn call(vendors: Arc<dyn Vendors>, library: Arc<dyn Library>, marks: Marks) -> Self {
+        Self::with(vendors, library, marks, Arc::new([]))
+    }
+
+    pub(crate) fn with(
+        vendors: Arc<dyn Vendors>,
+        library: Arc<dyn Library>,
+        marks: Marks,
+        dialers: Arc<[Arc<dyn Dialer>]>,
+    ) -> Self {
         let (caller, inbound) = mpsc::channel(64);
         let (outbound, given) = mpsc::channel(64);
         let (dialled, dials) = mpsc::channel(1);
@@ -70,7 +79,7 @@ impl Phone {
         tokio::spawn(play(given, caller.clone(), Arc::clone(&record), start, marks));
         let (orders, to_do) = mpsc::channel(16);
         let (tell, reports) = mpsc::unbounded_channel();
-        let means = Means { vendors, library, dialers: Arc::new([]) };
+        let means = Means { vendors, library, dialers };
         let live = tokio::spawn(call::session::live(leg, means, to_do, tell));
         Self { orders: Some(orders), reports, caller, record, dialled, live, start }
     }

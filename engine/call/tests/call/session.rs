@@ -57,6 +57,9 @@ fn dial() -> Deed {
         ring_s: 20,
         early_media: false,
         anonymous: false,
+        music: None,
+        announce: None,
+        end_on: String::new(),
     }
 }
 

@@ -111,7 +111,7 @@ impl Llm for Quiet {
     }
 }
 
-/// `good.wav`: 300 ms at 24 kHz; `bad.wav`: no wav.
+/// `good.wav`: 300 ms at 24 kHz; `bad.wav`: no wav; ringing.
 pub(crate) struct Shelf;
 
 #[async_trait]
@@ -120,6 +120,10 @@ impl Library for Shelf {
         match source {
             "good.wav" => {
                 let sound = Frame { rate: 24_000, samples: vec![500; 7200] };
+                Ok(Wav::from(sound).write(Coding::Pcm16))
+            }
+            "tone:ringback" => {
+                let sound = Frame { rate: 8000, samples: audio::tone::ringback(8000) };
                 Ok(Wav::from(sound).write(Coding::Pcm16))
             }
             "bad.wav" => Ok(b"RIFF, but not really".to_vec()),

@@ -201,6 +201,9 @@ mod tests {
             ring: Duration::from_secs(30),
             early_media: false,
             anonymous: false,
+            music: None,
+            announce: None,
+            end_on: String::new(),
         };
         assert_eq!(
             dial(&both, "+15550001000", "https://e.example/twilio/dialed").unwrap(),

@@ -59,6 +59,9 @@ async fn a_page_calls() {
         ring: Duration::from_secs(5),
         early_media: false,
         anonymous: false,
+        music: None,
+        announce: None,
+        end_on: String::new(),
     };
     assert!(leg.control.connect(dial).await.unwrap_err().contains("browser"));
     let dialing = page.json().await;

@@ -45,6 +45,9 @@ fn dial() -> Dial {
         ring: Duration::from_secs(20),
         early_media: false,
         anonymous: false,
+        music: None,
+        announce: None,
+        end_on: String::new(),
     }
 }
 
