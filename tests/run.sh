@@ -43,6 +43,7 @@ missing() {
     command -v gcc >/dev/null || echo gcc libc6-dev
     command -v git >/dev/null || echo git
     command -v curl >/dev/null || echo curl
+    command -v openssl >/dev/null || echo openssl
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm

@@ -2,7 +2,8 @@
 # folder. Sourced by run.sh; nothing of them is left afterwards.
 #
 # start_services DIR    starts both in the background of this shell
-# await_services        waits until both answer, and exports VOXFLOW_TEST_AMQP and _POSTGRES
+# await_services        waits until both answer, and exports VOXFLOW_TEST_AMQP and _POSTGRES, and
+#                       VOXFLOW_TEST_CA: the file of who signed PostgreSQL's certificate
 # stop_services         ends both
 
 RABBIT_BIN=/usr/lib/rabbitmq/bin/rabbitmq-server
@@ -20,6 +21,19 @@ PY
 # PostgreSQL refuses to run as root: then it runs as the user that its package made.
 as_postgres() {
     if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi
+}
+
+# A certificate for `localhost`, and who signed it. The keys live as long as the tests.
+certify() {
+    local at=$1
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=tests \
+        -keyout "$at/ca.key" -out "$at/ca.crt" &&
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost \
+            -keyout "$at/server.key" -out "$at/server.csr" &&
+        printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' >"$at/server.ext" &&
+        openssl x509 -req -days 2 -in "$at/server.csr" -CA "$at/ca.crt" -CAkey "$at/ca.key" -CAcreateserial \
+            -extfile "$at/server.ext" -out "$at/server.crt" &&
+        chmod 600 "$at/server.key" && { [ "$(id -u)" != 0 ] || chown postgres "$at/server.key"; }
 }
 
 start_services() {
@@ -68,10 +82,12 @@ JSON
     [ "$(id -u)" != 0 ] || chown postgres "$p"
     (
         cd "$p" &&
+            certify "$p" >"$p.log" 2>&1 &&
             as_postgres "$pg_bin/initdb" --pgdata "$p/data" --username voxflow --auth trust \
-                --encoding UTF8 --locale C.UTF-8 --no-sync >"$p.log" 2>&1 &&
+                --encoding UTF8 --locale C.UTF-8 --no-sync >>"$p.log" 2>&1 &&
             as_postgres "$pg_bin/pg_ctl" start --wait --silent --pgdata "$p/data" --log "$p/server.log" \
                 -o "-c listen_addresses=127.0.0.1 -c port=$pg_port -c unix_socket_directories='' \
+                    -c ssl=on -c ssl_cert_file=$p/server.crt -c ssl_key_file=$p/server.key \
                     -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200" \
                 >>"$p.log" 2>&1 &&
             as_postgres "$pg_bin/createdb" --host 127.0.0.1 --port "$pg_port" --username voxflow voxflow >>"$p.log" 2>&1 &&
@@ -94,8 +110,9 @@ await_services() {
     done
     export VOXFLOW_TEST_AMQP="amqp://guest:guest@127.0.0.1:$rabbit_port/%2f"
     export VOXFLOW_TEST_AMQP_E2E="amqp://guest:guest@127.0.0.1:$rabbit_port/e2e"
-    export VOXFLOW_TEST_POSTGRES="postgres://voxflow@127.0.0.1:$pg_port/voxflow"
-    export VOXFLOW_TEST_POSTGRES_E2E="postgres://voxflow@127.0.0.1:$pg_port/e2e"
+    export VOXFLOW_TEST_POSTGRES="postgres://voxflow@127.0.0.1:$pg_port/voxflow?sslmode=disable"
+    export VOXFLOW_TEST_POSTGRES_E2E="postgres://voxflow@127.0.0.1:$pg_port/e2e?sslmode=disable"
+    export VOXFLOW_TEST_CA=$services/postgres/ca.crt
 }
 
 stop_services() {

@@ -17,13 +17,19 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Starts so many and waits until they are ready.
     pub(crate) async fn start(world: &World, count: usize, setup: &Setup) -> Self {
-        let sites: Vec<Site> = (0..count).map(|_| world.settle(setup)).collect();
-        let mut processes = Vec::new();
-        for site in &sites {
-            let mut process = site.begin();
+        let this = Self::begin(world, count, setup);
+        for n in 0..count {
+            let mut process = this.take(n).unwrap();
             process.await_ready().await;
-            processes.push(Mutex::new(Some(process)));
+            this.put(n, process);
         }
+        this
+    }
+
+    /// Starts so many, whether they can become ready or not.
+    pub(crate) fn begin(world: &World, count: usize, setup: &Setup) -> Self {
+        let sites: Vec<Site> = (0..count).map(|_| world.settle(setup)).collect();
+        let processes = sites.iter().map(|site| Mutex::new(Some(site.begin()))).collect();
         Self { sites, processes, kills: AtomicUsize::new(0) }
     }
 
@@ -61,14 +67,11 @@ impl Fleet {
         self.put(n, self.sites[n].begin());
     }
 
-    /// Starts what has ended by itself, as a supervisor does: one that begins while the broker is
-    /// down says so and ends.
-    pub(crate) fn revive(&self) {
-        for (site, process) in self.sites.iter().zip(&self.processes) {
-            let mut process = process.lock().unwrap();
-            if process.as_mut().is_some_and(|process| !process.alive()) {
-                *process = Some(site.begin());
-            }
+    /// Whatever is down, no process ends by itself.
+    pub(crate) fn all_live(&self) {
+        for process in &self.processes {
+            let ended = process.lock().unwrap().as_mut().is_some_and(|process| !process.alive());
+            assert!(!ended, "a process has ended by itself:\n{}", self.logs());
         }
     }
 

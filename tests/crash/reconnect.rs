@@ -111,3 +111,40 @@ async fn workers_wait_for_a_broker_and_a_database_and_go_on() {
     })
     .await;
 }
+
+/// A fleet is started in any order: what was first waits for the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_starts_before_its_servers_waits_for_them() {
+    let mut servers = Servers::start().await;
+    servers.kill_broker().await;
+    servers.kill_postgres().await;
+    let world = World::open(|_| Reply::say("re: nothing"), &[]).await;
+    let setup = Setup {
+        message_flow: Some(flow()),
+        database: Some(servers.postgres()),
+        queue: Some(servers.amqp()),
+        ..Setup::default()
+    };
+    let fleet = Arc::new(Fleet::begin(&world, 1, &setup));
+    let body = first_word(&fleet).await;
+    assert_ne!(body["store"], "ready", "{body}");
+    assert_ne!(body["queue"], "ready", "{body}");
+    // Its carrier shall try again.
+    assert_eq!(text(&world, &fleet, 40).await, 503);
+
+    servers.start_postgres().await;
+    servers.start_broker().await;
+    becomes(&fleet, 200).await;
+    texts(&world, &fleet, 50).await;
+}
+
+/// What `/readyz` says first, which must not be that all is well.
+async fn first_word(fleet: &Fleet) -> Value {
+    let url = format!("http://{}/readyz", fleet.at(0));
+    until("an answer", || async {
+        let answer = http().get(&url).send().await.ok()?;
+        assert_eq!(answer.status().as_u16(), 503);
+        answer.json().await.ok()
+    })
+    .await
+}

@@ -77,12 +77,12 @@ fn load(small: Load) -> Load {
     }
 }
 
-/// A worker dies every two seconds, whichever is not `frozen`; those that ended are started.
+/// A worker dies every two seconds, whichever is not `frozen`, and never by itself.
 async fn kill_for_ever(fleet: &Fleet, frozen: &Mutex<Option<usize>>) {
     let mut turn = 0;
     loop {
         tokio::time::sleep(KILL).await;
-        fleet.revive();
+        fleet.all_live();
         turn = (turn + 1) % fleet.len();
         let spared = frozen.lock().await;
         if *spared == Some(turn) {
@@ -98,7 +98,7 @@ async fn kill_for_ever(fleet: &Fleet, frozen: &Mutex<Option<usize>>) {
 async fn calm(fleet: &Fleet, database: &str, load: Load, world: &World) -> Open {
     let began = Instant::now();
     loop {
-        fleet.revive();
+        fleet.all_live();
         let open = ledger::open(database).await;
         let whole = || ledger::read(load, &world.twilio.sent().all()).whole();
         if (open == Open::default() && whole()) || began.elapsed() > CALM {

@@ -39,7 +39,8 @@ pub(crate) fn pause(dropped: u32) -> Duration {
 /// `amqps://`). Processes with the same URL share the work.
 ///
 /// # Errors
-/// The URL is none of these, or the broker cannot be reached. No error shows a password.
+/// The URL is none of these, or the broker is there and does not let us in. One that is away is
+/// waited for. No error shows a password.
 pub async fn open(url: &str) -> Result<Arc<dyn Queue>, Error> {
     if url == "embedded" {
         Ok(Arc::new(embedded::Embedded::new()))

@@ -48,10 +48,10 @@ pub struct Rabbit {
 
 impl Rabbit {
     /// Connects, and declares the queues `<name>.jobs` and `<name>.dead`. Processes with the same
-    /// name share the work.
+    /// name share the work. A broker that is away is waited for: [`Queue::ready`] tells.
     ///
     /// # Errors
-    /// The URL is no AMQP URL, the broker cannot be reached, or it has such queues with other
+    /// The URL is no AMQP URL, the broker does not let us in, or it has such queues with other
     /// properties. No error shows a password.
     pub async fn open(url: &str, name: &str) -> Result<Self, Error> {
         let broker = Broker::new(url, name)?;
@@ -62,7 +62,7 @@ impl Rabbit {
             .build()
             .map_err(|e| broker.error(e))?;
         let this = Self { broker, channels, presence: Presence::default() };
-        this.channel().await?.give_back();
+        this.broker.look().await?;
         Ok(this)
     }
 

@@ -37,10 +37,13 @@ use crate::records::Records;
 use crate::sqlite::Sqlite;
 
 /// Opens the store that a URL names: `sqlite:voxflow.db` (made when it is not there),
-/// `sqlite::memory:` (private, gone with the process), `postgres://user:password@host/database`.
+/// `sqlite::memory:` (private, gone with the process), `postgres://user:password@host/database`
+/// (with `?sslmode=` as the server's own tools have it: `disable`, `prefer`, `require`, `verify-ca`,
+/// `verify-full`, and `&sslrootcert=FILE`).
 ///
 /// # Errors
-/// The URL is none of these, or the database cannot be reached. No error shows a password.
+/// The URL is none of these, the file cannot be opened, or the server is there and does not let us
+/// in. A server that is away is waited for: [`Store::ready`] tells. No error shows a password.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, Error> {
     if let Some(path) = url.strip_prefix("sqlite:") {
         Ok(Arc::new(Records::new(Sqlite::open(path.trim_start_matches("//")).await?)))

@@ -7,6 +7,8 @@
 //! Invariant: a connection whose transaction did not come to its end never returns to the pool.
 
 mod group;
+mod secure;
+mod tables;
 
 use std::time::Duration;
 
@@ -19,11 +21,11 @@ use futures_util::future::{join, join_all};
 use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Config, NoTls, Row};
+use tokio_postgres::{Config, Row};
 
 use self::group::Groups;
+use self::tables::Tables;
 use crate::Error;
-use crate::migration::{self, POSTGRES};
 use crate::statement::{Cell, Database, Record, Statement};
 
 /// Connections to the server, at most.
@@ -36,8 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const TRIES: u32 = 4;
 /// Statements that travel together.
 const FLIGHT: usize = 256;
-/// Held while tables are made, so that processes that start together take turns.
-const MIGRATING: i64 = 0x766f_7866_6c6f_7701;
 
 /// The server ends what hangs: a process that froze in the middle of a transaction holds its locks
 /// no longer than this.
@@ -48,13 +48,16 @@ const SESSION: &str = "SET statement_timeout = '10s'; \
 pub(crate) struct Postgres {
     pool: Pool,
     groups: Groups,
+    tables: Tables,
     /// Where it is, without its password.
     place: String,
 }
 
 impl Postgres {
-    /// Connects and makes the tables that are missing.
+    /// Connects and makes the tables that are missing; while the server is away, that goes on beside.
     pub(crate) async fn open(url: &str) -> Result<Self, Error> {
+        let unusable = |why| Error::Unavailable(format!("the URL of PostgreSQL: {why}"));
+        let (url, tls) = secure::take(url).map_err(unusable)?;
         let mut config: Config = url.parse().map_err(|_| {
             // What the parser says may quote a part of the password.
             Error::Unavailable(
@@ -70,7 +73,7 @@ impl Postgres {
         }
         let place = place(&config);
         let recycling_method = RecyclingMethod::Fast;
-        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method });
+        let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method });
         let patient = Some(CONNECTING);
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
@@ -83,45 +86,37 @@ impl Postgres {
             }))
             .build()
             .map_err(|e| Error::Unavailable(format!("PostgreSQL: {e}")))?;
-        let this = Self { groups: Groups::new(&pool), pool, place };
-        this.migrate().await.map_err(|f| this.told(f))?;
-        Ok(this)
-    }
-
-    async fn migrate(&self) -> Result<(), Failed> {
-        let mut client = self.pool.get().await.map_err(|e| Failed::Server(chain(&e)))?;
-        let transaction = client.transaction().await?;
-        let locked = format!("SELECT pg_advisory_xact_lock({MIGRATING})");
-        transaction.batch_execute(&locked).await?;
-        transaction.batch_execute(migration::TABLE).await?;
-        let version = transaction.query_one(migration::VERSION, &[]).await?.try_get(0)?;
-        for migration in migration::missing(POSTGRES, version).map_err(|e| Failed::Must(0, e))? {
-            transaction.batch_execute(migration.sql).await?;
-            transaction.execute(migration::DONE, &[&migration.number]).await?;
-        }
-        Ok(transaction.commit().await?)
+        let tables = Tables::open(&pool).await.map_err(|failed| told(&place, failed))?;
+        Ok(Self { groups: Groups::new(&pool), pool, tables, place })
     }
 
     fn told(&self, failed: Failed) -> Error {
-        match failed {
-            Failed::Must(_, Error::Unavailable(why))
-            | Failed::Again(why)
-            | Failed::Odd(why)
-            | Failed::Server(why) => {
-                Error::Unavailable(format!("PostgreSQL at {}: {why}", self.place))
-            }
-            Failed::Must(_, error) => error,
+        told(&self.place, failed)
+    }
+}
+
+/// A failure at a place, in words.
+fn told(place: &str, failed: Failed) -> Error {
+    match failed {
+        Failed::Must(_, Error::Unavailable(_))
+        | Failed::Again(_)
+        | Failed::Odd(_)
+        | Failed::Server(_) => {
+            Error::Unavailable(format!("PostgreSQL at {place}: {}", failed.why()))
         }
+        Failed::Must(_, error) => error,
     }
 }
 
 #[async_trait]
 impl Database for Postgres {
     async fn write(&self, lane: &str, statements: Vec<Statement>) -> Result<Vec<Record>, Error> {
+        self.tables.there().map_err(|f| self.told(f))?;
         self.groups.commit(lane, statements).await.map_err(|f| self.told(f))
     }
 
     async fn read(&self, query: Statement) -> Result<Vec<Record>, Error> {
+        self.tables.there().map_err(|f| self.told(f))?;
         let read = async {
             let client = self.pool.get().await.map_err(|e| Failed::Server(chain(&e)))?;
             alone(&client, &query).await
@@ -145,6 +140,19 @@ enum Failed {
     Odd(String),
     /// The server or the way to it; whether a commit arrived is unknown.
     Server(String),
+}
+
+impl Failed {
+    /// In words.
+    fn why(&self) -> String {
+        match self {
+            Self::Must(_, Error::Unavailable(why))
+            | Self::Again(why)
+            | Self::Odd(why)
+            | Self::Server(why) => why.clone(),
+            Self::Must(_, error) => error.to_string(),
+        }
+    }
 }
 
 impl From<tokio_postgres::Error> for Failed {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use lapin::options::QueueDeclareOptions;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
 
 use crate::{Error, LIMIT};
 
@@ -83,6 +84,33 @@ impl Broker {
         }
     }
 
+    /// Goes there once, and declares what is needed. A broker that is away, or still starting, is
+    /// waited for by whoever uses it, and is no error here.
+    ///
+    /// # Errors
+    /// The broker is there, and waiting will not help: it does not let us in, or has our queues
+    /// with other properties.
+    pub(super) async fn look(&self) -> Result<(), Error> {
+        let properties = ConnectionProperties::default();
+        let look = async {
+            let connection = Connection::connect_uri(self.uri.clone(), properties).await?;
+            self.declare(&connection.create_channel().await?).await?;
+            // What it has declared stays; how the look ends does not matter.
+            let _ = connection.close(200, "looked".into()).await;
+            Ok(())
+        };
+        match tokio::time::timeout(CONNECTING * 2, look).await {
+            Ok(Err(error)) if is_lasting(&error) => return Err(self.error(error)),
+            Ok(Err(error)) => {
+                let error = self.error(error);
+                tracing::warn!(%error, "the broker is away; it is waited for");
+            }
+            Err(_) => tracing::warn!("the broker takes connections and does not answer yet"),
+            Ok(Ok(())) => {}
+        }
+        Ok(())
+    }
+
     /// Declares both queues. They survive the broker's restart, and a job that comes back too
     /// often goes to the dead ones.
     pub(super) async fn declare(&self, channel: &Channel) -> Result<(), lapin::Error> {
@@ -102,6 +130,16 @@ impl Broker {
         channel.queue_declare(self.jobs(), QueueDeclareOptions::durable(), jobs).await?;
         Ok(())
     }
+}
+
+/// Whether a broker that is whole says no, and will say it again.
+fn is_lasting(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    matches!(
+        error.kind(),
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED | AMQPSoftError::PRECONDITIONFAILED)
+            | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
+    )
 }
 
 fn quorum() -> FieldTable {

@@ -58,6 +58,7 @@ async fn store_again<T, F: Future<Output = Result<T, Error>>>(ask: impl Fn() -> 
             if let Ok(answer) = ask().await {
                 break answer;
             }
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), answer).await.expect("the store came back")
@@ -66,7 +67,6 @@ async fn store_again<T, F: Future<Output = Result<T, Error>>>(ask: impl Fn() -> 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named_without_its_password() {
     for url in [
-        "postgres://me:hush@127.0.0.1:1/nothing",
         "postgres://me:hu%sh@127.0.0.1:hush/nothing",
         "postgres://me:hush@127.0.0.1/nothing?port=hush",
     ] {
@@ -76,12 +76,104 @@ async fn a_server_that_is_not_there_is_named_without_its_password() {
         assert!(!why.contains("hu%sh") && !why.contains("hush"), "{why}");
         assert!(why.contains("PostgreSQL"), "{why}");
     }
+    // Nobody is there yet: that is no reason to give up, and `ready` tells it.
+    let store = store::open("postgres://me:hush@127.0.0.1:1/x").await.unwrap();
+    let Err(Error::Unavailable(why)) = store.ready().await else { panic!("ready") };
+    assert!(why.contains("127.0.0.1:1/x") && why.contains("refused"), "{why}");
+    assert!(!why.contains("hush"), "{why}");
+    let commit = store.commit(vec![Write::Run(run("r"))]).await;
+    assert!(matches!(commit, Err(Error::Unavailable(_))), "{commit:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_the_server_does_not_know_is_an_error_at_once() {
+    let schema = Schema::new().await;
+    let url = schema.url();
+    let (place, query) = url.split_once('?').unwrap();
+    let (server, _) = place.rsplit_once('/').unwrap();
     let Err(Error::Unavailable(why)) =
-        store::open("postgres://me:hush@127.0.0.1:1/x").await.map(|_| ())
+        store::open(&format!("{server}/no_such_database?{query}")).await.map(|_| ())
     else {
         panic!("opened");
     };
-    assert!(why.contains("127.0.0.1:1/x") && why.contains("refused"), "{why}");
+    assert!(why.contains("no_such_database"), "{why}");
+    schema.drop().await;
+}
+
+/// The server is behind a wire that is plugged in later.
+#[tokio::test]
+async fn a_store_that_was_opened_before_its_server_comes_to_life_with_it() {
+    let schema = Schema::new().await;
+    let url: tokio_postgres::Config = schema.url().parse().unwrap();
+    let server = ("127.0.0.1", url.get_ports()[0]);
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
+    drop(held);
+    let through = schema.url().replacen(&format!(":{}/", server.1), &format!(":{port}/"), 1);
+    let store = store::open(&through).await.unwrap();
+    store.ready().await.unwrap_err();
+
+    let wire = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = wire.accept().await {
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(server).await.unwrap();
+                tokio::io::copy_bidirectional(&mut near, &mut far).await
+            });
+        }
+    });
+    store_again(|| async { store.ready().await }).await;
+    store.commit(vec![Write::Run(run("r"))]).await.unwrap();
+    assert!(store.run("r").await.unwrap().is_some());
+    drop(store);
+    schema.drop().await;
+}
+
+#[tokio::test]
+async fn tls_is_spoken_and_judged_as_the_url_says() {
+    let schema = Schema::new().await;
+    let authority = std::env::var("VOXFLOW_TEST_CA").expect("these are set by `make test`");
+    let with = |host: &str, mode: &str| {
+        let url = schema.url().replacen("127.0.0.1", host, 1);
+        assert!(url.contains("sslmode=disable"), "{url}");
+        url.replacen("sslmode=disable", mode, 1)
+    };
+    // Who is asked tells whether the connection is kept from others.
+    let spoken = || async {
+        let ask = format!(
+            "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+             WHERE application_name = '{}'",
+            schema.name
+        );
+        schema.server.query_one(&ask, &[]).await.unwrap().get::<_, Option<bool>>(0)
+    };
+    let judged = format!("sslrootcert={authority}");
+    for (host, mode, expected) in [
+        ("127.0.0.1", "sslmode=disable".to_owned(), false),
+        ("127.0.0.1", "sslmode=prefer".to_owned(), true),
+        ("127.0.0.1", "sslmode=require".to_owned(), true),
+        ("127.0.0.1", format!("sslmode=verify-ca&{judged}"), true),
+        ("localhost", format!("sslmode=verify-full&{judged}"), true),
+    ] {
+        let store = store::open(&with(host, &mode)).await.unwrap();
+        store.ready().await.unwrap_or_else(|error| panic!("{mode}: {error}"));
+        assert_eq!(spoken().await, Some(expected), "{mode}");
+        drop(store);
+        store_again(|| async { spoken().await.is_none().then_some(()).ok_or(Error::Duplicate) })
+            .await;
+    }
+    for (host, mode) in [
+        // Nobody has signed the certificate whom all the world knows.
+        ("localhost", "sslmode=verify-full".to_owned()),
+        ("127.0.0.1", "sslmode=verify-ca".to_owned()),
+        // It is made out to another name.
+        ("127.0.0.1", format!("sslmode=verify-full&{judged}")),
+    ] {
+        let store = store::open(&with(host, &mode)).await.unwrap();
+        let Err(Error::Unavailable(why)) = store.ready().await else { panic!("{mode}: ready") };
+        assert!(why.contains("certificate"), "{mode}: {why}");
+    }
+    schema.drop().await;
 }
 
 #[tokio::test]
