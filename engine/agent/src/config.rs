@@ -16,6 +16,8 @@ pub struct Config {
     /// Vendor and model, such as `openai.gpt-4o-mini`, or `scripted` with `rules`. Empty = the
     /// configured default.
     pub engine_model: String,
+    /// Vendors and models that stand in for it, in order, named alike.
+    pub engine_fallback: Vec<String>,
     /// What the model is told, before anything is said.
     pub init_prompt: String,
     /// Facts for the model, told as JSON.
@@ -32,12 +34,18 @@ pub struct Config {
     pub fallback: String,
     /// For `scripted`: a file of rules beside the flow.
     pub rules: String,
-    /// Vendor of the recognizer: `deepgram`, `pocketsphinx`. Empty = the configured default.
+    /// Vendor of the recognizer, and perhaps its model: `deepgram`, `deepgram.flux-general-en`,
+    /// `assemblyai`, `elevenlabs`, `openai`, `pocketsphinx`. Empty = the configured default.
     pub stt_type: String,
+    /// Recognizers that stand in for it, in order, named alike.
+    pub stt_fallback: Vec<String>,
     /// BCP-47. Empty = the vendor detects it.
     pub stt_language: String,
-    /// Vendor of the voice: `elevenlabs`, `openai`, `espeak`. Empty = the configured default.
+    /// Vendor of the voice, and perhaps its model: `elevenlabs`, `cartesia`, `deepgram`, `openai`,
+    /// `espeak`. Empty = the configured default.
     pub tts_type: String,
+    /// Vendors that stand in for it, in order, named alike; each speaks by its default voice.
+    pub tts_fallback: Vec<String>,
     /// The voice. Empty = the vendor's default.
     pub tts_voice_id: String,
     /// When the caller is heard.
@@ -66,6 +74,7 @@ impl Default for Config {
             id: String::new(),
             name: String::new(),
             engine_model: String::new(),
+            engine_fallback: Vec::new(),
             init_prompt: String::new(),
             parameter: Value::Null,
             tool_names: Vec::new(),
@@ -74,8 +83,10 @@ impl Default for Config {
             fallback: "Sorry, I cannot answer right now. Please try again later.".into(),
             rules: String::new(),
             stt_type: String::new(),
+            stt_fallback: Vec::new(),
             stt_language: String::new(),
             tts_type: String::new(),
+            tts_fallback: Vec::new(),
             tts_voice_id: String::new(),
             vad_config: VadConfig::default(),
             interruption: Interruption::default(),

@@ -1,6 +1,10 @@
 //! What can be set, as one typed structure. Where it comes from is the matter of [`crate::sources`].
 //!
+//! Read on in `vendors` (speech and language).
+//!
 //! Invariant: what nobody may see is a [`SecretString`], so that no log and no `Debug` shows it.
+
+mod vendors;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +12,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
+
+pub(crate) use self::vendors::{Agent, Vendor};
 
 /// The settings of voxflow: `voxflow.toml`, and environment variables over it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -50,6 +56,42 @@ pub(crate) struct Settings {
     pub(crate) deepgram: Vendor,
     /// ElevenLabs.
     pub(crate) elevenlabs: Vendor,
+    /// Anthropic.
+    pub(crate) anthropic: Vendor,
+    /// Gemini.
+    pub(crate) gemini: Vendor,
+    /// AssemblyAI.
+    pub(crate) assemblyai: Vendor,
+    /// Cartesia.
+    pub(crate) cartesia: Vendor,
+    /// Azure OpenAI; `base_url` such as `https://NAME.openai.azure.com/openai/v1`.
+    pub(crate) azure: Vendor,
+    /// Cerebras.
+    pub(crate) cerebras: Vendor,
+    /// DeepSeek.
+    pub(crate) deepseek: Vendor,
+    /// Fireworks.
+    pub(crate) fireworks: Vendor,
+    /// xAI.
+    pub(crate) grok: Vendor,
+    /// Groq.
+    pub(crate) groq: Vendor,
+    /// Mistral.
+    pub(crate) mistral: Vendor,
+    /// NVIDIA NIM.
+    pub(crate) nvidia: Vendor,
+    /// Ollama; needs no key.
+    pub(crate) ollama: Vendor,
+    /// OpenRouter.
+    pub(crate) openrouter: Vendor,
+    /// Perplexity.
+    pub(crate) perplexity: Vendor,
+    /// Qwen, of Alibaba.
+    pub(crate) qwen: Vendor,
+    /// SambaNova.
+    pub(crate) sambanova: Vendor,
+    /// Together.
+    pub(crate) together: Vendor,
     /// Twilio.
     pub(crate) twilio: Twilio,
     /// Telnyx.
@@ -88,6 +130,24 @@ impl Default for Settings {
             openai: Vendor::default(),
             deepgram: Vendor::default(),
             elevenlabs: Vendor::default(),
+            anthropic: Vendor::default(),
+            gemini: Vendor::default(),
+            assemblyai: Vendor::default(),
+            cartesia: Vendor::default(),
+            azure: Vendor::default(),
+            cerebras: Vendor::default(),
+            deepseek: Vendor::default(),
+            fireworks: Vendor::default(),
+            grok: Vendor::default(),
+            groq: Vendor::default(),
+            mistral: Vendor::default(),
+            nvidia: Vendor::default(),
+            ollama: Vendor::default(),
+            openrouter: Vendor::default(),
+            perplexity: Vendor::default(),
+            qwen: Vendor::default(),
+            sambanova: Vendor::default(),
+            together: Vendor::default(),
             twilio: Twilio::default(),
             telnyx: Telnyx::default(),
             voipms: VoipMs::default(),
@@ -240,33 +300,6 @@ pub(crate) enum Tls {
 pub(crate) struct Web {
     /// Whether they may lie on this machine or in a private network.
     pub(crate) allow_private_addresses: bool,
-}
-
-/// What an agent uses where its flow does not say.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Agent {
-    /// Vendor and model, such as `openai.gpt-4o-mini`. Without it, the first vendor with a key,
-    /// else `scripted`.
-    pub(crate) engine_model: Option<String>,
-    /// The recognizer: `deepgram` or `pocketsphinx`.
-    pub(crate) stt_type: Option<String>,
-    /// The voice: `elevenlabs`, `openai` or `espeak`.
-    pub(crate) tts_type: Option<String>,
-    /// The vendor's id of the voice.
-    pub(crate) tts_voice_id: Option<String>,
-}
-
-/// A vendor of speech or language.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Vendor {
-    /// The key of the account.
-    #[schemars(with = "Option<String>")]
-    pub(crate) api_key: Option<SecretString>,
-    /// Another address than the vendor's own, for a proxy or a double; `http(s)://`, used for
-    /// `ws(s)://` too.
-    pub(crate) base_url: Option<String>,
 }
 
 /// Twilio.

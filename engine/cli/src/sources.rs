@@ -20,16 +20,11 @@ use crate::settings::Settings;
 /// The file that is read when it is there and no other is named.
 const DEFAULT_FILE: &str = "voxflow.toml";
 
-/// Names that users already have, and the key that each sets.
+/// Names that users already have, and the key that each sets; those of vendors are in
+/// [`vendor_names`].
 const NAMES: &[(&str, &str)] = &[
     ("DATABASE_URL", "database"),
     ("AMQP_URL", "queue"),
-    ("OPENAI_API_KEY", "openai.api_key"),
-    ("OPENAI_BASE_URL", "openai.base_url"),
-    ("DEEPGRAM_API_KEY", "deepgram.api_key"),
-    ("DEEPGRAM_BASE_URL", "deepgram.base_url"),
-    ("ELEVENLABS_API_KEY", "elevenlabs.api_key"),
-    ("ELEVENLABS_BASE_URL", "elevenlabs.base_url"),
     ("TWILIO_ACCOUNT_SID", "twilio.account_sid"),
     ("TWILIO_AUTH_TOKEN", "twilio.auth_token"),
     ("TWILIO_BASE_URL", "twilio.base_url"),
@@ -46,6 +41,24 @@ const NAMES: &[(&str, &str)] = &[
     ("LINE_BASE_URL", "line.base_url"),
     ("AICALL_CONVERSATION_IDLE_TIMEOUT_HOURS", "conversation.idle_timeout_hours"),
 ];
+
+/// What the vendors themselves call their keys, where it is not `NAME_API_KEY`.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("XAI_API_KEY", "grok.api_key"),
+    ("DASHSCOPE_API_KEY", "qwen.api_key"),
+    ("GOOGLE_API_KEY", "gemini.api_key"),
+];
+
+/// `NAME_API_KEY` and `NAME_BASE_URL` of every vendor, and the key that each sets.
+fn vendor_names() -> impl Iterator<Item = (String, String)> {
+    let other = OTHER_NAMES.iter().map(|(name, key)| ((*name).to_owned(), (*key).to_owned()));
+    let of = |vendor: &'static str| {
+        let key =
+            move |key: &str| (format!("{vendor}_{key}").to_uppercase(), format!("{vendor}.{key}"));
+        [key("api_key"), key("base_url")]
+    };
+    other.chain(providers::with_accounts().flat_map(of))
+}
 
 /// Names with our prefix that are not settings: what the command line and the log read.
 const NOT_SETTINGS: &[&str] = &["VOXFLOW_LOG", "VOXFLOW_LOG_FORMAT", "VOXFLOW_CONFIG"];
@@ -227,7 +240,9 @@ fn variables(
     leaves: &BTreeMap<String, Takes>,
 ) -> Result<Vec<Named>, Error> {
     let ours = leaves.keys().map(|key| (variable_of(key), key.as_str()));
-    let theirs = NAMES.iter().map(|(name, key)| ((*name).to_owned(), *key));
+    let vendors: Vec<(String, String)> = vendor_names().collect();
+    let vendors = vendors.iter().map(|(name, key)| (name.clone(), key.as_str()));
+    let theirs = NAMES.iter().map(|(name, key)| ((*name).to_owned(), *key)).chain(vendors);
     // A name of ours is the more deliberate one: it comes last and wins.
     let names: Vec<(String, &str)> = theirs.chain(ours).collect();
     let environment: BTreeMap<String, OsString> = environment
@@ -500,7 +515,6 @@ this setting takes a number
             &[
                 ("VOXFLOW_LISTEN", "127.0.0.1:2"),
                 ("TWILIO_AUTH_TOKEN", "12345"),
-                ("OPENAI_BASE_URL", "http://theirs"),
                 ("VOXFLOW_OPENAI_BASE_URL", "http://ours"),
                 ("VOXFLOW_ACCESS_KEYS", "one, two"),
                 ("DATABASE_URL", ""),
@@ -552,5 +566,12 @@ this setting takes a number
         for (name, key) in NAMES {
             assert!(leaves.contains_key(*key), "{name} sets `{key}`, which does not exist");
         }
+        for (name, key) in vendor_names() {
+            assert!(leaves.contains_key(&key), "{name} sets `{key}`, which does not exist");
+        }
+        let settings = read_text("", &[("GROQ_API_KEY", "g"), ("OLLAMA_BASE_URL", "http://o")]);
+        let settings = settings.unwrap();
+        let set: Vec<_> = settings.accounts().map(|(name, _)| name).collect();
+        assert_eq!(set, ["groq", "ollama"]);
     }
 }

@@ -157,15 +157,13 @@ fn deliveries(settings: &settings::Delivery) -> HashMap<String, Delivery> {
 }
 
 fn engine_settings(settings: &Settings, folders: &[PathBuf]) -> providers::Settings {
-    let key = |vendor: &Vendor| {
-        let api_key = vendor.api_key.clone()?;
-        Some(providers::Key { api_key, base_url: vendor.base_url.clone() })
+    let account = |(name, vendor): (&str, &Vendor)| {
+        let Vendor { api_key, base_url } = vendor.clone();
+        (name.to_owned(), providers::Key { api_key, base_url })
     };
     let agent = settings.agent.clone();
     providers::Settings {
-        openai: key(&settings.openai),
-        deepgram: key(&settings.deepgram),
-        elevenlabs: key(&settings.elevenlabs),
+        accounts: settings.accounts().map(account).collect(),
         rules: folders.to_vec(),
         engine_model: agent.engine_model,
         stt_type: agent.stt_type,

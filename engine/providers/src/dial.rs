@@ -40,23 +40,31 @@ pub(crate) fn address(base: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Opens a socket; `key` goes into the header of that name.
+/// An address with this path behind its own, and nothing asked of it.
+pub(crate) fn path(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+/// Opens a socket with these headers, one of which is the key.
 ///
 /// # Errors
 /// Refused when the vendor says that the request is wrong, unreachable otherwise.
 pub(crate) async fn dial(
     vendor: &'static str,
     url: &Url,
-    header: &'static str,
-    key: &str,
+    headers: &[(&'static str, &str)],
 ) -> Result<Socket, Error> {
     let unreachable = |why: String| Error::Unreachable { vendor, why };
     let mut request =
         url.as_str().into_client_request().map_err(|error| unreachable(error.to_string()))?;
-    let mut value = HeaderValue::from_str(key)
-        .map_err(|_| Error::Refused { vendor, why: "the key has odd characters".into() })?;
-    value.set_sensitive(true);
-    request.headers_mut().insert(header, value);
+    for (name, value) in headers {
+        let mut value = HeaderValue::from_str(value)
+            .map_err(|_| Error::Refused { vendor, why: "the key has odd characters".into() })?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(*name, value);
+    }
 
     let config =
         WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST));
@@ -104,6 +112,8 @@ mod tests {
 
     #[test]
     fn addresses_become_those_of_sockets() {
+        let proxy = address("http://127.0.0.1:1/proxy/").unwrap();
+        assert_eq!(path(&proxy, "/v1/listen").as_str(), "ws://127.0.0.1:1/proxy/v1/listen");
         assert_eq!(address("https://api.x.com").unwrap().as_str(), "wss://api.x.com/");
         assert_eq!(address("http://127.0.0.1:1/a").unwrap().as_str(), "ws://127.0.0.1:1/a");
         assert!(address("api.x.com").is_err() && address("ftp://x").is_err());

@@ -1,18 +1,30 @@
 //! Speech and language vendors, one file each.
 //!
-//! Read in this order: [`engines`] (who gets which) → `dial` (the sockets of vendors) and `pieces`
-//! (voices that speak piece by piece) → any vendor. Three need no key and no network:
+//! Read in this order: [`engines`] (who gets which) → what vendors have in common: `dial` (sockets),
+//! `listen` (recognizers over a socket), `speak` (voices over a socket), `pieces` (voices that speak
+//! piece by piece), `http` and `answer` (models) → any vendor. Three need no key and no network:
 //! [`scripted`] thinks, [`espeak`] speaks, [`pocketsphinx`] listens.
 
+mod answer;
+pub mod anthropic;
+pub mod assemblyai;
+pub mod cartesia;
 pub mod deepgram;
 mod dial;
 pub mod elevenlabs;
 pub mod engines;
 pub mod espeak;
+mod exchange;
+pub mod gemini;
+mod http;
+mod listen;
 pub mod openai;
+mod pcm;
 mod pieces;
 pub mod pocketsphinx;
 mod programs;
 pub mod scripted;
+mod speak;
+mod sse;
 
-pub use engines::{Engines, Key, Known, Names, Settings};
+pub use engines::{Engines, Key, Known, Names, Settings, Work, with_accounts};

@@ -1,109 +1,44 @@
 //! Chat completions: what was said in, words and tools out as they come.
 
-use std::time::Duration;
-
-use agent::{Answer, Ask, Error, Item, Llm, Piece, ToolCall, Usage};
-use futures_util::StreamExt;
+use agent::{Answer, Ask, Error, Item, Llm, ToolCall, Usage};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
-use super::sse::Events;
-use super::{Complaint, OpenAi, VENDOR, plain, silent, unreachable};
+use super::OpenAi;
+use super::dialects::Dialect;
+use crate::answer::{self, CALLS};
+use crate::http::Complaint;
 
-/// The model of an agent that names none.
+/// OpenAI's model for an agent that names none.
 pub const MODEL: &str = "gpt-4o-mini";
-
-/// For the head of an answer, and between two pieces of it.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// Pieces that may wait to be taken.
-const PIECES: usize = 32;
-
-/// Tools in one answer; a model that wants more is lost in a loop.
-const CALLS: usize = 32;
 
 /// What ends the stream.
 const DONE: &str = "[DONE]";
 
 impl Llm for OpenAi {
     fn name(&self) -> &'static str {
-        VENDOR
+        self.dialect.name
     }
 
     fn ask(&self, ask: Ask) -> Answer {
-        let (give, answer) = mpsc::channel(PIECES);
-        let openai = self.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                // Nobody wants the rest: dropping the request cancels it.
-                () = give.closed() => {}
-                result = openai.answer(&ask, &give) => {
-                    let last = result.map(Piece::End);
-                    let _ = give.send(last).await;
-                }
-            }
-        });
-        Answer(answer)
+        let body = body(&ask, self.model_or(MODEL), self.dialect);
+        let reader = Reader::new(self.dialect.name);
+        answer::ask(self.account.clone(), "/chat/completions".into(), body, reader)
     }
 }
 
-impl OpenAi {
-    async fn answer(
-        &self,
-        ask: &Ask,
-        give: &mpsc::Sender<Result<Piece, Error>>,
-    ) -> Result<Usage, Error> {
-        let response = self.post("/chat/completions", &body(ask, &self.model), PATIENCE).await?;
-        let mut bytes = response.bytes_stream();
-        let mut events = Events::default();
-        let mut reader = Reader::default();
-        loop {
-            let piece = tokio::time::timeout(PATIENCE, bytes.next()).await;
-            let mut ended = false;
-            let data = match piece.map_err(|_| silent(PATIENCE))? {
-                Some(Ok(bytes)) => {
-                    events.push(&bytes).map_err(|_| unreadable("an endless line"))?
-                }
-                Some(Err(error)) => return Err(unreachable(plain(error))),
-                None => {
-                    ended = true;
-                    std::mem::take(&mut events).finish().into_iter().collect()
-                }
-            };
-            for data in data {
-                if let Some(text) = reader.on(&data)?
-                    && give.send(Ok(Piece::Text(text))).await.is_err()
-                {
-                    return Ok(reader.usage);
-                }
-            }
-            if reader.done || ended {
-                break;
-            }
-        }
-        let (calls, usage) = reader.finish()?;
-        for call in calls {
-            // Whoever does not listen any more is noticed by the next send, or is gone.
-            let _ = give.send(Ok(Piece::Call(call))).await;
-        }
-        Ok(usage)
-    }
-}
-
-fn unreadable(why: &str) -> Error {
-    Error::Unreadable { vendor: VENDOR, why: why.into() }
-}
-
-fn body(ask: &Ask, model: &str) -> Value {
+fn body(ask: &Ask, model: &str, dialect: &Dialect) -> Value {
+    let message = |item: &Item| message(item, dialect);
     let mut body = json!({
         "model": model,
         "messages": ask.items.iter().map(message).collect::<Vec<_>>(),
         "stream": true,
-        "stream_options": { "include_usage": true },
     });
+    if dialect.usage {
+        body["stream_options"] = json!({ "include_usage": true });
+    }
     // An empty list is refused.
-    if !ask.tools.is_empty() {
+    if dialect.tools && !ask.tools.is_empty() {
         let tools = ask.tools.iter().map(|tool| {
             json!({ "type": "function", "function": {
                 "name": tool.name, "description": tool.description, "parameters": tool.parameters } })
@@ -113,7 +48,8 @@ fn body(ask: &Ask, model: &str) -> Value {
     body
 }
 
-fn message(item: &Item) -> Value {
+fn message(item: &Item, dialect: &Dialect) -> Value {
+    let id = |id: &str| if dialect.short_ids { short(id) } else { id.to_owned() };
     match item {
         Item::System { text } => json!({ "role": "system", "content": text }),
         Item::User { text } => json!({ "role": "user", "content": text }),
@@ -123,15 +59,28 @@ fn message(item: &Item) -> Value {
         Item::Assistant { text, calls } => {
             let content = if text.is_empty() { Value::Null } else { text.as_str().into() };
             let calls = calls.iter().map(|call| {
-                json!({ "id": call.id, "type": "function",
+                json!({ "id": id(&call.id), "type": "function",
                         "function": { "name": call.name, "arguments": call.arguments } })
             });
             json!({ "role": "assistant", "content": content, "tool_calls": calls.collect::<Vec<_>>() })
         }
         Item::Tool { call_id, text } => {
-            json!({ "role": "tool", "tool_call_id": call_id, "content": text })
+            json!({ "role": "tool", "tool_call_id": id(call_id), "content": text })
         }
     }
+}
+
+/// An id of nine letters or digits, always the same for the same id: one of another vendor's, from
+/// before it was replaced, is refused.
+fn short(id: &str) -> String {
+    if id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return id.to_owned();
+    }
+    // FNV-1a.
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{:09x}", hash & 0xf_ffff_ffff)
 }
 
 /// What we read of a chunk. Fields that we do not need are not named, so that new ones do no harm.
@@ -185,8 +134,9 @@ struct Tokens {
 }
 
 /// Puts an answer together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Reader {
+    vendor: &'static str,
     calls: Vec<(usize, ToolCall)>,
     usage: Usage,
     /// The model has said that it is through.
@@ -196,32 +146,13 @@ struct Reader {
 }
 
 impl Reader {
-    /// Words that came with an event.
-    fn on(&mut self, data: &str) -> Result<Option<String>, Error> {
-        if data.trim() == DONE {
-            self.done = true;
-            return Ok(None);
-        }
-        let chunk: Chunk =
-            serde_json::from_str(data).map_err(|error| unreadable(&error.to_string()))?;
-        if let Some(complaint) = chunk.error {
-            return Err(if complaint.is_about_money() {
-                Error::Refused { vendor: VENDOR, why: complaint.words() }
-            } else {
-                unreachable(complaint.words())
-            });
-        }
-        if let Some(tokens) = chunk.usage {
-            self.usage = Usage { input: tokens.prompt_tokens, output: tokens.completion_tokens };
-        }
-        // The chunk of the usage has no choice.
-        let Some(choice) = chunk.choices.into_iter().next() else { return Ok(None) };
-        self.finished |= choice.finish_reason.is_some();
-        for fragment in choice.delta.tool_calls.into_iter().flatten() {
-            self.fragment(fragment)?;
-        }
-        let words = choice.delta.content.or(choice.delta.refusal);
-        Ok(words.filter(|words| !words.is_empty()))
+    fn new(vendor: &'static str) -> Self {
+        let usage = Usage::default();
+        Self { vendor, calls: Vec::new(), usage, finished: false, done: false }
+    }
+
+    fn unreadable(&self, why: &str) -> Error {
+        Error::Unreadable { vendor: self.vendor, why: why.into() }
     }
 
     fn fragment(&mut self, fragment: Fragment) -> Result<(), Error> {
@@ -234,7 +165,9 @@ impl Reader {
         });
         let at = match self.calls.iter().position(|(known, _)| *known == index) {
             Some(at) => at,
-            None if self.calls.len() >= CALLS => return Err(unreadable("too many tools at once")),
+            None if self.calls.len() >= CALLS => {
+                return Err(self.unreadable("too many tools at once"));
+            }
             None => {
                 let call =
                     ToolCall { id: String::new(), name: String::new(), arguments: String::new() };
@@ -253,11 +186,40 @@ impl Reader {
         call.arguments.push_str(fragment.function.arguments.as_deref().unwrap_or_default());
         Ok(())
     }
+}
 
-    /// The tools, once everything has come.
+impl answer::Reader for Reader {
+    fn on(&mut self, data: &str) -> Result<Option<String>, Error> {
+        if data.trim() == DONE {
+            self.done = true;
+            return Ok(None);
+        }
+        let chunk: Chunk =
+            serde_json::from_str(data).map_err(|error| self.unreadable(&error.to_string()))?;
+        if let Some(complaint) = chunk.error {
+            return Err(complaint.error(self.vendor));
+        }
+        if let Some(tokens) = chunk.usage {
+            self.usage = Usage { input: tokens.prompt_tokens, output: tokens.completion_tokens };
+        }
+        // The chunk of the usage has no choice.
+        let Some(choice) = chunk.choices.into_iter().next() else { return Ok(None) };
+        self.finished |= choice.finish_reason.is_some();
+        for fragment in choice.delta.tool_calls.into_iter().flatten() {
+            self.fragment(fragment)?;
+        }
+        let words = choice.delta.content.or(choice.delta.refusal);
+        Ok(words.filter(|words| !words.is_empty()))
+    }
+
+    fn done(&self) -> bool {
+        self.done
+    }
+
     fn finish(self) -> Result<(Vec<ToolCall>, Usage), Error> {
         if !self.finished && !self.done {
-            return Err(unreachable("the answer was cut off".into()));
+            let why = "the answer was cut off".into();
+            return Err(Error::Unreachable { vendor: self.vendor, why });
         }
         let calls = self.calls.into_iter().enumerate().map(|(n, (_, mut call))| {
             if call.id.is_empty() {
@@ -281,6 +243,12 @@ mod tests {
     use agent::{Config, Tool};
 
     use super::*;
+    use crate::answer::Reader as _;
+    use crate::openai::dialects::{OPENAI, dialect};
+
+    fn reader() -> Reader {
+        Reader::new("openai")
+    }
 
     fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
         ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }
@@ -311,7 +279,7 @@ mod tests {
         };
         let mut ask =
             Ask { config: Arc::new(config), items, tools: vec![tool], session: "x".into() };
-        let written = body(&ask, "gpt-x.1");
+        let written = body(&ask, "gpt-x.1", &OPENAI);
         assert_eq!(written["model"], "gpt-x.1");
         assert_eq!(
             written["messages"][2],
@@ -324,12 +292,32 @@ mod tests {
         );
         assert_eq!(written["tools"][0]["function"]["name"], "stop");
         ask.tools.clear();
-        assert!(body(&ask, MODEL).get("tools").is_none());
+        assert!(body(&ask, MODEL, &OPENAI).get("tools").is_none());
+    }
+
+    #[test]
+    fn a_service_is_told_only_what_it_takes() {
+        let items = vec![
+            Item::User { text: "u".into() },
+            Item::Assistant { text: String::new(), calls: vec![call("call_abcdef", "stop", "{}")] },
+            Item::Tool { call_id: "call_abcdef".into(), text: "done".into() },
+        ];
+        let tool = Tool { name: "stop".into(), description: String::new(), parameters: json!({}) };
+        let tools = vec![tool];
+        let ask = Ask { config: Arc::default(), items, tools, session: String::new() };
+        let mistral = body(&ask, "m", dialect("mistral").unwrap());
+        let id = mistral["messages"][2]["tool_call_id"].as_str().unwrap();
+        assert_eq!(mistral["messages"][1]["tool_calls"][0]["id"], id);
+        assert!(id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric()), "{id}");
+        assert_eq!(short("abcDEF123"), "abcDEF123");
+        assert!(mistral.get("stream_options").is_none() && mistral.get("tools").is_some());
+        let perplexity = body(&ask, "m", dialect("perplexity").unwrap());
+        assert!(perplexity.get("tools").is_none());
     }
 
     #[test]
     fn words_and_fragments_become_words_and_tools() {
-        let mut reader = Reader::default();
+        let mut reader = reader();
         let mut on = |data: &str| reader.on(data).unwrap();
         assert_eq!(on(&delta(&json!({ "role": "assistant", "content": "" }))), None);
         assert_eq!(on(&delta(&json!({ "content": "Hi " }))), Some("Hi ".into()));
@@ -351,7 +339,7 @@ mod tests {
 
     #[test]
     fn tools_without_an_index_are_told_apart_by_their_id() {
-        let mut reader = Reader::default();
+        let mut reader = reader();
         for piece in [
             json!({ "id": "a", "function": { "name": "one", "arguments": "{}" } }),
             json!({ "id": "b", "function": { "name": "two", "arguments": "{\"x\"" } }),
@@ -366,11 +354,11 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_unreadable_is_an_error() {
-        let mut reader = Reader::default();
-        reader.on(&delta(&json!({ "content": "Hal" }))).unwrap();
-        assert_eq!(reader.finish().unwrap_err().kind(), "unreachable");
-        assert_eq!(Reader::default().on("<html>").unwrap_err().kind(), "unreadable");
+        let mut cut = reader();
+        cut.on(&delta(&json!({ "content": "Hal" }))).unwrap();
+        assert_eq!(cut.finish().unwrap_err().kind(), "unreachable");
+        assert_eq!(reader().on("<html>").unwrap_err().kind(), "unreadable");
         let error = r#"{"error":{"message":"overloaded","code":null}}"#;
-        assert_eq!(Reader::default().on(error).unwrap_err().kind(), "unreachable");
+        assert_eq!(reader().on(error).unwrap_err().kind(), "unreachable");
     }
 }

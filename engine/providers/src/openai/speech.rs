@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use talk::{Speaking, Tts, Voice};
 use tokio::sync::mpsc;
 
-use super::{OpenAi, VENDOR, plain, silent, unreachable};
+use super::{OpenAi, VENDOR};
+use crate::http::plain;
+use crate::pcm::Samples;
 use crate::pieces::{self, Sound, Source};
 
 /// The model; the older ones cannot stream.
@@ -71,7 +73,8 @@ struct Speech {
 impl Source for Speech {
     fn speak(&self, text: &str) -> Sound {
         let (give, sound) = mpsc::channel(4);
-        let (openai, body) = (self.openai.clone(), body(text, &self.voice));
+        let openai = self.openai.clone();
+        let body = body(text, &self.voice, openai.model_or(MODEL));
         tokio::spawn(async move {
             let done = tokio::select! {
                 // Nobody wants the rest: dropping the request cancels it.
@@ -92,9 +95,9 @@ impl Source for Speech {
     }
 }
 
-fn body(text: &str, voice: &Value) -> Value {
+fn body(text: &str, voice: &Value, model: &str) -> Value {
     let input: String = text.trim().chars().take(LONGEST).collect();
-    json!({ "model": MODEL, "input": input, "voice": voice, "response_format": "pcm" })
+    json!({ "model": model, "input": input, "voice": voice, "response_format": "pcm" })
 }
 
 impl OpenAi {
@@ -103,17 +106,17 @@ impl OpenAi {
         body: &Value,
         give: &mpsc::Sender<Result<Frame, Error>>,
     ) -> Result<(), Error> {
-        let response = self.post("/audio/speech", body, PATIENCE).await?;
+        let response = self.account.post("/audio/speech", body, PATIENCE).await?;
         let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
         if let Some(kind) = kind.filter(|kind| kind.contains("json") || kind.starts_with("text/")) {
             return Err(Error::Unreadable { vendor: VENDOR, why: format!("`{kind}` is no sound") });
         }
         let mut bytes = response.bytes_stream();
-        let mut samples = Samples::default();
+        let mut samples = Samples::linear(RATE);
         loop {
             let piece = tokio::time::timeout(PATIENCE, bytes.next()).await;
-            let piece = match piece.map_err(|_| silent(PATIENCE))? {
-                Some(piece) => piece.map_err(|error| unreachable(plain(error)))?,
+            let piece = match piece.map_err(|_| self.account.silent(PATIENCE))? {
+                Some(piece) => piece.map_err(|error| self.account.unreachable(plain(error)))?,
                 None => return Ok(()),
             };
             for part in piece.chunks(BYTES) {
@@ -128,43 +131,13 @@ impl OpenAi {
     }
 }
 
-/// Bytes come as they please; half a sample waits for its other half.
-#[derive(Default)]
-struct Samples {
-    half: Option<u8>,
-}
-
-impl Samples {
-    fn of(&mut self, bytes: &[u8]) -> Vec<i16> {
-        let mut samples = Vec::with_capacity(bytes.len() / 2 + 1);
-        for &byte in bytes {
-            match self.half.take() {
-                Some(low) => samples.push(i16::from_le_bytes([low, byte])),
-                None => self.half = Some(byte),
-            }
-        }
-        samples
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn samples_are_whole_wherever_the_bytes_are_divided() {
-        let all: Vec<u8> = [1i16, -2, 300, -32768].iter().flat_map(|s| s.to_le_bytes()).collect();
-        for cut in 0..all.len() {
-            let mut samples = Samples::default();
-            let mut heard = samples.of(&all[..cut]);
-            heard.extend(samples.of(&all[cut..]));
-            assert_eq!(heard, [1, -2, 300, -32768], "cut at {cut}");
-        }
-    }
-
-    #[test]
     fn a_clause_is_asked_for_with_a_voice_that_exists() {
-        let written = body(" Hello. ", &name("nova"));
+        let written = body(" Hello. ", &name("nova"), MODEL);
         let expected = json!({ "model": "gpt-4o-mini-tts", "input": "Hello.", "voice": "nova",
                                "response_format": "pcm" });
         assert_eq!(written, expected);

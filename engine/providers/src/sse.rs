@@ -7,7 +7,7 @@ const LONGEST: usize = 1 << 20;
 
 /// Reads events.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(crate) struct Events {
     /// The line that has not ended yet.
     line: Vec<u8>,
     /// Data of the event that has not ended yet.
@@ -18,11 +18,11 @@ pub(super) struct Events {
 
 /// The stream is no stream of events.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+pub(crate) struct TooLong;
 
 impl Events {
     /// The data of the events that end in these bytes.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>, TooLong> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>, TooLong> {
         let mut events = Vec::new();
         for byte in bytes {
             let follows = std::mem::replace(&mut self.returned, *byte == b'\r');
@@ -43,7 +43,7 @@ impl Events {
     }
 
     /// What is left when the stream ends: some services forget the last empty line.
-    pub(super) fn finish(mut self) -> Option<String> {
+    pub(crate) fn finish(mut self) -> Option<String> {
         if !self.line.is_empty() {
             self.end_of_line();
         }
