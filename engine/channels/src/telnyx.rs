@@ -1,22 +1,36 @@
-//! Telnyx: texts by webhook and REST.
+//! Telnyx: texts and calls by webhook and REST, sound by media streams.
 //!
-//! Read in this order: `proof` (who may speak to us) → `webhook` (what is told) → `rest` (what we
-//! ask of Telnyx).
+//! Read in this order: `proof` (who may speak to us) → `webhook` (what is told) → `voice` (what is
+//! told of calls) → `calls` (who they are) → `media` (a socket) → `line` (the task that owns its end
+//! of the leg), `dial` and `control` (how one begins, what it can do) → `wire` (its messages) → `rest` (what we ask of Telnyx).
 
+mod calls;
+mod control;
+mod dial;
+mod line;
+mod media;
 mod proof;
 mod rest;
+mod voice;
 mod webhook;
+mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::routing::post;
+use axum::routing::{any, post};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use call::{Destination, Dialer, NotReached, Ringing, Switchboard, Wanted};
 use conversation::{Inbox, Messenger, Outgoing, Refusal, Sent};
 use secrecy::SecretString;
+use serde_json::{Value, json};
 
 use crate::door::Unsigned;
 use crate::outward;
+use calls::Calls;
 use proof::Proof;
 use rest::Rest;
 
@@ -31,24 +45,62 @@ pub const BASE_URL: &str = "https://api.telnyx.com/v2";
 pub struct Settings {
     /// Opens the REST API; without it nothing can be sent.
     pub api_key: Option<SecretString>,
+    /// The Call Control application by which calls are dialed; without it nobody can be.
+    pub connection_id: Option<String>,
     /// The account's public key, 32 bytes in base64: proves webhooks.
     pub public_key: Option<String>,
     /// A shared secret, for webhooks that are signed by HMAC instead.
     pub webhook_secret: Option<SecretString>,
     /// Where the REST API is; [`BASE_URL`] unless a proxy or a double stands in.
     pub base_url: String,
-    /// Where Telnyx finds us: receipts are sent there.
+    /// Where Telnyx finds us.
     pub public_url: String,
     /// What becomes of webhooks when there is neither key nor secret.
     pub unsigned: Unsigned,
+    /// How long things may take.
+    pub limits: Limits,
 }
 
-/// An account at Telnyx: gives texts ([`Messenger`]), brings texts ([`Telnyx::router`]).
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From an answer to its media stream.
+    pub stream: Duration,
+    /// From a socket's opening to its `start`.
+    pub start: Duration,
+    /// Between pings.
+    pub ping: Duration,
+    /// Without any media, until the stream counts as lost.
+    pub silence: Duration,
+    /// From the loss of a media stream to the new one; then the caller counts as gone.
+    pub lost: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            stream: Duration::from_secs(10),
+            start: Duration::from_secs(5),
+            ping: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+            lost: Duration::from_secs(5),
+        }
+    }
+}
+
+/// An account at Telnyx: gives texts ([`Messenger`]), dials ([`Dialer`]), brings texts and calls
+/// ([`Telnyx::router`]).
 pub struct Telnyx {
     proof: Proof,
     unsigned: Unsigned,
+    /// The public URL without a slash at its end.
+    public: String,
     /// `None` = no key.
     rest: Option<Rest>,
+    connection: Option<String>,
+    calls: Arc<Calls>,
+    limits: Limits,
+    me: Weak<Self>,
 }
 
 impl Telnyx {
@@ -62,18 +114,70 @@ impl Telnyx {
         let proof = Proof::new(settings.public_key.as_deref(), settings.webhook_secret)?;
         let callback = format!("{public}/telnyx/webhook");
         let rest = settings.api_key.map(|key| Rest::new(&base, key, callback)).transpose()?;
-        Ok(Arc::new(Self { proof, unsigned: settings.unsigned, rest }))
+        Ok(Arc::new_cyclic(|me| Self {
+            proof,
+            unsigned: settings.unsigned,
+            public,
+            rest,
+            connection: settings.connection_id,
+            calls: Arc::default(),
+            limits: settings.limits,
+            me: Weak::clone(me),
+        }))
     }
 
-    /// The door: `POST /telnyx/webhook`, also called `/api/webhooks/telnyx`. The server must give
-    /// peers' addresses (`into_make_service_with_connect_info::<SocketAddr>`) for
-    /// [`Unsigned::FromLoopback`].
-    pub fn router(self: &Arc<Self>, inbox: Arc<dyn Inbox>) -> Router {
-        let doors = Arc::new(Doors { telnyx: Arc::clone(self), inbox });
+    /// The doors: `POST /telnyx/webhook`, also called `/api/webhooks/telnyx`, and
+    /// `WS /telnyx/media/{token}`. The server must give peers' addresses
+    /// (`into_make_service_with_connect_info::<SocketAddr>`) for [`Unsigned::FromLoopback`].
+    pub fn router(
+        self: &Arc<Self>,
+        inbox: Arc<dyn Inbox>,
+        switchboard: Arc<dyn Switchboard>,
+    ) -> Router {
+        let doors = Arc::new(Doors { telnyx: Arc::clone(self), inbox, switchboard });
         Router::new()
             .route("/telnyx/webhook", post(webhook::receive))
             .route("/api/webhooks/telnyx", post(webhook::receive))
+            .route("/telnyx/media/{token}", any(media::connect))
             .with_state(doors)
+    }
+
+    /// An address of ours as Telnyx is told it.
+    fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.public)
+    }
+
+    /// What opens a stream: the caller's sound in the telephone's coding, ours as PCMU. Without
+    /// `rtp` Telnyx would take our sound for MP3.
+    fn stream(&self, token: &str) -> Value {
+        let rest = self.public.strip_prefix("http").unwrap_or(&self.public);
+        json!({
+            "stream_url": format!("ws{rest}/telnyx/media/{token}"),
+            "stream_track": "inbound_track",
+            "stream_bidirectional_mode": "rtp",
+            "stream_bidirectional_codec": "PCMU",
+            "client_state": BASE64_STANDARD.encode(token),
+        })
+    }
+}
+
+#[async_trait]
+impl Dialer for Telnyx {
+    fn carrier(&self) -> &'static str {
+        CHANNEL
+    }
+
+    fn reaches(&self, to: &Destination) -> bool {
+        self.rest.is_some()
+            && self.connection.is_some()
+            && matches!(to.kind.as_str(), "tel" | "sip")
+    }
+
+    async fn dial(&self, wanted: Wanted) -> Result<Ringing, NotReached> {
+        match self.me.upgrade() {
+            Some(telnyx) => dial::dial(&telnyx, wanted).await,
+            None => Err(NotReached::failed("the process is ending")),
+        }
     }
 }
 
@@ -95,4 +199,5 @@ impl Messenger for Telnyx {
 struct Doors {
     telnyx: Arc<Telnyx>,
     inbox: Arc<dyn Inbox>,
+    switchboard: Arc<dyn Switchboard>,
 }

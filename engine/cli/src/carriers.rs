@@ -44,17 +44,24 @@ impl Carriers {
         let or = |url: &Option<String>, usual: &str| url.clone().unwrap_or_else(|| usual.into());
         let browser = Browser::new();
         let twilio = Twilio::new(by_twilio(&settings.twilio, &public_url, unsigned)?)?;
-        let settings::Telnyx { api_key, webhook_public_key, webhook_secret, base_url } =
-            settings.telnyx.clone();
+        let settings::Telnyx {
+            api_key,
+            connection_id,
+            webhook_public_key,
+            webhook_secret,
+            base_url,
+        } = settings.telnyx.clone();
         let (telnyx_sends, voipms_sends) =
             (api_key.is_some(), settings.voipms.api_username.is_some());
         let telnyx = Telnyx::new(telnyx::Settings {
             api_key,
+            connection_id,
             public_key: webhook_public_key,
             webhook_secret,
             base_url: or(&base_url, telnyx::BASE_URL),
             public_url,
             unsigned,
+            limits: telnyx::Limits::default(),
         })?;
         let settings::VoipMs { api_username, api_password, webhook_secret, base_url } =
             settings.voipms.clone();
@@ -87,7 +94,7 @@ impl Carriers {
             hooks.clone() as Arc<dyn Messenger>,
             browser.clone() as Arc<dyn Messenger>,
         ]);
-        let dialers = Vec::new();
+        let dialers: Vec<Arc<dyn Dialer>> = vec![telnyx.clone()];
         Ok(Self { browser, twilio, telnyx, voipms, line, hooks, messengers, dialers })
     }
 
@@ -95,8 +102,8 @@ impl Carriers {
     pub(crate) fn router(&self, inbox: &Arc<dyn Inbox>, calls: Arc<dyn Switchboard>) -> Router {
         let inbox = || Arc::clone(inbox);
         self.twilio
-            .router(inbox(), calls)
-            .merge(self.telnyx.router(inbox()))
+            .router(inbox(), Arc::clone(&calls))
+            .merge(self.telnyx.router(inbox(), calls))
             .merge(self.voipms.router(inbox()))
             .merge(self.line.router(inbox()))
             .merge(self.hooks.router(inbox()))

@@ -322,6 +322,8 @@ pub(crate) struct Telnyx {
     /// Opens its API to us.
     #[schemars(with = "Option<String>")]
     pub(crate) api_key: Option<SecretString>,
+    /// The Call Control application by which calls are dialed.
+    pub(crate) connection_id: Option<String>,
     /// The account's public key, 32 bytes in base64: proves what Telnyx sends to us.
     pub(crate) webhook_public_key: Option<String>,
     /// A shared secret, where webhooks are signed by HMAC instead.

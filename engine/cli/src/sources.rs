@@ -32,6 +32,7 @@ const NAMES: &[(&str, &str)] = &[
     ("TELNYX_WEBHOOK_PUBLIC_KEY", "telnyx.webhook_public_key"),
     ("TELNYX_WEBHOOK_SECRET", "telnyx.webhook_secret"),
     ("TELNYX_BASE_URL", "telnyx.base_url"),
+    ("TELNYX_CONNECTION_ID", "telnyx.connection_id"),
     ("VOIPMS_API_USERNAME", "voipms.api_username"),
     ("VOIPMS_API_PASSWORD", "voipms.api_password"),
     ("VOIPMS_WEBHOOK_SECRET", "voipms.webhook_secret"),

@@ -1,9 +1,10 @@
-//! What we ask of Telnyx: send a text.
+//! What we ask of Telnyx: send a text, dial, and what shall become of a call.
 
+use call::{Dialled, NotReached};
 use conversation::{Outgoing, Refusal, Sent};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::outward::{Outward, REQUEST};
 
@@ -13,10 +14,13 @@ const OPTED_OUT: &str = "40300";
 /// Too many requests, here and at the next carrier; the queue is full; no balance of the rate.
 const WAITS: &[&str] = &["10011", "40011", "40318"];
 
+/// The call is over already.
+const ENDED: &str = "90018";
+
 /// Telnyx's REST API.
 pub(super) struct Rest {
     way: Outward,
-    url: String,
+    base: String,
     key: SecretString,
     /// Where receipts shall go.
     callback: String,
@@ -30,6 +34,16 @@ struct Taken {
 #[derive(Deserialize)]
 struct Id {
     id: String,
+}
+
+#[derive(Deserialize)]
+struct Dialed {
+    data: Call,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    call_control_id: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -51,7 +65,7 @@ struct Fault {
 impl Rest {
     pub(super) fn new(base: &str, key: SecretString, callback: String) -> Result<Self, String> {
         let way = Outward::new("Telnyx", REQUEST)?;
-        Ok(Self { way, url: format!("{base}/messages"), key, callback })
+        Ok(Self { way, base: base.to_owned(), key, callback })
     }
 
     /// Sends a text. The key goes along, but Telnyx does not promise for texts that it heeds it:
@@ -65,7 +79,7 @@ impl Rest {
         }
         let request = self
             .way
-            .post(&self.url)
+            .post(&format!("{}/messages", self.base))
             .bearer_auth(self.key.expose_secret())
             .header("idempotency-key", &text.key)
             .json(&body);
@@ -83,4 +97,56 @@ impl Rest {
         let code = Some(code).filter(|code| !code.is_empty());
         Err(self.way.refusal(&answer, code, &words, WAITS))
     }
+
+    /// Dials; the id of the new call.
+    pub(super) async fn dial(&self, body: Value) -> Result<String, NotReached> {
+        let (status, said) = self.post("/calls", &body).await.map_err(NotReached::failed)?;
+        if status < 300 {
+            let dialed = serde_json::from_slice::<Dialed>(&said);
+            let unreadable = |_| NotReached::failed("Telnyx's answer cannot be read");
+            return Ok(dialed.map_err(unreadable)?.data.call_control_id);
+        }
+        let (code, why) = fault(status, &said);
+        // 10010: this account may not call there.
+        let how = if code == "10010" { Dialled::Rejected } else { Dialled::Failed };
+        Err(NotReached { how, why })
+    }
+
+    /// Tells Telnyx what shall become of a call. That it is over already is no trouble.
+    pub(super) async fn command(
+        &self,
+        call: &str,
+        action: &str,
+        body: Value,
+    ) -> Result<(), String> {
+        // It becomes part of a path.
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || b":-_=.".contains(&byte);
+        if call.is_empty() || !call.bytes().all(fine) {
+            return Err(format!("`{call}` is no id of a call"));
+        }
+        let (status, said) = self.post(&format!("/calls/{call}/actions/{action}"), &body).await?;
+        let (code, why) = fault(status, &said);
+        if status < 300 || (code == ENDED && matches!(action, "hangup" | "reject")) {
+            Ok(())
+        } else {
+            Err(why)
+        }
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<(u16, Vec<u8>), String> {
+        let request = self.way.post(&format!("{}{path}", self.base));
+        let request = request.bearer_auth(self.key.expose_secret()).json(body);
+        let response = request.send().await.map_err(|error| self.way.plain(&error))?;
+        let status = response.status().as_u16();
+        Ok((status, response.bytes().await.unwrap_or_default().to_vec()))
+    }
+}
+
+/// Telnyx's code, and all of it in words.
+fn fault(status: u16, said: &[u8]) -> (String, String) {
+    let faults = serde_json::from_slice::<Refused>(said).unwrap_or_default().errors;
+    let Fault { code, title, detail } = faults.into_iter().next().unwrap_or_default();
+    let words = if detail.is_empty() { title } else { detail };
+    let why = format!("Telnyx answered {status} ({code}): {words}");
+    (code, why)
 }

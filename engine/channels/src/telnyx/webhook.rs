@@ -1,4 +1,5 @@
-//! What Telnyx tells: texts, and how far ours came. Everything else is answered and passed over.
+//! What Telnyx tells: texts, how far ours came, and what happens to calls. Everything else is answered
+//! and passed over.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use conversation::{Media, Message, Receipt, Status, Tenant};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{CHANNEL, Doors};
+use super::{CHANNEL, Doors, voice};
 use crate::door::{self, address};
 use crate::refusal::Refused;
 
@@ -21,6 +22,8 @@ struct Envelope {
 struct Data {
     #[serde(default)]
     event_type: String,
+    #[serde(default)]
+    id: String,
     #[serde(default)]
     payload: serde_json::Value,
 }
@@ -119,7 +122,14 @@ pub(super) async fn receive(
         let why = "TELNYX_WEBHOOK_PUBLIC_KEY is not set, so nobody can prove to be Telnyx";
         telnyx.unsigned.check(&parts, why)?;
     }
-    let Data { event_type, payload } = door::json::<Envelope>(&body)?.data;
+    let Data { event_type, id, payload } = door::json::<Envelope>(&body)?.data;
+    if voice::is_voice(&event_type) {
+        // An event without a call is none that we know.
+        if let Ok(payload) = serde_json::from_value(payload) {
+            voice::event(&doors, &event_type, &id, payload).await;
+        }
+        return Ok(StatusCode::OK);
+    }
     let payload = || {
         serde_json::from_value::<Payload>(payload)
             .map_err(|error| Refused::bad("unreadable_body", format!("data.payload: {error}")))

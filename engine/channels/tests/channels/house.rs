@@ -46,6 +46,15 @@ pub(crate) struct Desk {
     legs: Mutex<Option<mpsc::UnboundedSender<Leg>>>,
 }
 
+impl Desk {
+    /// The legs that arrive from now on.
+    pub(crate) fn legs(&self) -> mpsc::UnboundedReceiver<Leg> {
+        let (tell, legs) = mpsc::unbounded_channel();
+        *self.legs.lock().unwrap() = Some(tell);
+        legs
+    }
+}
+
 #[async_trait]
 impl Inbox for Desk {
     fn answers(&self, _: &str, ours: &str) -> Option<Tenant> {
@@ -208,8 +217,7 @@ impl House {
             silence: Duration::from_millis(600),
         });
         let desk = Arc::new(Desk::default());
-        let (tell, legs) = mpsc::unbounded_channel();
-        *desk.legs.lock().unwrap() = Some(tell);
+        let legs = desk.legs();
         let router = twilio
             .router(desk.clone(), desk.clone())
             .merge(browser.router(desk.clone(), desk.clone()));

@@ -1,6 +1,7 @@
 //! The doors on loopback: real HTTP and WebSockets against a fake runtime and a fake Twilio.
 #![allow(clippy::unwrap_used)]
 
+mod booth;
 mod browser;
 mod calls;
 mod doors;
@@ -9,5 +10,6 @@ mod house;
 mod line;
 mod post;
 mod telnyx;
+mod telnyx_calls;
 mod texts;
 mod voipms;

@@ -1,15 +1,17 @@
 //! Telnyx: signed texts and receipts in, texts out.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use channels::Unsigned;
-use channels::telnyx::{Settings, Telnyx};
+use channels::telnyx::{Limits, Settings, Telnyx};
 use conversation::{Refusal, Status};
 use jiff::Timestamp;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
-use crate::house::{OURS, PEER};
+use crate::house::{Desk, OURS, PEER};
 use crate::post::{Post, answer, outgoing};
 
 fn pair() -> Ed25519KeyPair {
@@ -21,16 +23,18 @@ async fn open(change: impl FnOnce(&mut Settings)) -> Post {
         |base| {
             let mut settings = Settings {
                 api_key: Some("KEY1".into()),
+                connection_id: None,
                 public_key: Some(BASE64_STANDARD.encode(pair().public_key())),
                 webhook_secret: None,
                 base_url: format!("{base}/v2"),
                 public_url: "https://voice.example.com/".into(),
                 unsigned: Unsigned::Refuse,
+                limits: Limits::default(),
             };
             change(&mut settings);
             Telnyx::new(settings).unwrap()
         },
-        |telnyx, inbox| telnyx.router(inbox),
+        |telnyx, inbox| telnyx.router(inbox, Arc::new(Desk::default())),
     )
     .await
 }

@@ -1,0 +1,60 @@
+//! What a call can do with its leg at Telnyx besides sound.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use call::{Control, Destination, HangupCause, Picked, Unable};
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::Telnyx;
+use super::line::Happening;
+
+/// What a call can do with its leg besides sound.
+pub(super) struct Remote {
+    pub(super) telnyx: Arc<Telnyx>,
+    pub(super) call: String,
+    /// Ours: whom others see calling.
+    pub(super) number: String,
+    pub(super) tell: mpsc::Sender<Happening>,
+    /// `None` = Telnyx was not asked to find out.
+    pub(super) picked: Option<watch::Receiver<Option<Picked>>>,
+}
+
+impl Remote {
+    async fn command(&self, action: &str, body: serde_json::Value) -> Result<(), Unable> {
+        let rest = self.telnyx.rest.as_ref().ok_or(Unable::Cannot)?;
+        rest.command(&self.call, action, body).await.map_err(Unable::Failed)
+    }
+}
+
+#[async_trait]
+impl Control for Remote {
+    async fn answer(&self) -> Result<(), String> {
+        let (reply, answered) = oneshot::channel();
+        let gone = || "the caller is gone".to_owned();
+        self.tell.send(Happening::Answer(reply)).await.map_err(|_| gone())?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    async fn hangup(&self, cause: HangupCause) -> Result<(), String> {
+        // A line that is gone is hung up already.
+        let _ = self.tell.send(Happening::Hangup(cause)).await;
+        Ok(())
+    }
+
+    async fn send_digits(&self, digits: &str) -> Result<(), Unable> {
+        self.command("send_dtmf", json!({ "digits": digits })).await
+    }
+
+    async fn transfer(&self, to: &Destination) -> Result<(), Unable> {
+        self.command("transfer", json!({ "to": to.target, "from": self.number })).await
+    }
+
+    async fn picked_up(&self) -> Result<Picked, Unable> {
+        let never = || Unable::Failed("nobody told who picked up".into());
+        let mut picked = self.picked.clone().ok_or_else(never)?;
+        let told = picked.wait_for(Option::is_some).await.map_err(|_| never())?;
+        told.ok_or_else(never)
+    }
+}

@@ -1,0 +1,108 @@
+//! The socket of a media stream, from its upgrade to the line that its token stands for.
+
+use std::sync::Arc;
+
+use audio::resample::Resampler;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, State};
+use axum::response::Response;
+use tokio::time::timeout;
+
+use super::line::{Happening, RATE};
+use super::wire::{self, Coding, Heard, Ordered, Start};
+use super::{CHANNEL, Doors};
+use crate::refusal::Refused;
+use crate::rim::{Closing, close};
+
+/// The largest message that is read. Telnyx's have 300 bytes.
+const LARGEST: usize = 1024 * 1024;
+
+/// A media stream that has begun.
+pub(super) struct Stream {
+    pub(super) socket: WebSocket,
+    coding: Coding,
+    ordered: Ordered,
+    resampler: Option<Resampler>,
+}
+
+impl Stream {
+    /// What a piece of sound brings at the leg's rate, perhaps with others that waited for it.
+    pub(super) fn hear(&mut self, place: Option<u64>, bytes: Vec<u8>) -> Vec<i16> {
+        let due = self.ordered.take(place, bytes);
+        let samples = due.iter().flat_map(|piece| self.coding.decode(piece)).collect::<Vec<_>>();
+        match &mut self.resampler {
+            Some(resampler) => resampler.process(&samples),
+            None => samples,
+        }
+    }
+}
+
+/// `WS /telnyx/media/{token}`.
+pub(super) async fn connect(
+    State(doors): State<Arc<Doors>>,
+    Path(token): Path<String>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Refused> {
+    let upgrade = upgrade.map_err(|rejection| Refused::bad("no_upgrade", rejection.body_text()))?;
+    if doors.telnyx.calls.line(&token).is_none() {
+        tracing::warn!("a media stream without a valid token");
+        return Err(Refused::forbidden("no_call", "no call waits for this stream"));
+    }
+    Ok(upgrade.max_message_size(LARGEST).on_upgrade(move |socket| begin(doors, token, socket)))
+}
+
+/// Waits for the stream's beginning and gives it to its call.
+async fn begin(doors: Arc<Doors>, token: String, mut socket: WebSocket) {
+    let start = match timeout(doors.telnyx.limits.start, started(&mut socket)).await {
+        Ok(Ok(start)) => start,
+        Ok(Err(closing)) => return close(socket, closing).await,
+        Err(_) => return close(socket, Closing::policy("no start came in time")).await,
+    };
+    let Some(coding) = start.coding else {
+        let closing = Closing::unsupported("only PCMU, PCMA and L16 are taken");
+        return close(socket, closing).await;
+    };
+    let rate = coding.rate();
+    let resampler = (rate != RATE).then(|| Resampler::new(rate, RATE));
+    let stream = Stream { socket, coding, ordered: Ordered::default(), resampler };
+    let back = Happening::Stream { call: start.call, stream: Box::new(stream) };
+    match doors.telnyx.calls.line(&token) {
+        // A line that ends right now drops the stream, and so closes it.
+        Some(line) => drop(line.send(back).await),
+        None => {
+            if let Happening::Stream { stream, .. } = back {
+                close(stream.socket, Closing::policy("the call is over")).await;
+            }
+        }
+    }
+}
+
+async fn started(socket: &mut WebSocket) -> Result<Start, Closing> {
+    while let Some(Ok(message)) = socket.recv().await {
+        match message {
+            Message::Text(text) => match wire::read(&text) {
+                Ok(Heard::Start(start)) => return Ok(start),
+                Ok(Heard::Other) => {}
+                Ok(_) => return Err(Closing::policy("no start came first")),
+                Err(why) => return Err(malformed(why)),
+            },
+            Message::Binary(_) => return Err(binary()),
+            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Close(_) => break,
+        }
+    }
+    Err(Closing::normal())
+}
+
+/// What is done about a message that cannot be read.
+pub(super) fn malformed(why: &'static str) -> Closing {
+    metrics::counter!("voxflow_malformed_messages_total", "channel" => CHANNEL).increment(1);
+    Closing::policy(why)
+}
+
+/// What is done about a binary message.
+pub(super) fn binary() -> Closing {
+    metrics::counter!("voxflow_malformed_messages_total", "channel" => CHANNEL).increment(1);
+    Closing::unsupported("only JSON texts are taken")
+}

@@ -1,0 +1,163 @@
+//! What Telnyx tells of calls: one rings, was answered, ended; who picked up.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use call::{Arrival, Dialled, HangupCause, NotReached, Picked};
+use serde::Deserialize;
+
+use super::line::{self, Happening};
+use super::{CHANNEL, Doors};
+
+/// What every event about a call holds.
+#[derive(Deserialize)]
+pub(super) struct Payload {
+    call_control_id: String,
+    #[serde(default)]
+    client_state: Option<String>,
+    #[serde(default)]
+    direction: String,
+    #[serde(default)]
+    from: String,
+    #[serde(default)]
+    to: String,
+    #[serde(default)]
+    hangup_cause: Option<String>,
+    #[serde(default)]
+    sip_hangup_cause: Option<String>,
+    #[serde(default)]
+    result: Option<String>,
+    #[serde(default)]
+    failure_reason: Option<String>,
+}
+
+/// Whether an event is about a call.
+pub(super) fn is_voice(event: &str) -> bool {
+    event.starts_with("call.") || event.starts_with("streaming.")
+}
+
+/// Takes an event about a call. Telnyx repeats events and brings them in any order; a repeated one
+/// means nothing.
+pub(super) async fn event(doors: &Arc<Doors>, kind: &str, id: &str, payload: Payload) {
+    if !doors.telnyx.calls.fresh(id) {
+        return;
+    }
+    if kind == "call.initiated" && payload.direction == "incoming" {
+        return ring(doors, payload).await;
+    }
+    let happening = match kind {
+        "call.initiated" => Happening::Ringing,
+        "call.answered" => Happening::Answered,
+        "call.hangup" => Happening::Over(end(&payload)),
+        "streaming.failed" => {
+            let why = payload.failure_reason.clone().unwrap_or_default();
+            Happening::NoStream(format!("Telnyx could not reach our socket: {why}"))
+        }
+        kind if kind.starts_with("call.machine.") && kind.ends_with("detection.ended") => {
+            Happening::Picked(picked(payload.result.as_deref().unwrap_or_default()))
+        }
+        other => return tracing::debug!(event = other, "passed over"),
+    };
+    // A call that we dial is known by our token before Telnyx has told us its own id.
+    let token = || {
+        let state = BASE64_STANDARD.decode(payload.client_state.as_deref()?).ok()?;
+        doors.telnyx.calls.line(&String::from_utf8(state).ok()?)
+    };
+    match doors.telnyx.calls.line(&payload.call_control_id).or_else(token) {
+        // A line that ends right now knows enough.
+        Some(line) => drop(line.send(happening).await),
+        None => tracing::debug!(call = payload.call_control_id, event = kind, "an unknown call"),
+    }
+}
+
+/// A call comes in: it stays parked until the flow picks up, or gives it sound.
+async fn ring(doors: &Arc<Doors>, payload: Payload) {
+    let telnyx = &doors.telnyx;
+    let Some(rest) = &telnyx.rest else {
+        return tracing::warn!("a call comes in, and TELNYX_API_KEY is not set");
+    };
+    let (call, to) = (payload.call_control_id, payload.to);
+    if !doors.switchboard.answers(&to) {
+        tracing::warn!(call, to, "a call to a number that has no flow for calls");
+        if let Err(why) =
+            rest.command(&call, "reject", serde_json::json!({ "cause": "NOT_FOUND" })).await
+        {
+            tracing::warn!(call, why, "a call could not be rejected");
+        }
+        return;
+    }
+    let from = payload.from;
+    let arrival = Arrival { carrier: CHANNEL.into(), carrier_id: call, from, to };
+    line::arrive(doors, arrival);
+}
+
+/// Who picked up, in Telnyx's words.
+fn picked(result: &str) -> Picked {
+    match result {
+        // The premium detection tells two kinds of people.
+        human if human.starts_with("human") => Picked::Human,
+        "machine" | "fax_detected" => Picked::Machine,
+        _ => Picked::Unknown,
+    }
+}
+
+/// Why a call ended that nobody picked up.
+fn end(payload: &Payload) -> NotReached {
+    let sip = payload.sip_hangup_cause.as_deref().unwrap_or_default();
+    let cause = payload.hangup_cause.as_deref().unwrap_or_default();
+    let how = match (cause, sip) {
+        ("user_busy", _) | (_, "486" | "600") => Dialled::Busy,
+        ("call_rejected", _) | (_, "603" | "607" | "608") => Dialled::Rejected,
+        ("not_found", _) | (_, "404" | "484" | "604") => Dialled::Failed,
+        ("timeout" | "no_answer" | "originator_cancel" | "normal_clearing", _)
+        | (_, "408" | "480" | "487") => Dialled::NoAnswer,
+        _ => Dialled::Failed,
+    };
+    let why = if cause.is_empty() {
+        how.words().to_owned()
+    } else {
+        format!("{}: {cause} {sip}", how.words())
+    };
+    NotReached { how, why: why.trim().to_owned() }
+}
+
+/// How a parked call is turned away for this reason.
+pub(super) fn rejection(cause: HangupCause) -> &'static str {
+    match cause {
+        HangupCause::Busy => "USER_BUSY",
+        HangupCause::NoAnswer | HangupCause::Timeout | HangupCause::Failed => {
+            "TEMPORARILY_UNAVAILABLE"
+        }
+        HangupCause::Normal | HangupCause::Rejected | HangupCause::Cancelled => "CALL_REJECTED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn ends_of_a_dial_are_told_apart() {
+        let how = |cause: &str, sip: &str| {
+            let payload = serde_json::json!({ "call_control_id": "v3:a", "client_state": null,
+                "hangup_cause": cause, "sip_hangup_cause": sip });
+            end(&serde_json::from_value(payload).unwrap()).how
+        };
+        assert_eq!(how("user_busy", "486"), Dialled::Busy);
+        assert_eq!(how("unspecified", "486"), Dialled::Busy);
+        assert_eq!(how("call_rejected", "603"), Dialled::Rejected);
+        assert_eq!(how("timeout", "487"), Dialled::NoAnswer);
+        assert_eq!(how("originator_cancel", ""), Dialled::NoAnswer);
+        assert_eq!(how("not_found", "404"), Dialled::Failed);
+        assert_eq!(how("what is this", ""), Dialled::Failed);
+    }
+
+    #[test]
+    fn people_and_machines_are_told_apart() {
+        assert_eq!(picked("human_residence"), Picked::Human);
+        assert_eq!(picked("machine"), Picked::Machine);
+        assert_eq!(picked("not_sure"), Picked::Unknown);
+    }
+}
