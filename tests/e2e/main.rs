@@ -11,4 +11,6 @@ mod demo;
 mod faults;
 mod phone;
 mod shared;
+mod story;
 mod texts;
+mod traces;

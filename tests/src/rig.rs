@@ -73,6 +73,8 @@ pub struct Setup {
     pub more: String,
     /// Instead of the `PATH` of the tests: which programs it finds.
     pub path: Option<String>,
+    /// More of its environment.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl World {
@@ -98,7 +100,8 @@ impl World {
     pub async fn start(&self, setup: Setup) -> Voxflow {
         let Site { at, home } = self.settle(&setup);
         let path = setup.path.iter().map(|path| ("PATH", path.as_str()));
-        let environment: Vec<(&str, &str)> = path.collect();
+        let more = setup.environment.iter().map(|(name, value)| (*name, value.as_str()));
+        let environment: Vec<(&str, &str)> = path.chain(more).collect();
         Voxflow::start(at, home, &["serve", "--config", "voxflow.toml"], &environment).await
     }
 

@@ -1,7 +1,7 @@
 //! The HTTP face and the console.
 //!
 //! Read in this order: [`access`] (who may come in) → [`error`] (the one shape of a refusal) →
-//! [`runs`], [`calls`], [`conversations`], [`numbers`], [`flows`] (what can be asked) →
+//! [`runs`] (with their [`texts`]), [`calls`], [`conversations`], [`numbers`], [`flows`] (what can be asked) →
 //! [`once`] (a request that is repeated) → [`events`] (what happens, as it happens) → [`health`] (for whoever watches the process) →
 //! [`console`] (the page).
 //!
@@ -19,6 +19,7 @@ mod numbers;
 mod once;
 mod params;
 pub mod runs;
+pub mod texts;
 
 use std::sync::Arc;
 

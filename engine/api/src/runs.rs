@@ -12,6 +12,7 @@ use store::{Line, RunRow};
 use crate::Api;
 use crate::error::Error;
 use crate::params::{Body, Page, Params, list as page_of};
+use crate::texts;
 
 /// The newest runs.
 pub(crate) async fn list(
@@ -32,7 +33,8 @@ pub(crate) async fn show(
     let run = store.run(&id).await?.ok_or_else(|| unknown(&id))?;
     let taken = store.taken(&id).await?;
     let transcript = store.transcript(&id).await?;
-    Ok(Json(full(&run, &taken, &transcript)))
+    let texts = texts::of(&**store, &run, &taken).await?;
+    Ok(Json(full(&run, &taken, &transcript, &texts)))
 }
 
 /// Ends a run.
@@ -165,8 +167,8 @@ fn unknown(id: &str) -> Error {
     Error::not_found("ACTIVEFLOW_NOT_FOUND", format!("no activeflow has the id {id}"))
 }
 
-/// A run with its steps and what was said, as the API shows it.
-pub fn full(run: &RunRow, taken: &[Taken], transcript: &[Line]) -> Value {
+/// A run with its steps, what was said and its texts, as the API shows it.
+pub fn full(run: &RunRow, taken: &[Taken], transcript: &[Line], texts: &[texts::Told]) -> Value {
     let mut shown = summary(run);
     if let Some(shown) = shown.as_object_mut() {
         shown.insert("variables".into(), json!(run.state.vars));
@@ -174,6 +176,7 @@ pub fn full(run: &RunRow, taken: &[Taken], transcript: &[Line]) -> Value {
         let lines = transcript.iter();
         let lines = lines.map(|line| json!({ "at": line.at, "who": line.who, "text": line.text }));
         shown.insert("transcript".into(), lines.collect());
+        shown.insert("texts".into(), json!(texts));
     }
     shown
 }

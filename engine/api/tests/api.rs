@@ -181,6 +181,7 @@ impl Rig {
             text: "hello".into(),
             media: Vec::new(),
             prompted: true,
+            trace: None,
         };
         let row = OutboxRow {
             key: "k1".into(),
@@ -197,6 +198,7 @@ impl Rig {
             not_before: Timestamp::now(),
             claimed_by: None,
             created: Timestamp::now(),
+            receipt: None,
         };
         self.runtime.parts.store.commit(vec![Write::Outbox(row)]).await.unwrap();
     }

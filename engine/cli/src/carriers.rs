@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use call::{Dialer, Switchboard};
 use channels::Unsigned;
 use channels::browser::Browser;
@@ -14,6 +15,7 @@ use channels::voipms::{self, VoipMs};
 use conversation::{Inbox, Messenger};
 
 use crate::settings::{self, Settings};
+use crate::traces;
 use crate::wire::WithoutTwilio;
 
 /// Everyone who carries calls and texts.
@@ -107,6 +109,7 @@ impl Carriers {
             .merge(self.voipms.router(inbox()))
             .merge(self.line.router(inbox()))
             .merge(self.hooks.router(inbox()))
+            .layer(from_fn(traces::door))
     }
 }
 

@@ -54,14 +54,17 @@ pub(crate) fn settings() -> Result<Settings, String> {
 /// Why it could not begin.
 pub(crate) async fn demo(settings: Settings) -> Result<(), String> {
     // The log would bury what the demo prints.
-    crate::log::begin(Some("warn"))?;
+    let traces = crate::log::begin(Some("warn"))?;
     let listener = serve::bind(settings.listen).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let stop = serve::stop_on_signal()?;
     let house = wire::build(&settings, WithoutTwilio::Demo(Arc::new(Shown)), &stop).await?;
     print(&banner(&settings, reachable(address), &house))?;
     tokio::spawn(tell(house.runtime.watch.listen()));
-    serve::run(listener, house, stop, Duration::from_secs(settings.drain_s.min(5))).await
+    let drain = Duration::from_secs(settings.drain_s.min(5));
+    let ended = serve::run(listener, house, stop, drain).await;
+    traces.end().await;
+    ended
 }
 
 /// Where the demo keeps what it must remember.

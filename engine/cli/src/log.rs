@@ -1,11 +1,17 @@
-//! The log and the counters of a process that serves.
+//! The log, the spans and the counters of a process that serves.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use runtime::trace;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{Directive, LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use crate::traces::Traces;
 
 /// What is told when `VOXFLOW_LOG` says nothing.
 const USUAL: &str = "info,lapin=warn,hyper=warn";
@@ -20,23 +26,38 @@ const SECONDS: &[f64] = &[
 /// `VOXFLOW_LOG_FORMAT=json`. `VOXFLOW_LOG` takes `debug` or `info,runtime=trace`.
 ///
 /// # Errors
-/// `VOXFLOW_LOG` or `VOXFLOW_LOG_FORMAT` cannot be read.
-pub(crate) fn begin(usual: Option<&str>) -> Result<(), String> {
+/// `VOXFLOW_LOG` or `VOXFLOW_LOG_FORMAT` cannot be read, or the address of a collector of spans.
+pub(crate) fn begin(usual: Option<&str>) -> Result<Traces, String> {
     let filter = match std::env::var("VOXFLOW_LOG") {
         Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(&wanted).map_err(|error| {
             format!("VOXFLOW_LOG={wanted} cannot be read: {error}; write `debug`, or `info,runtime=trace`")
         })?,
         _ => EnvFilter::new(usual.unwrap_or(USUAL)),
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let begun = match std::env::var("VOXFLOW_LOG_FORMAT").as_deref() {
-        Ok("json") => log.json().flatten_event(true).try_init(),
-        Ok("human" | "") | Err(_) => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
+    // The way of a text is for a collector; the log would say everything twice.
+    let no_way = Directive::from(LevelFilter::OFF);
+    let no_way = format!("{}={no_way}", trace::TARGET).parse::<Directive>();
+    let filter = filter.add_directive(no_way.map_err(|error| error.to_string())?);
+    let plain = fmt::layer().with_writer(std::io::stderr);
+    let log = match std::env::var("VOXFLOW_LOG_FORMAT").as_deref() {
+        Ok("json") => plain.json().flatten_event(true).boxed(),
+        Ok("human" | "") | Err(_) => plain.with_ansi(std::io::stderr().is_terminal()).boxed(),
         Ok(other) => {
             return Err(format!("VOXFLOW_LOG_FORMAT={other} is neither `json` nor `human`"));
         }
     };
-    begun.map_err(|error| error.to_string())
+    let traces = Traces::open()?;
+    let way = traces.tracer().map(|tracer| {
+        tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_filter(filter_fn(|about| about.target() == trace::TARGET))
+    });
+    tracing_subscriber::registry()
+        .with(log.with_filter(filter))
+        .with(way)
+        .try_init()
+        .map_err(|error| error.to_string())?;
+    Ok(traces)
 }
 
 /// Between two looks at what was counted: what nobody asks for must not grow for ever.

@@ -26,6 +26,7 @@ mod serve;
 mod settings;
 mod simulate;
 mod sources;
+mod traces;
 mod validate;
 mod web;
 mod wire;

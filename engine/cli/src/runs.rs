@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use api::texts::Told;
 use clap::ValueEnum;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -53,8 +54,9 @@ pub(crate) async fn show(settings: Settings, id: &str, format: Format) -> Result
     let known = |error: store::Error| error.to_string();
     let taken = store.taken(&run.id).await.map_err(known)?;
     let transcript = store.transcript(&run.id).await.map_err(known)?;
+    let texts = api::texts::of(&*store, &run, &taken).await.map_err(known)?;
     if format == Format::Json {
-        return Ok(format!("{:#}\n", api::runs::full(&run, &taken, &transcript)));
+        return Ok(format!("{:#}\n", api::runs::full(&run, &taken, &transcript, &texts)));
     }
     let mut out = String::new();
     let _ = writeln!(out, "run      {}", run.id);
@@ -66,23 +68,54 @@ pub(crate) async fn show(settings: Settings, id: &str, format: Format) -> Result
         let (action, until) = (wait.action(), until.unwrap_or_default());
         let _ = writeln!(out, "waits    at {action} for {}{until}", wait.what);
     }
-    let _ = writeln!(out, "\nsteps");
-    for step in &taken {
+    let mut story: Vec<(Timestamp, String)> = Vec::new();
+    story.extend(taken.iter().map(|step| {
         let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
-        let at = when(step.at);
-        let _ = writeln!(out, "  {at}  {} ({}) -> {}{why}", step.action, step.kind, step.exit);
-    }
-    if !transcript.is_empty() {
-        let _ = writeln!(out, "\nsaid");
-        for line in &transcript {
-            let _ = writeln!(out, "  {}  {}: {}", when(line.at), line.who, line.text);
-        }
+        (step.at, format!("{} ({}) -> {}{why}", step.action, step.kind, step.exit))
+    }));
+    story.extend(transcript.iter().map(|line| (line.at, format!("{}: {}", line.who, line.text))));
+    story.extend(texts.iter().flat_map(text));
+    // What happened at the same moment stays in this order: the step, then what it asked for. Rows
+    // know microseconds.
+    story.sort_by_key(|(at, _)| at.as_microsecond());
+    let _ = writeln!(out, "\nstory");
+    for (at, what) in story {
+        let _ = writeln!(out, "  {}  {what}", at.strftime("%Y-%m-%d %H:%M:%S%.3f"));
     }
     let _ = writeln!(out, "\nvariables");
     for (name, value) in &run.state.vars {
         let _ = writeln!(out, "  {name} = {value}");
     }
     Ok(out)
+}
+
+/// What there is to tell of a text, and when it happened.
+fn text(told: &Told) -> Vec<(Timestamp, String)> {
+    let media = if told.media.is_empty() {
+        String::new()
+    } else {
+        format!(" with {} attachment(s)", told.media.len())
+    };
+    let (peer, words) = (&told.peer, &told.text);
+    let Some(sending) = &told.sending else {
+        return vec![(told.at, format!("text in from {peer}{media}: {words} [{}]", told.claim))];
+    };
+    let mut story = vec![(told.at, format!("text out to {peer}{media}: {words} [{}]", told.id))];
+    let why = sending.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    if let Some(tried) = sending.tried {
+        let taken = match &sending.carrier_id {
+            Some(id) => format!("taken by {} as {id}", sending.channel),
+            None => format!("{}{why}", sending.status),
+        };
+        story.push((tried, format!("text out, try {}: {taken}", sending.attempts)));
+    } else if sending.status == "queued" && sending.not_before > told.at {
+        story.push((told.at, format!("text out waits until {}{why}", when(sending.not_before))));
+    }
+    if let Some(receipt) = sending.receipt {
+        let told = format!("text out: {} says {}{why}", sending.channel, sending.status);
+        story.push((receipt, told));
+    }
+    story
 }
 
 /// A run as a scenario, in JSON, for `voxflow test`. Where `out` is the file that it is for, a flow

@@ -41,7 +41,7 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 /// # Errors
 /// Why it could not begin, or did not end cleanly.
 pub(crate) async fn serve(settings: Settings) -> Result<(), String> {
-    crate::log::begin(None)?;
+    let traces = crate::log::begin(None)?;
     let listener = bind(settings.listen).await?;
     let stop = stop_on_signal()?;
     let house = wire::build(&settings, WithoutTwilio::Refused, &stop).await?;
@@ -49,7 +49,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), String> {
         tracing::warn!("no number is set up: add a [[number]] to the settings");
     }
     tracing::info!(address = %settings.listen, numbers = house.numbers, "serving");
-    run(listener, house, stop, Duration::from_secs(settings.drain_s)).await
+    let ended = run(listener, house, stop, Duration::from_secs(settings.drain_s)).await;
+    traces.end().await;
+    ended
 }
 
 /// Works until `stop`, then for at most `drain`: no new jobs, while live calls go on, with the

@@ -109,6 +109,9 @@ pub struct Outgoing {
     /// Whether the peer has asked for it: a reply, not an announcement.
     #[serde(default = "prompted")]
     pub prompted: bool,
+    /// W3C `traceparent` of what caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }
 
 fn prompted() -> bool {

@@ -13,7 +13,7 @@ use serde_json::json;
 use store::{FlowRow, RunRow, TimerRow, Write};
 use uuid::Uuid;
 
-use crate::{Runtime, Trouble};
+use crate::{Runtime, Trouble, trace};
 
 /// Runs that may follow on one another by `on_complete`, besides the first.
 const CHAIN: u64 = 5;
@@ -62,7 +62,7 @@ pub(crate) fn afterwards(flow: &Flow, run: &RunRow, now: Timestamp) -> Option<Wr
 
 fn timer(kind: &str, run: &str, due: Timestamp) -> Write {
     let (id, subject, guard) = (format!("{kind}:{run}"), run.into(), String::new());
-    Write::Timer(TimerRow { id, due, kind: kind.into(), subject, guard })
+    Write::Timer(TimerRow { id, due, kind: kind.into(), subject, guard, trace: trace::current() })
 }
 
 impl Runtime {

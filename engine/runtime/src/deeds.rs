@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use store::{DeedRow, Line, TimerRow, Write};
 
 use crate::web::{Asking, Unanswered};
-use crate::{Runtime, Trouble, flows};
+use crate::{Runtime, Trouble, flows, trace};
 
 /// The longest that a server may take, whatever the flow says, seconds.
 const LONGEST_S: u64 = 600;
@@ -69,7 +69,8 @@ pub(crate) fn wanted(row: DeedRow) -> [Write; 2] {
 
 fn timer(key: &Key, due: Timestamp) -> Write {
     let (kind, subject, guard) = ("deed".into(), key.0.clone(), String::new());
-    Write::Timer(TimerRow { id: format!("deed:{}", key.0), due, kind, subject, guard })
+    let trace = trace::current();
+    Write::Timer(TimerRow { id: format!("deed:{}", key.0), due, kind, subject, guard, trace })
 }
 
 /// The longest that a deed may take.

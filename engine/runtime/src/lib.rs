@@ -5,7 +5,7 @@
 //! → `threads` (a human answers) → `texts`, `outbox` and `unsure` (a text leaves) → `deeds` (a server
 //! is asked), [`flows`] (a flow is found), [`begin`] (a run without a text) and [`outside`] (an event
 //! from elsewhere) → `timers` (time passes) → [`lines`] (a call is hosted) → [`watch`] (who looks on)
-//! and `told` (what they hear of a run).
+//! and `told` (what they hear of a run); [`trace`] (one text's way through processes).
 //!
 //! Invariant: what a run or a session became is committed together with the effects that it asked
 //! for, under the fence of its row; only then does an effect leave.
@@ -29,6 +29,7 @@ mod threads;
 mod timers;
 mod told;
 mod tools;
+pub mod trace;
 mod unsure;
 mod wakes;
 pub mod watch;

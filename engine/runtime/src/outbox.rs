@@ -14,8 +14,9 @@ use serde_json::json;
 use store::{OutboxRow, Peering, Write};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, field};
 
-use crate::{Runtime, Trouble};
+use crate::{Runtime, Trouble, trace};
 
 /// How keys of answers to opt-out words end: these are sent to whoever has left, once.
 pub(crate) const OPT_OUT: &str = "/opt_out";
@@ -139,10 +140,18 @@ impl Runtime {
                 json!({ "text": outgoing.text, "to": outgoing.peer, "exit": exit, "why": row.why });
             (row.run.clone().unwrap_or_default(), row.thread.clone(), data)
         });
-        self.record(row, exit, writes).await;
+        let kept = tracing::info_span!(
+            target: trace::TARGET, "kept", otel.name = "keep what became of a text", key = row.key
+        );
+        trace::follow(&kept, outgoing.trace.as_deref());
+        let took = self.parts.clock.now().duration_since(row.created).as_secs_f64();
+        self.record(row, exit, writes).instrument(kept).await;
         // Whoever is told that a text has left may take it that we know it too.
         let kind = exit.unwrap_or("later");
         metrics::counter!("voxflow_outbox_sent_total", "outcome" => kind).increment(1);
+        if kind == "done" {
+            metrics::histogram!("voxflow_outbox_seconds").record(took);
+        }
         if let Some((run, thread, data)) = told {
             self.tell(&run, &thread, "text_out", data);
         }
@@ -189,8 +198,21 @@ impl Runtime {
             tracing::warn!(key = row.key, "a text was held up before it could be sent");
             return None;
         }
-        let sent = tokio::time::timeout(ANSWER, messenger.send(&row.outgoing)).await;
-        Some(sent.unwrap_or_else(|_| Err(Refusal::Unknown { why: "no answer in time".into() })))
+        let span = tracing::info_span!(
+            target: trace::TARGET, "send", otel.name = format!("send {}", row.outgoing.channel), otel.kind = "client",
+            key = row.key, channel = row.outgoing.channel, attempt = row.attempts,
+            carrier_id = field::Empty, why = field::Empty
+        );
+        trace::follow(&span, row.outgoing.trace.as_deref());
+        let sending = messenger.send(&row.outgoing).instrument(span.clone());
+        let sent = tokio::time::timeout(ANSWER, sending).await;
+        let sent =
+            sent.unwrap_or_else(|_| Err(Refusal::Unknown { why: "no answer in time".into() }));
+        match &sent {
+            Ok(sent) => span.record("carrier_id", &sent.carrier_id),
+            Err(refusal) => span.record("why", field::display(refusal)),
+        };
+        Some(sent)
     }
 
     /// What became of a text: its row, and the exit of the action that waits, if it is over.

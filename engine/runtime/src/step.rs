@@ -11,11 +11,12 @@ use flow::{Command, Deed, Event, Flow, Flows, Key, Medium};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::{DeedRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow, Write};
+use tracing::field;
 use uuid::Uuid;
 
 use crate::numbers::Number;
 use crate::texts::Behalf;
-use crate::{Called, Runtime, Trouble, begin, deeds, told};
+use crate::{Called, Runtime, Trouble, begin, deeds, told, trace};
 
 /// The variable that names the text that an agent has heard last.
 const HEARD: &str = "message.heard";
@@ -121,6 +122,11 @@ impl<'a> Step<'a> {
 
     /// Gives it the event, and then whatever its wishes led to at once.
     pub(crate) fn take(mut self, event: Event) -> Stepped {
+        let span = tracing::info_span!(
+            target: trace::TARGET, "run", otel.name = format!("run {}", self.run.flow_name),
+            run = self.run.id, steps = field::Empty
+        );
+        let _within = span.enter();
         self.from_outside = matches!(event, Event::ServiceStopped | Event::Stopped { .. });
         if self.run.state.entered() == 0 {
             let from = self.own.0.as_ref().ok().map(|own| &own.peer);
@@ -134,6 +140,10 @@ impl<'a> Step<'a> {
             let advance = self.run.state.advance_noted(flows, self.now, event);
             self.dropped &= advance.dropped;
             self.happenings.extend(advance.taken.iter().map(told::taken));
+            if !span.is_disabled() {
+                let steps = advance.taken.iter().map(|it| format!("{} -> {}", it.action, it.exit));
+                span.record("steps", steps.collect::<Vec<_>>().join(", "));
+            }
             if !advance.taken.is_empty() {
                 self.writes.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });
             }
@@ -161,13 +171,9 @@ impl<'a> Step<'a> {
                 .extend(told::waiting(&self.run.state, Flows::new(&self.flow, &self.called)));
             if let Some(due) = waiting.until {
                 let (subject, guard) = (self.run.id.clone(), waiting.key.0.clone());
-                self.writes.push(Write::Timer(TimerRow {
-                    id: timer,
-                    due,
-                    kind: "run".into(),
-                    subject,
-                    guard,
-                }));
+                let (id, kind, trace) = (timer, "run".into(), None);
+                let row = TimerRow { id, due, kind, subject, guard, trace };
+                self.writes.push(Write::Timer(row));
             }
         }
         self.run.outcome = self.run.state.outcome;
@@ -340,6 +346,7 @@ pub(crate) fn timer(kind: &str, session: &SessionRow, due: Timestamp) -> Write {
         kind: kind.into(),
         subject: session.id.clone(),
         guard: session.generation.to_string(),
+        trace: (kind == "reply").then(trace::current).flatten(),
     })
 }
 
@@ -352,6 +359,7 @@ pub(crate) fn release(session: &SessionRow, now: Timestamp) -> Option<Write> {
         kind: "awaits".into(),
         subject: session.run.clone(),
         guard,
+        trace: trace::current(),
     }))
 }
 

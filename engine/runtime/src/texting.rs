@@ -30,9 +30,13 @@ impl Inbox for Runtime {
         let write = Write::Receive(MessageRow::received(&message), peering);
         match self.parts.store.commit(vec![write]).await {
             Ok(()) => {}
-            Err(store::Error::Duplicate) => return Ok(Accepted::Again),
+            Err(store::Error::Duplicate) => {
+                came_in(&message.channel, "again");
+                return Ok(Accepted::Again);
+            }
             Err(error) => return Err(Busy(error.to_string())),
         }
+        came_in(&message.channel, "new");
         self.tell("", &thread, "text_in", json!({ "text": message.text, "from": message.peer }));
         self.wakes.thread(&thread);
         Ok(Accepted::New)
@@ -40,6 +44,8 @@ impl Inbox for Runtime {
 
     async fn receipt(&self, receipt: Receipt) -> Result<(), Busy> {
         let busy = |error: store::Error| Busy(error.to_string());
+        let status = json!(receipt.status).as_str().unwrap_or_default().to_owned();
+        metrics::counter!("voxflow_outbox_receipts_total", "status" => status).increment(1);
         if let Some((key, status)) = self.parts.store.receipt(&receipt).await.map_err(busy)?
             && status == receipt.status
             && status > Status::Sent
@@ -270,6 +276,12 @@ impl Runtime {
         let step = Step::new(self, number, thread.clone(), Arc::clone(flow), run, session);
         Ok(Some(step.take(Event::Started)))
     }
+}
+
+/// A text was stored at the door, or was known.
+fn came_in(channel: &str, how: &'static str) {
+    metrics::counter!("voxflow_texts_received_total", "channel" => channel.to_owned(), "outcome" => how)
+        .increment(1);
 }
 
 /// The `message.*` variables, without the prefix.

@@ -5,8 +5,8 @@ use flow::{Command, Deed};
 use jiff::Timestamp;
 use store::{OutboxRow, Peering};
 
-use crate::Runtime;
 use crate::numbers::Number;
+use crate::{Runtime, trace};
 
 /// On whose behalf texts are sent.
 pub(crate) struct Behalf<'a> {
@@ -98,6 +98,7 @@ pub(crate) fn row(
             text,
             media,
             prompted: true,
+            trace: trace::current(),
         },
         key,
         run: None,
@@ -111,5 +112,6 @@ pub(crate) fn row(
         tried: None,
         unsure: None,
         created: now,
+        receipt: None,
     }
 }

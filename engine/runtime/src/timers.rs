@@ -52,7 +52,7 @@ impl Runtime {
         };
         let full = timers.len() == BATCH as usize;
         let woken = timers.into_iter().map(|timer| async {
-            let heard = self.wake(&timer.kind, &timer.subject).await;
+            let heard = self.wake(&timer.kind, &timer.subject, timer.trace.clone()).await;
             (!heard).then_some(Write::Timer(timer))
         });
         let unheard: Vec<Write> = join_all(woken).await.into_iter().flatten().collect();
@@ -82,7 +82,7 @@ impl Runtime {
             let before = now.checked_sub(LOST).unwrap_or(now);
             match self.parts.store.unhandled(before, WOKEN).await {
                 Ok(threads) => {
-                    let woken = threads.iter().map(|thread| self.wake("thread", thread));
+                    let woken = threads.iter().map(|thread| self.wake("thread", thread, None));
                     join_all(woken).await;
                 }
                 Err(error) => tracing::warn!(%error, "lost wake-ups could not be looked for"),

@@ -7,7 +7,7 @@ use queue::Job;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::Runtime;
+use crate::{Runtime, trace};
 
 /// Wake-ups that may wait for the broker; the sweep finds what there was no room for.
 const WAITING: usize = 4096;
@@ -16,8 +16,8 @@ const AT_ONCE: usize = 64;
 
 /// The way from the door to the loop that publishes.
 pub(crate) struct Wakes {
-    wish: mpsc::Sender<String>,
-    wished: Mutex<Option<mpsc::Receiver<String>>>,
+    wish: mpsc::Sender<Job>,
+    wished: Mutex<Option<mpsc::Receiver<Job>>>,
 }
 
 impl Default for Wakes {
@@ -31,7 +31,7 @@ impl Wakes {
     /// A thread shall be looked at soon.
     pub(crate) fn thread(&self, id: &str) {
         // No room means that the broker is away or behind: the sweep knows.
-        let _ = self.wish.try_send(id.into());
+        let _ = self.wish.try_send(job("thread", id, trace::current()));
     }
 }
 
@@ -40,22 +40,25 @@ impl Runtime {
     pub(crate) async fn publish_wakes(self: Arc<Self>, stop: CancellationToken) {
         let wished = self.wakes.wished.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut wished) = wished else { return };
-        let mut threads = Vec::with_capacity(AT_ONCE);
+        let mut jobs = Vec::with_capacity(AT_ONCE);
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                _ = wished.recv_many(&mut threads, AT_ONCE) => {}
+                _ = wished.recv_many(&mut jobs, AT_ONCE) => {}
             }
-            join_all(threads.iter().map(|id| self.wake("thread", id))).await;
-            threads.clear();
+            join_all(jobs.drain(..).map(|job| self.publish(job))).await;
         }
     }
 
-    /// Publishes a job; whether the queue has it. If not, the sweep and the timers find the work
-    /// again.
-    pub(crate) async fn wake(&self, kind: &str, id: &str) -> bool {
-        let job = Job { kind: kind.into(), id: id.into(), trace: None };
+    /// Publishes a job that goes on with this trace; whether the queue has it. If not, the sweep and
+    /// the timers find the work again.
+    pub(crate) async fn wake(&self, kind: &str, id: &str, trace: Option<String>) -> bool {
+        self.publish(job(kind, id, trace)).await
+    }
+
+    async fn publish(&self, job: Job) -> bool {
+        let Job { kind, id, .. } = job.clone();
         match self.parts.queue.publish(job).await {
             Ok(()) => true,
             Err(error) => {
@@ -64,4 +67,8 @@ impl Runtime {
             }
         }
     }
+}
+
+fn job(kind: &str, id: &str, trace: Option<String>) -> Job {
+    Job { kind: kind.into(), id: id.into(), trace }
 }

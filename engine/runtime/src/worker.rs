@@ -11,8 +11,9 @@ use queue::{Delivery, Jobs};
 use store::Write;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, field};
 
-use crate::{Runtime, Trouble};
+use crate::{Runtime, Trouble, trace};
 
 /// Jobs that are worked at once in a process: most of them wait for a model.
 const AT_ONCE: usize = 1024;
@@ -158,13 +159,19 @@ impl Runtime {
     fn start(self: &Arc<Self>, desk: &mut Desk, row: Row, delivery: Delivery) {
         let runtime = Arc::clone(self);
         let about = row.clone();
+        let span = tracing::info_span!(
+            target: trace::TARGET, "job", otel.name = format!("job {}", row.0), otel.kind = "consumer",
+            kind = row.0, id = row.1, outcome = field::Empty
+        );
+        trace::follow(&span, delivery.job.trace.as_deref());
         let running = desk.tasks.spawn(async move {
             let began = std::time::Instant::now();
-            let ended = runtime.do_job(&about.0, &about.1).await;
+            let ended = runtime.do_job(&about.0, &about.1).instrument(span.clone()).await;
             let outcome = match ended {
                 Ended::Done => "done",
                 Ended::Later => "later",
             };
+            span.record("outcome", outcome);
             metrics::counter!("voxflow_jobs_worked_total", "kind" => about.0.clone(), "outcome" => outcome)
                 .increment(1);
             metrics::histogram!("voxflow_jobs_seconds", "kind" => about.0.clone())

@@ -4,13 +4,11 @@ use conversation::Status;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::row::{
-    HASH_CLAIM, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow,
-};
+use crate::row::{HASH_CLAIM, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow};
 use crate::statement::{
     Cell, Statement, json, maybe_json, maybe_text, maybe_time, text, time, word,
 };
-use crate::{Error, Write, outside};
+use crate::{Error, Write, outside, timer};
 
 /// Carriers give up on a text within a day; two are safe.
 pub(crate) const CLAIM_LIFE: SignedDuration = SignedDuration::from_hours(48);
@@ -55,9 +53,9 @@ pub(crate) fn statements(write: Write, all: &mut Vec<Statement>) -> Result<(), E
         Write::Outbox(row) => outbox(row, all)?,
         Write::Tried(row) => tried(row, all)?,
         Write::PutBack(row) => all.push(put_back(row)),
-        Write::Timer(row) => all.push(timer(row)),
+        Write::Timer(row) => all.push(timer::set(row)),
         Write::Forget { id } => {
-            all.push(Statement::new("DELETE FROM timers WHERE id = $1", vec![text(id)]));
+            all.push(timer::forget(id));
         }
         Write::Call(row) => all.push(Statement::new(
             "INSERT INTO calls (id, tenant, carrier, carrier_id, from_address, to_address, run, \
@@ -384,7 +382,9 @@ fn tried(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Error> {
             all.push(Statement::new(
                 format!(
                     "UPDATE outbox SET status = $4, why = COALESCE((SELECT why FROM receipts \
-                     WHERE channel = $2 AND carrier_id = $3), why) \
+                     WHERE channel = $2 AND carrier_id = $3), why), \
+                     receipt_at = (SELECT at FROM receipts \
+                     WHERE channel = $2 AND carrier_id = $3) \
                      WHERE key = $1 AND {FORWARD} $5 AND EXISTS (SELECT 1 FROM receipts r \
                      WHERE r.channel = $2 AND r.carrier_id = $3 AND r.status = $4)"
                 ),
@@ -418,15 +418,6 @@ pub(crate) fn rank(status: Status) -> Cell {
         Status::Failed => 2,
         Status::Delivered => 3,
     })
-}
-
-fn timer(row: TimerRow) -> Statement {
-    Statement::new(
-        "INSERT INTO timers (id, due, at, kind, subject, guard) VALUES ($1, $2, $2, $3, $4, $5) \
-         ON CONFLICT (id) DO UPDATE SET due = excluded.due, at = excluded.at, \
-         kind = excluded.kind, subject = excluded.subject, guard = excluded.guard",
-        vec![text(row.id), time(row.due), text(row.kind), text(row.subject), text(row.guard)],
-    )
 }
 
 pub(crate) fn conflict(what: &str, id: &str) -> Error {

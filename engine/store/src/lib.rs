@@ -19,6 +19,7 @@ mod records;
 pub mod row;
 mod sqlite;
 mod statement;
+mod timer;
 
 use std::sync::Arc;
 
@@ -189,6 +190,9 @@ pub trait Store: Send + Sync {
     async fn next_outbox(&self) -> Result<Option<Timestamp>, Error>;
     /// A text to send, by key.
     async fn outbox(&self, key: &str) -> Result<Option<OutboxRow>, Error>;
+    /// The texts that a run has asked for, oldest first. It reads all that were ever sent: for people
+    /// who look at one run.
+    async fn asked_by(&self, run: &str) -> Result<Vec<OutboxRow>, Error>;
     /// The key of the text that a carrier took under this id.
     async fn sent_as(&self, channel: &str, carrier_id: &str) -> Result<Option<String>, Error>;
     /// A carrier's receipt: moves the text's status forward (`queued sent failed delivered`), never

@@ -17,6 +17,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 2, sql: include_str!("../migrations/sqlite/0002_unsure.sql") },
     Migration { number: 3, sql: include_str!("../migrations/sqlite/0003_outside.sql") },
     Migration { number: 4, sql: include_str!("../migrations/sqlite/0004_hands.sql") },
+    Migration { number: 5, sql: include_str!("../migrations/sqlite/0005_trace.sql") },
 ];
 
 /// For PostgreSQL.
@@ -25,6 +26,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 2, sql: include_str!("../migrations/postgres/0002_unsure.sql") },
     Migration { number: 3, sql: include_str!("../migrations/postgres/0003_outside.sql") },
     Migration { number: 4, sql: include_str!("../migrations/postgres/0004_hands.sql") },
+    Migration { number: 5, sql: include_str!("../migrations/postgres/0005_trace.sql") },
 ];
 
 /// Where the version is kept.

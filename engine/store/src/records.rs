@@ -12,7 +12,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::read::{
     CALL, OUTBOX, RUN, SESSION, THREAD, call, flow, line, message, outbox, run, session, thread,
-    timer,
 };
 use crate::change::{self, FORWARD};
 use crate::row::{
@@ -20,7 +19,7 @@ use crate::row::{
     ThreadRow, TimerRow, ToldRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
-use crate::{Counts, Error, Store, Write, outside};
+use crate::{Counts, Error, Store, Write, outside, timer};
 
 /// One received text in this many also throws away old claims.
 const PURGE_EVERY: u64 = 1024;
@@ -174,14 +173,10 @@ impl<D: Database> Store for Records<D> {
     }
 
     async fn due(&self, now: Timestamp, hold: u32, limit: u32) -> Result<Vec<TimerRow>, Error> {
-        let claim = Statement::new(
-            "UPDATE timers SET at = $2 WHERE id IN (SELECT id FROM timers WHERE at <= $1 \
-             ORDER BY at LIMIT $3 FOR UPDATE SKIP LOCKED) \
-             RETURNING id, due, kind, subject, guard",
-            vec![time(now), time(later(now, hold)), count(limit)],
-        );
+        let claim = timer::claim(now, later(now, hold), limit);
         let records = self.database.write("due", vec![claim]).await?;
-        let mut due: Vec<TimerRow> = records.into_iter().map(timer).collect::<Result<_, _>>()?;
+        let mut due: Vec<TimerRow> =
+            records.into_iter().map(timer::row).collect::<Result<_, _>>()?;
         due.sort_by(|a, b| (a.due, &a.id).cmp(&(b.due, &b.id)));
         Ok(due)
     }
@@ -226,6 +221,13 @@ impl<D: Database> Store for Records<D> {
             .await
     }
 
+    async fn asked_by(&self, run: &str) -> Result<Vec<OutboxRow>, Error> {
+        let sql = format!(
+            "SELECT {OUTBOX} FROM outbox WHERE run = $1 OR about = $1 ORDER BY created, key"
+        );
+        self.rows(sql, vec![text(run)], outbox).await
+    }
+
     async fn sent_as(&self, channel: &str, carrier_id: &str) -> Result<Option<String>, Error> {
         let sql = "SELECT key FROM outbox WHERE channel = $1 AND carrier_id = $2";
         self.row(sql.into(), vec![text(channel), text(carrier_id)], |mut r| r.text()).await
@@ -245,22 +247,22 @@ impl<D: Database> Store for Records<D> {
             word(&receipt.status)?,
             maybe_text(receipt.code.clone()),
             change::rank(receipt.status),
+            time(receipt_time()),
         ]);
         let forward = Statement::new(
             format!(
-                "UPDATE outbox SET status = $3, why = COALESCE($4, why) \
+                "UPDATE outbox SET status = $3, why = COALESCE($4, why), receipt_at = $6 \
                  WHERE channel = $1 AND carrier_id = $2 AND {FORWARD} $5"
             ),
             cells.clone(),
         );
-        cells.push(time(receipt_time()));
         // It may be faster than the carrier's answer to our request: kept until that is stored.
         let early = Statement::new(
             format!(
                 "INSERT INTO receipts (channel, carrier_id, status, why, at) \
                  SELECT $1, $2, $3, $4, CAST($6 AS BIGINT) WHERE NOT EXISTS (SELECT 1 FROM outbox \
                  WHERE channel = $1 AND carrier_id = $2) ON CONFLICT (channel, carrier_id) \
-                 DO UPDATE SET status = excluded.status, why = excluded.why \
+                 DO UPDATE SET status = excluded.status, why = excluded.why, at = excluded.at \
                  WHERE {} $5",
                 FORWARD.replace("CASE status", "CASE receipts.status")
             ),

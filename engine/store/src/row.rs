@@ -226,6 +226,8 @@ pub struct OutboxRow {
     pub unsure: Option<Timestamp>,
     /// When it was made.
     pub created: Timestamp,
+    /// When the carrier's last receipt moved the status.
+    pub receipt: Option<Timestamp>,
 }
 
 /// What a run wants done outside, besides texts.
@@ -282,6 +284,9 @@ pub struct TimerRow {
     pub subject: String,
     /// What must still be so for it to matter: a wait's key, a generation.
     pub guard: String,
+    /// W3C `traceparent` of what set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }
 
 /// A call.

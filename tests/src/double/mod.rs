@@ -2,8 +2,9 @@
 //! asked, and fails on command.
 //!
 //! Read in this order: [`openai`] → [`deepgram`] → [`elevenlabs`] → [`twilio`] → [`telnyx`] →
-//! [`voipms`] → [`line`] → [`hook`].
+//! [`voipms`] → [`line`] → [`hook`] → [`collector`] (who is told of spans).
 
+pub mod collector;
 pub mod deepgram;
 pub mod elevenlabs;
 pub mod hook;

@@ -290,6 +290,7 @@ mod tests {
             text: format!("text {n}"),
             media: Vec::new(),
             prompted: true,
+            trace: None,
         }
     }
 

@@ -20,6 +20,7 @@ fn text(key: &str, visitor: &str) -> Outgoing {
         text: format!("text {key}"),
         media: Vec::new(),
         prompted: true,
+        trace: None,
     }
 }
 

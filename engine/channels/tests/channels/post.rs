@@ -72,6 +72,7 @@ pub(crate) fn outgoing(channel: &str, text: &str) -> Outgoing {
         text: text.into(),
         media: Vec::new(),
         prompted: true,
+        trace: None,
     }
 }
 

@@ -18,6 +18,7 @@ fn outgoing() -> Outgoing {
         text: "héllo & bye".into(),
         media: vec!["https://a.example/1.jpg".into(), "https://a.example/2.jpg".into()],
         prompted: true,
+        trace: None,
     }
 }
 

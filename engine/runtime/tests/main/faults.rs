@@ -115,6 +115,10 @@ impl Store for Faulty {
         self.store.counts().await
     }
 
+    async fn asked_by(&self, run: &str) -> Result<Vec<OutboxRow>, Error> {
+        self.store.asked_by(run).await
+    }
+
     async fn sent_as(&self, channel: &str, carrier_id: &str) -> Result<Option<String>, Error> {
         self.store.sent_as(channel, carrier_id).await
     }

@@ -4,7 +4,7 @@ use conversation::{Address, Tenant};
 
 use crate::Error;
 use crate::row::{
-    CallRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow,
+    CallRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow,
 };
 use crate::statement::Record;
 
@@ -15,7 +15,7 @@ pub(super) const THREAD: &str =
 pub(super) const SESSION: &str = "id, thread, seq, agent, generation, answered, run, awaited, history, \
                        rest, active, idle_s, ended";
 pub(super) const OUTBOX: &str = "key, thread, outgoing, run, about, status, carrier_id, why, attempts, \
-                      not_before, claimed_by, tried, unsure, created";
+                      not_before, claimed_by, tried, unsure, created, receipt_at";
 pub(super) const CALL: &str =
     "id, tenant, carrier, carrier_id, from_address, to_address, run, status, started, ended";
 
@@ -114,16 +114,7 @@ pub(super) fn outbox(mut r: Record) -> Result<OutboxRow, Error> {
         tried: r.maybe_time()?,
         unsure: r.maybe_time()?,
         created: r.time()?,
-    })
-}
-
-pub(super) fn timer(mut r: Record) -> Result<TimerRow, Error> {
-    Ok(TimerRow {
-        id: r.text()?,
-        due: r.time()?,
-        kind: r.text()?,
-        subject: r.text()?,
-        guard: r.text()?,
+        receipt: r.maybe_time()?,
     })
 }
 

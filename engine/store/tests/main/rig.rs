@@ -183,6 +183,7 @@ pub(crate) fn reply(peering: &Peering, key: &str, created: i64) -> OutboxRow {
             text: format!("reply {key}"),
             media: vec!["https://example.com/a.jpg".into()],
             prompted: true,
+            trace: None,
         },
         run: None,
         about: None,
@@ -195,6 +196,7 @@ pub(crate) fn reply(peering: &Peering, key: &str, created: i64) -> OutboxRow {
         tried: None,
         unsure: None,
         created: at(created),
+        receipt: None,
     }
 }
 
@@ -205,5 +207,6 @@ pub(crate) fn timer(id: &str, due: i64) -> TimerRow {
         kind: "run".into(),
         subject: "r1".into(),
         guard: "k1".into(),
+        trace: Some("00-1-2-01".into()),
     }
 }
