@@ -1,14 +1,16 @@
 //! `ai_talk` on a call: holds a spoken conversation with a caller.
 //!
 //! Read in this order: [`turn`] (whose turn it is, pure) → [`sentence`] (what can be spoken
-//! already, pure) → [`heard`] (what the caller heard of it, pure) → [`stt`] and [`tts`] (the seams
-//! to the vendors) → [`sound`] (what a leg gives and takes) → [`session`] (the one task that owns
-//! the conversation) → its parts: `ears`, `mind` and `mouth` (the vendors in use, and who replaces
-//! them), `failed` (how that is counted), `memory` (what was said).
+//! already, pure) → [`heard`] (what the caller heard of it, pure) → [`stt`], [`tts`] and [`duplex`] (the
+//! seams to the vendors) → [`sound`] (what a leg gives and takes) → [`session`] (the one task that owns
+//! the conversation) → its parts: `ears`, `mind`, `mouth` and `both` (the vendors in use, and
+//! who replaces them), `failed` (how that is counted), `memory` (what was said).
 //!
 //! Invariant: what a vendor returns carries the id of its turn, and what belongs to an older turn
 //! is dropped in one place.
 
+mod both;
+pub mod duplex;
 mod ear;
 mod ears;
 mod failed;
@@ -25,6 +27,7 @@ pub mod stt;
 pub mod tts;
 pub mod turn;
 
+pub use duplex::{Brief, Conversing, Duplex, Tell, Told};
 pub use failed::failed;
 pub use session::{Ended, How, Note, Talk, Vendors};
 pub use sound::{Inbound, Outbound};

@@ -3,9 +3,13 @@
 use agent::{Item, ToolCall};
 
 use crate::heard::Piece;
+use crate::turn::TurnId;
 
 /// Tags words that fill a silence: heard, but no part of what the agent says.
 pub(crate) const FILLER: u32 = u32::MAX;
+
+/// Stands for what the caller said while nobody has written it down.
+const UNWRITTEN: &str = "(The caller said something that was not written down.)";
 
 /// What was said and done so far.
 pub(crate) struct Memory {
@@ -14,12 +18,14 @@ pub(crate) struct Memory {
     open: Option<usize>,
     /// For each round of the turn that took tools: its number and the place of its item.
     rounds: Vec<(u32, usize)>,
+    /// What the caller said before these turns, not written down yet, and its place.
+    unwritten: Vec<(TurnId, usize)>,
 }
 
 impl Memory {
     /// What was said before.
     pub(crate) fn new(items: Vec<Item>) -> Self {
-        Self { items, open: None, rounds: Vec::new() }
+        Self { items, open: None, rounds: Vec::new(), unwritten: Vec::new() }
     }
 
     /// All items, in order.
@@ -61,6 +67,26 @@ impl Memory {
             self.items.push(Item::User { text: words.to_owned() });
         }
         words.to_owned()
+    }
+
+    /// The caller asks by sound that only the model has heard; its words may come later.
+    pub(crate) fn ask_unwritten(&mut self, turn: TurnId) {
+        self.rounds.clear();
+        self.open = None;
+        self.unwritten.push((turn, self.items.len()));
+        self.items.push(Item::User { text: UNWRITTEN.into() });
+    }
+
+    /// What the caller said before a turn was this. Gives whether that was still to be told.
+    pub(crate) fn written(&mut self, turn: TurnId, words: &str) -> bool {
+        let Some(at) = self.unwritten.iter().position(|(known, _)| *known == turn) else {
+            return false;
+        };
+        let (_, at) = self.unwritten.remove(at);
+        if let Some(item @ Item::User { .. }) = self.items.get_mut(at) {
+            *item = Item::User { text: words.to_owned() };
+        }
+        true
     }
 
     /// The caller's last words were these.
@@ -151,6 +177,17 @@ mod tests {
             memory.into_items(),
             [agent("Hello."), user("opening hours"), agent("We open at nine.")]
         );
+    }
+
+    #[test]
+    fn what_only_the_model_heard_is_written_later() {
+        let mut memory = Memory::new(Vec::new());
+        memory.ask_unwritten(TurnId(1));
+        memory.settle(&[piece(0, "Yes?")]);
+        memory.ask_unwritten(TurnId(2));
+        assert!(memory.written(TurnId(1), "hello"));
+        assert!(!memory.written(TurnId(1), "again") && !memory.written(TurnId(3), "never"));
+        assert_eq!(memory.into_items(), [user("hello"), agent("Yes?"), user(UNWRITTEN)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::prompt::{self, Medium};
-use agent::{Answer, Ask, Config, Error, Item, Llm, Piece, Took, ToolCall, Tools};
+use agent::{Answer, Ask, Config, Error, Item, Llm, Piece, Took, Tool, ToolCall, Tools};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
@@ -98,8 +98,7 @@ impl Mind {
     /// a turn from 0.
     pub(crate) fn ask(&mut self, turn: TurnId, said: &[Item], round: u32, must_speak: bool) {
         self.asking = None;
-        let items: Vec<Item> = self.prompt.iter().chain(said).cloned().collect();
-        let items = agent::trim(&items, self.config.history_tokens);
+        let items = self.shown(said);
         let answer = self.put(&items, round);
         let began = Instant::now();
         self.asking = Some(Asking {
@@ -114,6 +113,17 @@ impl Mind {
             calls: Vec::new(),
             must_speak,
         });
+    }
+
+    /// What a model is shown of what was said, after what it is told.
+    pub(crate) fn shown(&self, said: &[Item]) -> Vec<Item> {
+        let items: Vec<Item> = self.prompt.iter().chain(said).cloned().collect();
+        agent::trim(&items, self.config.history_tokens)
+    }
+
+    /// What it may do.
+    pub(crate) fn tools(&self) -> Vec<Tool> {
+        self.tools.list()
     }
 
     /// The model that is asked now; `None` = there is none at all.

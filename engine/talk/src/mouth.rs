@@ -1,19 +1,23 @@
 //! The agent's voice, from whichever vendor still works, and its way to the caller's ear.
 
+mod turn;
+
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent::Error;
+use audio::Frame;
 use audio::playout::{Next, Playout};
 use audio::resample::Resampler;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, timeout_at};
 
+use self::turn::Turn;
 use crate::failed::failed;
-use crate::heard::{Heard, Piece};
+use crate::heard::Piece;
 use crate::opening::Opening;
 use crate::sound::Outbound;
 use crate::tts::{Say, Speaking, Spoken, Tts, Voice};
@@ -61,42 +65,8 @@ pub(crate) struct Mouth {
     playout: Playout,
     /// The far end must be cleared before it is given anything else.
     clear: bool,
-}
-
-/// The turn that is being spoken.
-struct Turn {
-    id: TurnId,
-    heard: Heard,
-    /// One for the whole sound of the turn, so that the borders of its pieces are not heard.
-    resampler: Option<Resampler>,
-    /// Text was given.
-    said: bool,
-    /// All text was given.
-    complete: bool,
-    /// Its end was told of.
-    over: bool,
-    /// What was told last.
-    told: Progress,
-    /// Since when sound is owed; `None` = it is not.
-    owed: Option<Instant>,
-    /// For the measurement of the first sound.
-    asked: Option<Instant>,
-}
-
-impl Turn {
-    fn new(id: TurnId) -> Self {
-        Self {
-            id,
-            heard: Heard::new(),
-            resampler: None,
-            said: false,
-            complete: false,
-            over: false,
-            told: Progress::None,
-            owed: None,
-            asked: None,
-        }
-    }
+    /// The sound comes from whoever makes the words: no voice is told them.
+    given: bool,
 }
 
 enum Link {
@@ -124,9 +94,32 @@ impl Mouth {
             turn,
             playout,
             clear: false,
+            given: false,
         };
         mouth.open();
         mouth
+    }
+
+    /// A mouth whose sound is given to it by [`Mouth::give`].
+    pub(crate) fn given(voice: Voice, start: Instant) -> Self {
+        Self { given: true, ..Self::new(Vec::new(), voice, start) }
+    }
+
+    /// From now on voices speak: who gave the sound is gone. What is said of the turn stays.
+    pub(crate) fn speak_by(&mut self, vendors: Vec<Arc<dyn Tts>>) {
+        (self.vendors, self.at, self.given) = (vendors, 0, false);
+        self.turn.resampler = None;
+        self.open();
+    }
+
+    /// Sound of the turn, from whoever makes its words.
+    pub(crate) fn give(&mut self, turn: TurnId, frame: Frame) {
+        self.take(Spoken::Sound(turn, frame));
+    }
+
+    /// How much of the turn's sound was heard, milliseconds.
+    pub(crate) fn played(&self) -> u64 {
+        self.playout.heard(self.now())
     }
 
     fn open(&mut self) {
@@ -167,8 +160,11 @@ impl Mouth {
         if !std::mem::replace(&mut self.turn.said, true) {
             self.turn.asked = Some(Instant::now());
         }
-        self.turn.owed.get_or_insert(Instant::now());
         self.turn.heard.said(tag, text);
+        if self.given {
+            return;
+        }
+        self.turn.owed.get_or_insert(Instant::now());
         self.tell(Say::Text(turn, text.to_owned()));
     }
 
@@ -178,7 +174,7 @@ impl Mouth {
             return;
         }
         self.turn.complete = true;
-        if self.turn.said {
+        if self.turn.said && !self.given {
             self.turn.owed = Some(Instant::now());
             self.tell(Say::End(turn));
         } else {
@@ -194,7 +190,7 @@ impl Mouth {
             self.clear = true;
             self.playout.clear(now);
             self.outbox.retain(|say| matches!(say, Say::Cut(_)));
-            if self.turn.said {
+            if self.turn.said && !self.given {
                 self.outbox.push_back(Say::Cut(self.turn.id));
                 self.feed();
             }

@@ -2,10 +2,12 @@
 
 mod detector;
 mod running;
+mod wordless;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::config::SpeakFirst;
 use agent::{Config, Error, Item, Models, Tools};
 use audio::{FRAME_MS, Rate};
 use serde_json::Value;
@@ -13,10 +15,12 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use self::running::Session;
+use crate::both;
+use crate::duplex::Duplex;
 use crate::sound::{Inbound, Outbound};
 use crate::stt::Stt;
 use crate::tts::Tts;
-use crate::turn::Input;
+use crate::turn::{Input, Opening};
 
 /// Finds the vendors for an agent, each list in order of preference.
 pub trait Vendors: Models {
@@ -31,6 +35,15 @@ pub trait Vendors: Models {
     /// # Errors
     /// The vendor is unknown, or has no key.
     fn tts(&self, config: &Config) -> Result<Vec<Arc<dyn Tts>>, Error>;
+
+    /// A model that hears and speaks by itself, if the agent wants one; the others stand in for it.
+    ///
+    /// # Errors
+    /// The vendor has no key.
+    fn duplex(&self, config: &Config) -> Result<Option<Arc<dyn Duplex>>, Error> {
+        let _ = config;
+        Ok(None)
+    }
 }
 
 /// A conversation to hold.
@@ -130,6 +143,7 @@ pub async fn hold(
             sign = session.ears.next() => session.hears(sign),
             thought = session.mind.next() => session.thinks(thought),
             sign = session.mouth.next() => session.speaks(sign),
+            sign = both::next(&mut session.both) => session.converses(sign),
             () = sleep_until(due) => session.turn(Input::Timeout),
         }
     }
@@ -137,3 +151,18 @@ pub async fn hold(
 
 /// A deadline that never comes.
 const FAR: Duration = Duration::from_secs(86_400);
+
+/// How the conversation begins, or is taken up again.
+fn opening(config: &Config, history: &[Item]) -> Opening {
+    match (history.last(), config.speak_first) {
+        // Somebody waits for an answer.
+        (Some(Item::User { .. } | Item::Tool { .. }), _) => Opening::Ask,
+        (Some(Item::Assistant { .. }), _) | (_, SpeakFirst::Caller) => Opening::Listen,
+        (Some(Item::System { .. }) | None, SpeakFirst::Agent)
+            if config.greeting.trim().is_empty() =>
+        {
+            Opening::Ask
+        }
+        (Some(Item::System { .. }) | None, SpeakFirst::Agent) => Opening::Greet,
+    }
+}

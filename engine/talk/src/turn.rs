@@ -60,6 +60,8 @@ pub struct Manner {
     pub idle: Duration,
     /// The longest conversation.
     pub longest: Duration,
+    /// Whether a turn needs no words, since the model hears the caller's sound itself.
+    pub wordless: bool,
 }
 
 impl Manner {
@@ -78,6 +80,7 @@ impl Manner {
             stop: seconds(config.vad_config.stop_secs, 0.1, 5.0),
             idle: Duration::from_secs(config.idle_timeout_s.clamp(1, 3600)),
             longest: longest.max(Duration::from_secs(1)),
+            wordless: false,
         }
     }
 }
@@ -283,6 +286,11 @@ impl Turns {
     /// The turn that counts; what belongs to another is not wanted any more.
     pub fn turn(&self) -> TurnId {
         self.turn
+    }
+
+    /// From now on a turn needs words: who heard its sound is gone.
+    pub fn need_words(&mut self) {
+        self.manner.wordless = false;
     }
 
     /// `listening`, `thinking` or `speaking`.

@@ -3,28 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::config::SpeakFirst;
 use agent::{Config, Error, Item, Took};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::detector::Detector;
-use super::{Ended, How, Note, Talk};
+use super::wordless::StandIn;
+use super::{Ended, How, Note, Talk, opening};
+use crate::both::Both;
 use crate::ears::{self, Ears};
 use crate::heard::Piece;
-use crate::memory::{FILLER, Memory};
+use crate::memory::Memory;
 use crate::mind::{Mind, Taken, Thought};
 use crate::mouth::{self, Mouth, Progress};
 use crate::sentence::Clauses;
 use crate::sound::{Inbound, Outbound};
 use crate::stt::{Hear, Want, Words};
 use crate::tts::Voice;
-use crate::turn::{Input, Line, Manner, Moment, Opening, Output, TurnId, Turns, Why};
+use crate::turn::{Input, Line, Manner, Moment, Output, TurnId, Turns, Why};
 
 /// A conversation under way, and everything that it owns.
 pub(super) struct Session<'a> {
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
     notes: mpsc::UnboundedSender<Note>,
     outbound: &'a mpsc::Sender<Outbound>,
     pub(super) start: Instant,
@@ -33,8 +34,12 @@ pub(super) struct Session<'a> {
     pub(super) ears: Ears,
     pub(super) mind: Mind,
     pub(super) mouth: Mouth,
-    memory: Memory,
-    reply: Reply,
+    /// Hears and speaks instead of ears and mouth, and thinks instead of the mind.
+    pub(super) both: Option<Both>,
+    /// Who stands in for it.
+    pub(super) stand_in: Option<StandIn>,
+    pub(super) memory: Memory,
+    pub(super) reply: Reply,
     state: &'static str,
     ending: Ending,
     pub(super) how: Option<How>,
@@ -42,13 +47,13 @@ pub(super) struct Session<'a> {
 
 /// The reply that is being made.
 #[derive(Default)]
-struct Reply {
-    turn: TurnId,
+pub(super) struct Reply {
+    pub(super) turn: TurnId,
     clauses: Clauses,
     /// How often the model was asked in this turn already.
     round: u32,
     /// Tools of this round that have not answered.
-    waiting: usize,
+    pub(super) waiting: usize,
     /// Whether the model wants to speak of their answers.
     speak: bool,
     /// Whether words of this turn were given to the voice, and are waited for.
@@ -85,16 +90,34 @@ impl<'a> Session<'a> {
         let tts = vendors.tts(&config).unwrap_or_else(|error| none(error, &mut troubles));
         let llms = vendors.llm(&config).unwrap_or_else(|error| none(error, &mut troubles));
         let opening = opening(&config, &history);
+        let duplex = vendors.duplex(&config).unwrap_or_else(|error| {
+            troubles.push(error);
+            None
+        });
         let unable = stt.is_empty() || tts.is_empty() || llms.is_empty();
         let want = Want { rate, language: config.stt_language.clone() };
         let voice =
             Voice { id: config.tts_voice_id.clone(), language: config.stt_language.clone(), rate };
+        let manner = Manner { wordless: duplex.is_some(), ..Manner::of(&config, duration) };
+        let mind = Mind::new(llms, tools, Arc::clone(&config), id);
+        let mut stand_in = None;
+        let (both, ears, mouth) = match duplex {
+            Some(vendor) => {
+                let both = Both::new(vendor, voice.clone(), mind.shown(&history), mind.tools());
+                stand_in = Some(StandIn { stt, tts, want: want.clone() });
+                (Some(both), Ears::new(Vec::new(), want), Mouth::given(voice, start))
+            }
+            None => (None, Ears::new(stt, want), Mouth::new(tts, voice, start)),
+        };
+        let unable = unable && both.is_none();
         let mut session = Self {
-            turns: Turns::new(Manner::of(&config, duration)),
+            turns: Turns::new(manner),
             detector: Detector::new(rate, &config),
-            ears: Ears::new(stt, want),
-            mind: Mind::new(llms, tools, Arc::clone(&config), id),
-            mouth: Mouth::new(tts, voice, start),
+            ears,
+            mind,
+            mouth,
+            both,
+            stand_in,
             memory: Memory::new(history),
             reply: Reply::default(),
             state: "",
@@ -117,16 +140,16 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn end(mut self, how: How) -> Ended {
-        self.settle();
+        self.settle(true);
         Ended { how, history: self.memory.into_items() }
     }
 
-    fn note(&self, note: Note) {
+    pub(super) fn note(&self, note: Note) {
         // Nobody may want to know; the conversation goes on.
         let _ = self.notes.send(note);
     }
 
-    fn trouble(&mut self, error: &Error) {
+    pub(super) fn trouble(&mut self, error: &Error) {
         tracing::warn!(%error, "a vendor failed");
         self.ending.trouble = error.to_string();
         self.note(Note::Trouble(error.to_string()));
@@ -146,9 +169,18 @@ impl<'a> Session<'a> {
 
     fn act(&mut self, now: Moment, output: Output) {
         match output {
-            Output::TellVoice => self.ears.hear(Hear::Voice),
-            Output::TellQuiet => self.ears.hear(Hear::Quiet),
+            Output::TellVoice => {
+                self.ears.hear(Hear::Voice);
+                self.both.iter_mut().for_each(Both::voice);
+            }
+            Output::TellQuiet => {
+                self.ears.hear(Hear::Quiet);
+                self.both.iter_mut().for_each(Both::quiet);
+            }
             Output::Ask(turn, words) => {
+                if self.both.as_ref().is_some_and(Both::heard_voice) {
+                    self.memory.ask_unwritten(turn);
+                }
                 let fresh = self.memory.ask(&words);
                 if !fresh.is_empty() {
                     self.note(Note::Caller(fresh));
@@ -158,7 +190,7 @@ impl<'a> Session<'a> {
                 }
                 self.mouth.begin(turn);
                 self.reply = Reply { turn, ..Reply::default() };
-                self.ask(!words.is_empty());
+                self.ask(words);
             }
             Output::Amend(_, words) => self.memory.amend(&words),
             Output::Say(turn, words) => {
@@ -169,7 +201,7 @@ impl<'a> Session<'a> {
                 self.mouth.end(turn);
                 self.expect(Some(self.mouth.said()));
             }
-            Output::Speak(turn, Line::Filler) => self.mouth.say(turn, FILLER, &self.config.filler),
+            Output::Speak(turn, Line::Filler) => self.fill(turn),
             Output::Speak(turn, line) => self.line(turn, line),
             Output::Pause(_) => {
                 self.mouth.hold();
@@ -178,7 +210,7 @@ impl<'a> Session<'a> {
             Output::Resume(_) => self.mouth.go_on(),
             Output::Cut { barge_in, .. } => {
                 self.mind.drop_answer();
-                self.settle();
+                self.settle(true);
                 if let Some(since) = barge_in {
                     let after = now.saturating_sub(since);
                     metrics::histogram!("voxflow_barge_in_seconds").record(after.as_secs_f64());
@@ -203,20 +235,34 @@ impl<'a> Session<'a> {
         self.reply = Reply { turn, ..Reply::default() };
         self.mouth.begin(turn);
         self.mouth.say(turn, 0, text);
-        self.mouth.end(turn);
+        match &mut self.both {
+            // The end comes with the last of its sound.
+            Some(both) => both.say(turn, text),
+            None => self.mouth.end(turn),
+        }
         self.expect(Some(self.mouth.said()));
     }
 
-    /// Puts what was said to the model.
-    fn ask(&mut self, must_speak: bool) {
+    /// Puts what was said to the model; `words` are those that it could not hear by itself.
+    fn ask(&mut self, words: String) {
         self.reply.first = Some(Instant::now());
         self.reply.waiting = 0;
         self.reply.speak = false;
+        if let Some(both) = &mut self.both {
+            return both.ask(self.reply.turn, words);
+        }
+        self.ask_mind(!words.is_empty() || self.reply.round > 0 && !self.reply.spoke);
+    }
+
+    pub(super) fn ask_mind(&mut self, must_speak: bool) {
         self.mind.ask(self.reply.turn, self.memory.items(), self.reply.round, must_speak);
     }
 
-    /// The turn is over: what was heard of it is remembered.
-    fn settle(&mut self) {
+    /// The turn is over, perhaps before its end: what was heard of it is remembered.
+    fn settle(&mut self, cut: bool) {
+        if let Some(both) = &mut self.both {
+            both.settle(self.reply.turn, self.mouth.played(), cut);
+        }
         let heard = self.mouth.cut();
         self.mouth.cleared(self.outbound);
         let words = self.memory.settle(&heard);
@@ -240,6 +286,7 @@ impl<'a> Session<'a> {
             Inbound::Frame(frame) => {
                 let change = self.detector.hear(self.start.elapsed(), &frame);
                 // The recognizer has the sound before it is told what it means.
+                self.both.iter_mut().for_each(|both| both.hear(&frame));
                 self.ears.hear(Hear::Frame(frame));
                 if let Some(change) = change {
                     self.turn(change);
@@ -316,6 +363,7 @@ impl<'a> Session<'a> {
             }
         };
         self.memory.result(&call.id, &result);
+        self.both.iter_mut().for_each(|both| both.result(&call.id, &result));
         self.note(Note::Tool { name: call.name, arguments: call.arguments, result });
         if self.ending.tool.is_some() {
             self.mind.drop_answer();
@@ -335,7 +383,7 @@ impl<'a> Session<'a> {
         }
         self.reply.round += 1;
         self.turn(Input::Working(turn));
-        self.ask(!self.reply.spoke);
+        self.ask(String::new());
     }
 
     pub(super) fn speaks(&mut self, sign: mouth::Sign) {
@@ -364,7 +412,7 @@ impl<'a> Session<'a> {
             }
             Progress::Dry => self.turn(Input::Dry(turn)),
             Progress::Over => {
-                self.settle();
+                self.settle(false);
                 self.turn(Input::Played(turn));
             }
         }
@@ -375,21 +423,6 @@ impl<'a> Session<'a> {
 fn none<T>(error: Error, troubles: &mut Vec<Error>) -> Vec<T> {
     troubles.push(error);
     Vec::new()
-}
-
-/// How the conversation begins, or is taken up again.
-fn opening(config: &Config, history: &[Item]) -> Opening {
-    match (history.last(), config.speak_first) {
-        // Somebody waits for an answer.
-        (Some(Item::User { .. } | Item::Tool { .. }), _) => Opening::Ask,
-        (Some(Item::Assistant { .. }), _) | (_, SpeakFirst::Caller) => Opening::Listen,
-        (Some(Item::System { .. }) | None, SpeakFirst::Agent)
-            if config.greeting.trim().is_empty() =>
-        {
-            Opening::Ask
-        }
-        (Some(Item::System { .. }) | None, SpeakFirst::Agent) => Opening::Greet,
-    }
 }
 
 /// A tool's answer in a model's terms: text as it is, everything else as JSON.

@@ -61,6 +61,7 @@ impl Turns {
         match &self.state {
             State::Waiting | State::Over => None,
             State::Listening => Some(confirmed.map_or(self.idle_at, |at| at.min(self.idle_at))),
+            State::Hearing { since } if self.manner.wordless => Some(*since + LONGEST_TURN),
             State::Hearing { since } if self.said.no_words() => {
                 Some(self.idle_at.max(*since + self.manner.start))
             }
@@ -83,7 +84,7 @@ impl Turns {
 
     /// When the caller's silence ends his turn.
     pub(super) fn settled_at(&self, since: Moment) -> Moment {
-        if self.said.no_words() {
+        if self.said.no_words() && !self.manner.wordless {
             since + NOISE
         } else if self.said.partial.is_empty() {
             since + self.manner.stop
@@ -247,7 +248,12 @@ impl Turns {
     /// Since when the caller speaks over us, where voice is what interrupts. A voice that went on
     /// when its turn was taken (a television) does not.
     pub(super) fn over_us(&self) -> Option<Moment> {
-        let counts = self.manner.interruption == Interruption::Any;
+        let counts = match self.manner.interruption {
+            Interruption::Any => true,
+            // Without words, a voice is all that there is.
+            Interruption::Words => self.manner.wordless,
+            Interruption::Digits | Interruption::None => false,
+        };
         self.ear.speaking().filter(|since| counts && *since > self.asked.at)
     }
 

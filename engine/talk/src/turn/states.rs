@@ -113,6 +113,10 @@ impl Turns {
                 self.ask(now, out)
             }
             Input::Digit(key) => self.key(now, key, out),
+            Input::Timeout if self.manner.wordless && since + LONGEST_TURN > now => {
+                State::Hearing { since }
+            }
+            Input::Timeout if self.manner.wordless => self.ask(now, out),
             Input::Timeout if self.said.no_words() && self.idle_at <= now => self.idle(now, out),
             Input::Timeout if self.said.no_words() => State::Hearing { since },
             Input::Timeout if self.said.at + NO_NEW_WORDS <= now || since + LONGEST_TURN <= now => {
@@ -154,7 +158,9 @@ impl Turns {
             Input::EndOfTurn if !self.said.no_words() => self.ask(now, out),
             Input::Digit(key) => self.key(now, key, out),
             Input::Timeout if self.settled_at(since) > now => State::Settling { since },
-            Input::Timeout if self.said.no_words() => self.not_understood(now),
+            Input::Timeout if self.said.no_words() && !self.manner.wordless => {
+                self.not_understood(now)
+            }
             Input::Timeout => self.ask(now, out),
             Input::Ends => self.finish(Why::Ended, out),
             Input::Quiet | Input::EndOfTurn | Input::Start(_) => State::Settling { since },

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod model;
 mod rig;
+mod wordless;
 
 use std::collections::HashSet;
 

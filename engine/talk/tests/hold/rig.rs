@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::model::FakeDuplex;
 use agent::{
     Answer, Ask, Config, Error, Item, Llm, Models, Piece, Took, Tool, ToolCall, Tools, Usage,
 };
@@ -11,8 +12,8 @@ use async_trait::async_trait;
 use audio::Frame;
 use serde_json::json;
 use talk::{
-    Ended, Hear, Inbound, Listening, Note, Outbound, Say, Speaking, Spoken, Stt, Talk, Tts, TurnId,
-    Vendors, Voice, Want, Words,
+    Brief, Duplex, Ended, Hear, Inbound, Listening, Note, Outbound, Say, Speaking, Spoken, Stt,
+    Talk, Tell, Tts, TurnId, Vendors, Voice, Want, Words,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -20,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 pub(crate) const RATE: u32 = 8_000;
 /// How long a letter sounds here.
-const LETTER: u64 = 60;
+pub(crate) const LETTER: u64 = 60;
 
 /// What a recognizer or a voice does.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +45,8 @@ pub(crate) enum Step {
     Text(&'static str),
     Call(&'static str),
     Wait(u64),
+    /// Only of a model that hears: what the caller said.
+    Heard(&'static str),
     End,
     Error,
     Close,
@@ -62,6 +65,10 @@ pub(crate) struct Log {
     pub(crate) says: Vec<Say>,
     pub(crate) asks: Vec<Ask>,
     pub(crate) taken: Vec<String>,
+    /// What a model that hears and speaks was told, but for frames: those are counted.
+    pub(crate) tells: Vec<Tell>,
+    pub(crate) frames: usize,
+    pub(crate) briefs: Vec<Brief>,
 }
 
 pub(crate) struct Setup {
@@ -70,6 +77,9 @@ pub(crate) struct Setup {
     pub(crate) stt: Vec<Vendor>,
     pub(crate) llm: Vec<Vec<Vec<Step>>>,
     pub(crate) tts: Vec<Vendor>,
+    /// For each time that a model is opened that hears and speaks: its answers. Empty = no such
+    /// model; after the last it refuses.
+    pub(crate) duplex: Vec<Vec<Vec<Step>>>,
     /// Milliseconds that a tool takes, and what comes of it.
     pub(crate) tool: (u64, Took),
     pub(crate) duration: u64,
@@ -89,6 +99,7 @@ impl Default for Setup {
             stt: vec![Vendor::Works],
             llm: vec![vec![]],
             tts: vec![Vendor::Works],
+            duplex: Vec::new(),
             tool: (100, Took::Result { value: json!({"free": true}), speak: true }),
             duration: 600,
             room: 64,
@@ -128,7 +139,11 @@ impl Phone {
             Arc::clone(&speaking),
             start,
         ));
+        let duplex = (!setup.duplex.is_empty()).then(|| -> Arc<dyn Duplex> {
+            Arc::new(FakeDuplex { opens: Mutex::new(setup.duplex.into()), log: Arc::clone(&log) })
+        });
         let vendors = Doubles {
+            duplex,
             stt: setup
                 .stt
                 .iter()
@@ -363,6 +378,7 @@ fn broken(why: &str) -> Error {
 }
 
 struct Doubles {
+    duplex: Option<Arc<dyn Duplex>>,
     stt: Vec<Arc<dyn Stt>>,
     llm: Vec<Arc<dyn Llm>>,
     tts: Vec<Arc<dyn Tts>>,
@@ -381,6 +397,10 @@ impl Vendors for Doubles {
 
     fn tts(&self, _: &Config) -> Result<Vec<Arc<dyn Tts>>, Error> {
         Ok(self.tts.clone())
+    }
+
+    fn duplex(&self, _: &Config) -> Result<Option<Arc<dyn Duplex>>, Error> {
+        Ok(self.duplex.clone())
     }
 }
 
@@ -455,6 +475,7 @@ impl Llm for FakeLlm {
                     }
                     Close => return,
                     Stall => return pieces.closed().await,
+                    Step::Heard(_) => continue,
                 };
                 if pieces.send(piece).await.is_err() {
                     return;

@@ -56,8 +56,9 @@ proptest! {
         interruption in prop_oneof![
             Just(Interruption::Any), Just(Interruption::Words), Just(Interruption::Digits), Just(Interruption::None)
         ],
+        wordless in proptest::bool::ANY,
     ) {
-        let mut turns = Turns::new(Manner { interruption, ..manner() });
+        let mut turns = Turns::new(Manner { interruption, wordless, ..manner() });
         let mut now = Moment::ZERO;
         let mut last = TurnId::default();
         let mut over = false;

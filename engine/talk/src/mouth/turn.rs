@@ -1,0 +1,45 @@
+//! The turn that is being spoken: what is known of it.
+
+use audio::resample::Resampler;
+use tokio::time::Instant;
+
+use super::Progress;
+use crate::heard::Heard;
+use crate::turn::TurnId;
+
+/// The turn that is being spoken.
+pub(super) struct Turn {
+    pub(super) id: TurnId,
+    pub(super) heard: Heard,
+    /// One for the whole sound of the turn, so that the borders of its pieces are not heard.
+    pub(super) resampler: Option<Resampler>,
+    /// Text was given.
+    pub(super) said: bool,
+    /// All text was given.
+    pub(super) complete: bool,
+    /// Its end was told of.
+    pub(super) over: bool,
+    /// What was told last.
+    pub(super) told: Progress,
+    /// Since when sound is owed; `None` = it is not.
+    pub(super) owed: Option<Instant>,
+    /// For the measurement of the first sound.
+    pub(super) asked: Option<Instant>,
+}
+
+impl Turn {
+    /// Nothing said yet.
+    pub(super) fn new(id: TurnId) -> Self {
+        Self {
+            id,
+            heard: Heard::new(),
+            resampler: None,
+            said: false,
+            complete: false,
+            over: false,
+            told: Progress::None,
+            owed: None,
+            asked: None,
+        }
+    }
+}
