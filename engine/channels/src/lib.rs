@@ -1,6 +1,7 @@
 //! Carriers, one file each: they read, check, and bring messages and calls; they send and dial.
 //!
-//! Read in this order: [`twilio`] → [`telnyx`] → [`voipms`] → [`line`] → [`hook`] → [`browser`].
+//! Read in this order: [`twilio`] → [`telnyx`] → [`voipms`] → [`line`] → [`hook`] → [`browser`] →
+//! [`sip`].
 //! What they share: `door` (what a webhook goes through), `signed` (HMAC), `outward` (a request to
 //! a carrier), `rim` (a socket's end of a leg), `refusal` (what a door answers when it refuses).
 //!
@@ -15,6 +16,7 @@ mod outward;
 mod refusal;
 mod rim;
 mod signed;
+pub mod sip;
 pub mod telnyx;
 pub mod twilio;
 pub mod voipms;

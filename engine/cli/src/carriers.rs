@@ -1,5 +1,7 @@
 //! From the settings to carriers: those that have credentials, and doors for all of them.
 
+pub(crate) mod sip;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,6 +11,7 @@ use channels::Unsigned;
 use channels::browser::Browser;
 use channels::hook::{self, Hooks};
 use channels::line::{self, Line};
+use channels::sip::Sip;
 use channels::telnyx::{self, Telnyx};
 use channels::twilio::{self, Twilio};
 use channels::voipms::{self, VoipMs};
@@ -36,7 +39,11 @@ pub(crate) struct Carriers {
 impl Carriers {
     /// # Errors
     /// Names the setting and what is wrong with it.
-    pub(crate) fn new(settings: &Settings, without: WithoutTwilio) -> Result<Self, String> {
+    pub(crate) fn new(
+        settings: &Settings,
+        sip: Option<&Arc<Sip>>,
+        without: WithoutTwilio,
+    ) -> Result<Self, String> {
         let here = format!("http://{}", settings.listen);
         let public_url = settings.public_url.clone().unwrap_or(here);
         let unsigned = match without {
@@ -96,7 +103,10 @@ impl Carriers {
             hooks.clone() as Arc<dyn Messenger>,
             browser.clone() as Arc<dyn Messenger>,
         ]);
-        let dialers: Vec<Arc<dyn Dialer>> = vec![telnyx.clone()];
+        let mut dialers: Vec<Arc<dyn Dialer>> = Vec::new();
+        // A trunk was named on purpose, and costs least.
+        dialers.extend(sip.map(|sip| Arc::clone(sip) as Arc<dyn Dialer>));
+        dialers.push(telnyx.clone());
         Ok(Self { browser, twilio, telnyx, voipms, line, hooks, messengers, dialers })
     }
 

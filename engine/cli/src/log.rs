@@ -16,6 +16,10 @@ use crate::traces::Traces;
 /// What is told when `VOXFLOW_LOG` says nothing.
 const USUAL: &str = "info,lapin=warn,hyper=warn";
 
+/// Whose log holds whole messages, answers to password challenges among them: it is shown only to
+/// those who name it.
+const PRIVATE: &str = "rsipstack";
+
 /// Buckets of times, in seconds: from the lateness of a 20 ms tick to a slow model.
 const SECONDS: &[f64] = &[
     0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0,
@@ -33,6 +37,12 @@ pub(crate) fn begin(usual: Option<&str>) -> Result<Traces, String> {
             format!("VOXFLOW_LOG={wanted} cannot be read: {error}; write `debug`, or `info,runtime=trace`")
         })?,
         _ => EnvFilter::new(usual.unwrap_or(USUAL)),
+    };
+    let filter = if filter.to_string().contains(PRIVATE) {
+        filter
+    } else {
+        let quiet = format!("{PRIVATE}=warn").parse::<Directive>();
+        filter.add_directive(quiet.map_err(|error| error.to_string())?)
     };
     // The way of a text is for a collector; the log would say everything twice.
     let no_way = Directive::from(LevelFilter::OFF);

@@ -1,9 +1,10 @@
 //! What can be set, as one typed structure. Where it comes from is the matter of [`crate::sources`].
 //!
-//! Read on in `vendors` (speech and language).
+//! Read on in `vendors` (speech and language) and `sip`.
 //!
 //! Invariant: what nobody may see is a [`SecretString`], so that no log and no `Debug` shows it.
 
+mod sip;
 mod vendors;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub(crate) use self::sip::{Sip, SipTransport};
 pub(crate) use self::vendors::{Agent, Vendor};
 
 /// The settings of voxflow: `voxflow.toml`, and environment variables over it.
@@ -96,6 +98,8 @@ pub(crate) struct Settings {
     pub(crate) twilio: Twilio,
     /// Telnyx.
     pub(crate) telnyx: Telnyx,
+    /// SIP, for phones, exchanges and carriers.
+    pub(crate) sip: Sip,
     /// voip.ms.
     pub(crate) voipms: VoipMs,
     /// LINE. Its texts come to the number that is called `line`.
@@ -150,6 +154,7 @@ impl Default for Settings {
             together: Vendor::default(),
             twilio: Twilio::default(),
             telnyx: Telnyx::default(),
+            sip: Sip::default(),
             voipms: VoipMs::default(),
             line: Line::default(),
             hook: Vec::new(),

@@ -136,6 +136,10 @@ fn rebase(settings: &mut Settings, folder: &Path) {
         }
     };
     rebased(&mut settings.media.folder);
+    let sip = &mut settings.sip;
+    for file in [&mut sip.tls_certificate, &mut sip.tls_key, &mut sip.tls_authorities] {
+        rebased(file);
+    }
     for number in &mut settings.number {
         rebased(&mut number.call_flow);
         rebased(&mut number.message_flow);

@@ -13,7 +13,7 @@ use runtime::{Agents, Aide, Clock, Manner, Parts, Runtime};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
-use crate::carriers::Carriers;
+use crate::carriers::{self, Carriers};
 use crate::guard::Guard;
 use crate::library::Shelf;
 use crate::mail::Mail;
@@ -72,7 +72,8 @@ pub(crate) async fn build(
     let web = web(settings)?;
     let mail = Mail::new(&settings.smtp)?.map(|mail| Arc::new(mail) as Arc<dyn Aide>);
 
-    let carriers = Carriers::new(settings, without_twilio)?;
+    let sip = carriers::sip::open(&settings.sip).await?;
+    let carriers = Carriers::new(settings, sip.as_ref(), without_twilio)?;
     let count = numbers.0.len();
     let runtime = Runtime::new(Parts {
         store,
@@ -97,6 +98,10 @@ pub(crate) async fn build(
     let access = api::Access::new(settings.access_keys.clone());
     let inbox: Arc<dyn Inbox> = runtime.clone();
     let switchboard: Arc<dyn Switchboard> = runtime.clone();
+    if let Some(sip) = sip {
+        // As long as the process: calls go on while it drains.
+        tokio::spawn(sip.serve(Arc::clone(&switchboard), stop.clone()));
+    }
     let router = api::router(api::Api {
         runtime: Arc::clone(&runtime),
         catalog: actions::ALL,

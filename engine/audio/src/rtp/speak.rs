@@ -14,6 +14,10 @@ const VOLUME: u8 = 10;
 /// How often the end of an event is told, since each packet may be lost.
 const ENDS: usize = 3;
 
+/// What stands for a wait between keys, and how long that is.
+const WAIT: char = 'w';
+const WAIT_MS: u32 = 500;
+
 /// What was agreed on for what we send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Speech {
@@ -86,9 +90,11 @@ impl Speaker {
         self.speech = speech;
     }
 
-    /// Sends keys, one after the other, in place of the sound. What is no key is left out.
+    /// Sends keys, one after the other, in place of the sound; `w` is half a second without one.
+    /// What is no key is left out.
     pub fn press(&mut self, keys: &str) {
-        self.keys.waiting.extend(keys.chars().filter_map(dtmf::key));
+        let key = |key| if key == WAIT { Some(key) } else { dtmf::key(key) };
+        self.keys.waiting.extend(keys.chars().filter_map(key));
     }
 
     /// Whether keys are still being sent.
@@ -121,6 +127,10 @@ impl Speaker {
             return;
         }
         let Some(key) = keys.waiting.pop_front() else { return };
+        if key == WAIT {
+            keys.pause = WAIT_MS / FRAME_MS;
+            return;
+        }
         match (self.speech.events, event::code(key)) {
             (Some(_), Some(code)) => keys.event = Some((code, self.timestamp, 0)),
             _ => keys.tones.extend(dtmf::tones(key.encode_utf8(&mut [0; 4]), self.rate)),
@@ -233,9 +243,9 @@ mod tests {
                 events: events.iter().map(|e| e.0).collect(),
             };
             let mut listener = Listener::new(types, 8_000);
-            speaker.press("1122#*0D");
+            speaker.press("1122w#*0D");
             let mut keys = String::new();
-            for tick in 0..120 {
+            for tick in 0..145 {
                 let now = Duration::from_millis(tick * 20);
                 for packet in speaker.tick(None) {
                     keys.extend(listener.packet(now, &packet));
