@@ -14,7 +14,8 @@ pub struct Config {
     /// What people call it; sessions of a thread are reused while this and the model stay.
     pub name: String,
     /// Vendor and model, such as `openai.gpt-4o-mini`, or `scripted` with `rules`. Empty = the
-    /// configured default.
+    /// configured default. `openai.gpt-realtime...` and `gemini....-live...` hear and speak by
+    /// themselves; then recognizer and voice only stand in.
     pub engine_model: String,
     /// Vendors and models that stand in for it, in order, named alike.
     pub engine_fallback: Vec<String>,

@@ -226,7 +226,7 @@ impl Complaint {
             .any(|name| name == "insufficient_quota" || name == "billing_error")
     }
 
-    fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let name = [&self.code, &self.status, &self.kind].into_iter().find_map(Value::as_str);
         let words = [name, self.message.as_str()].into_iter().flatten();
         words.collect::<Vec<_>>().join(": ")

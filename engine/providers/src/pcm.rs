@@ -44,6 +44,11 @@ impl Samples {
         Self { rate, law: false, half: None }
     }
 
+    /// The rate.
+    pub(crate) fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// The whole samples that end in these bytes.
     pub(crate) fn of(&mut self, bytes: &[u8]) -> Vec<i16> {
         if self.law {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agent::{Error, Llm};
 use secrecy::SecretString;
-use talk::{Stt, Tts};
+use talk::{Duplex, Stt, Tts};
 
 use crate::anthropic::{self, Anthropic};
 use crate::assemblyai::{self, AssemblyAi};
@@ -154,6 +154,8 @@ impl Accounts {
     /// A model; `None` = this vendor has none. An empty name = its default.
     pub(super) fn model(&self, vendor: &str, model: &str) -> Option<Result<Arc<dyn Llm>, Error>> {
         let vendor = that_do(Work::Model).find(|known| *known == vendor)?;
+        // One that hears and speaks takes no written question: its vendor's other one does.
+        let model = if self.duplex(vendor, model).is_some() { "" } else { model };
         let llm: Option<Arc<dyn Llm>> = match vendor {
             anthropic::VENDOR => {
                 self.anthropic.as_ref().map(|it| Arc::new(it.with_model(model)) as _)
@@ -166,6 +168,27 @@ impl Accounts {
             return Some(Err(Error::Refused { vendor, why }));
         }
         Some(llm.ok_or_else(|| no_key(vendor)))
+    }
+
+    /// A model that hears and speaks; `None` = this is none.
+    pub(super) fn duplex(
+        &self,
+        vendor: &str,
+        model: &str,
+    ) -> Option<Result<Arc<dyn Duplex>, Error>> {
+        let found: Result<Arc<dyn Duplex>, Error> = match vendor {
+            openai::VENDOR if openai::realtime::converses(model) => match self.services.get(vendor)
+            {
+                Some(openai) => Ok(Arc::new(openai.with_model(model))),
+                None => Err(no_key(openai::VENDOR)),
+            },
+            gemini::VENDOR if gemini::live::converses(model) => match &self.gemini {
+                Some(gemini) => Ok(Arc::new(gemini.with_model(model))),
+                None => Err(no_key(gemini::VENDOR)),
+            },
+            _ => return None,
+        };
+        Some(found)
     }
 
     /// A recognizer; `None` = this vendor has none. An empty model = its default.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use agent::{Config, Error, Llm, Models};
 use async_trait::async_trait;
-use talk::{Speaking, Stt, Tts, Vendors, Voice};
+use talk::{Duplex, Speaking, Stt, Tts, Vendors, Voice};
 
 use self::accounts::{Accounts, that_do};
 pub use self::accounts::{Key, Work, with_accounts};
@@ -276,6 +276,11 @@ impl Vendors for Engines {
         }
         Ok(voices)
     }
+
+    fn duplex(&self, config: &Config) -> Result<Option<Arc<dyn Duplex>>, Error> {
+        let (vendor, model) = parts(or(&config.engine_model, &self.names.llm));
+        self.accounts.duplex(vendor, model).transpose()
+    }
 }
 
 /// A vendor with a default voice that is not its own.
@@ -442,6 +447,23 @@ mod tests {
         assert_eq!(stts, ["assemblyai", "deepgram"]);
         let ttss: Vec<_> = engines.tts(&config).unwrap().iter().map(|tts| tts.name()).collect();
         assert_eq!(ttss, ["cartesia", "deepgram", "espeak"]);
+    }
+
+    #[test]
+    fn a_model_that_hears_and_speaks_has_one_that_reads_beside_it() {
+        let accounts = accounts(&["openai", "gemini"]);
+        let engines = engines(Settings { accounts, ..Settings::default() }).unwrap();
+        let duplex = |name: &str| {
+            let config = Config { engine_model: name.into(), ..Config::default() };
+            assert_eq!(engines.llm(&config).unwrap().len(), 1, "texts are answered too");
+            engines.duplex(&config).unwrap().map(|duplex| duplex.name())
+        };
+        assert_eq!(duplex("openai.gpt-realtime-2.1"), Some("openai"));
+        assert_eq!(duplex("gemini.gemini-2.5-flash-native-audio"), Some("gemini"));
+        assert_eq!(duplex("openai.gpt-4o"), None);
+        assert_eq!(duplex("gemini.gemini-2.5-flash"), None);
+        let config = Config { engine_model: "openai.gpt-realtime".into(), ..Config::default() };
+        assert!(why(keyless().duplex(&config)).contains("OPENAI_API_KEY"));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Google's Gemini.
 //!
-//! Read in this order: this file (the account) → [`chat`] (the model).
+//! Read in this order: this file (the account) → [`chat`] (the model) → [`live`]
+//! (the model that hears and speaks).
 
 pub mod chat;
+pub(crate) mod live;
 
 use std::sync::Arc;
 
@@ -20,6 +22,9 @@ pub const BASE_URL: &str = "https://generativelanguage.googleapis.com";
 #[derive(Clone)]
 pub struct Gemini {
     account: Account,
+    /// For sockets, which are opened by themselves.
+    key: SecretString,
+    base: String,
     model: String,
     signatures: Arc<Signatures>,
 }
@@ -32,8 +37,9 @@ impl Gemini {
     /// The address is none.
     pub fn new(key: SecretString, base_url: Option<&str>) -> Result<Self, String> {
         let base = base_url.unwrap_or(BASE_URL).trim_end_matches('/');
-        let account = Account::new(VENDOR, base, Some(("x-goog-api-key", key)))?;
-        Ok(Self { account, model: String::new(), signatures: Arc::default() })
+        let account = Account::new(VENDOR, base, Some(("x-goog-api-key", key.clone())))?;
+        let base = base.to_owned();
+        Ok(Self { account, key, base, model: String::new(), signatures: Arc::default() })
     }
 
     /// The same account with another model; empty = the default.

@@ -1,10 +1,12 @@
 //! OpenAI, and the many services that speak its protocol.
 //!
 //! Read in this order: this file (the account) → [`dialects`] (who else speaks so) → [`chat`] (the
-//! model) → `speech` (the voice) → `transcription` (the recognizer).
+//! model) → `speech` (the voice) → `transcription` (the recognizer) →
+//! [`realtime`] (the model that hears and speaks).
 
 pub mod chat;
 pub mod dialects;
+pub(crate) mod realtime;
 mod speech;
 mod transcription;
 
