@@ -3,9 +3,12 @@
 //! Read in this order: `signature` (who may speak to us) → `form` (a webhook, checked and read) →
 //! `messages` (texts) → `twiml` (what we answer) → `calls` (which call waits for what) → `voice`
 //! (a call rings, is connected, ends) → `media` (its socket) → `line` (the task that owns its end
-//! of the leg) → `rest` (what we ask of Twilio).
+//! of the leg), `dial` and `control` (how one begins that we dial, what a leg can do) → `rest` (what
+//! we ask of Twilio).
 
 mod calls;
+mod control;
+mod dial;
 mod form;
 mod line;
 mod media;
@@ -17,18 +20,19 @@ mod voice;
 mod wire;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{any, post};
-use call::Switchboard;
+use call::{Destination, Dialer, NotReached, Ringing, Switchboard, Wanted};
 use conversation::{Inbox, Messenger, Outgoing, Refusal, Sent};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
 use calls::Calls;
+use dial::Dials;
 use rest::Rest;
 
 use crate::door::Unsigned;
@@ -107,7 +111,8 @@ impl Settings {
     }
 }
 
-/// An account at Twilio: gives texts ([`Messenger`]), brings texts and calls ([`Twilio::router`]).
+/// An account at Twilio: gives texts ([`Messenger`]), dials ([`Dialer`]), brings texts and calls
+/// ([`Twilio::router`]).
 pub struct Twilio {
     settings: Settings,
     /// The public URL without a slash at its end and without a fragment.
@@ -115,6 +120,8 @@ pub struct Twilio {
     /// `None` = no credentials.
     rest: Option<Rest>,
     calls: Calls,
+    dials: Dials,
+    me: Weak<Self>,
 }
 
 impl Twilio {
@@ -130,11 +137,15 @@ impl Twilio {
             _ => None,
         };
         let calls = Calls::new(settings.limits.claim);
-        Ok(Arc::new(Self { settings, public, rest, calls }))
+        let dials = Dials::default();
+        Ok(Arc::new_cyclic(|me| {
+            let me = Weak::clone(me);
+            Self { settings, public, rest, calls, dials, me }
+        }))
     }
 
     /// The doors: `POST /twilio/voice`, `/twilio/dialed`, `/twilio/streamed`, `/twilio/status`,
-    /// `/twilio/messages`, `/twilio/message-status` and `WS /twilio/media`. The server must give peers' addresses
+    /// `/twilio/dialing/{token}`, `/twilio/machine/{token}`, `/twilio/messages`, `/twilio/message-status` and `WS /twilio/media`. The server must give peers' addresses
     /// (`into_make_service_with_connect_info::<SocketAddr>`) for [`Unsigned::FromLoopback`].
     pub fn router(
         self: &Arc<Self>,
@@ -147,6 +158,8 @@ impl Twilio {
             .route("/twilio/dialed", post(voice::dialed))
             .route("/twilio/streamed", post(voice::streamed))
             .route("/twilio/status", post(voice::status))
+            .route("/twilio/dialing/{token}", post(dial::status))
+            .route("/twilio/machine/{token}", post(dial::machine))
             .route("/twilio/messages", post(messages::receive))
             .route("/twilio/message-status", post(messages::receipt))
             .route("/twilio/media", any(media::connect))
@@ -162,6 +175,24 @@ impl Twilio {
     fn socket_address(&self, path: &str) -> String {
         let rest = self.public.strip_prefix("http").unwrap_or(&self.public);
         format!("ws{rest}{path}")
+    }
+}
+
+#[async_trait]
+impl Dialer for Twilio {
+    fn carrier(&self) -> &'static str {
+        CHANNEL
+    }
+
+    fn reaches(&self, to: &Destination) -> bool {
+        self.rest.is_some() && matches!(to.kind.as_str(), "tel" | "sip")
+    }
+
+    async fn dial(&self, wanted: Wanted) -> Result<Ringing, NotReached> {
+        match self.me.upgrade() {
+            Some(twilio) => dial::dial(&twilio, wanted).await,
+            None => Err(NotReached::failed("the process is ending")),
+        }
     }
 }
 

@@ -106,6 +106,7 @@ impl Carriers {
         let mut dialers: Vec<Arc<dyn Dialer>> = Vec::new();
         // A trunk was named on purpose, and costs least.
         dialers.extend(sip.map(|sip| Arc::clone(sip) as Arc<dyn Dialer>));
+        dialers.push(twilio.clone());
         dialers.push(telnyx.clone());
         Ok(Self { browser, twilio, telnyx, voipms, line, hooks, messengers, dialers })
     }

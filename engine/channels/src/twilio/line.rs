@@ -10,17 +10,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::body::Bytes;
 use axum::extract::ws::Message;
-use call::{Arrival, Control, Dial, Dialled, HangupCause, Inbound, Outbound};
-use tokio::sync::{mpsc, oneshot};
+use call::{Arrival, Dialled, Inbound, Leg, Outbound, Picked};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::calls::{Claim, Place};
+use super::control::Remote;
+use super::dial::Taker;
 use super::media::{Stream, binary, malformed};
 use super::wire::{self, Heard};
-use super::{CHANNEL, Doors, Twilio, twiml};
+use super::{CHANNEL, Doors, Twilio};
 use crate::rim::{Closing, Rim, close, write};
 
 /// The longest that a dial may last: Twilio's own limit for a bridged call is 4 hours, and 10
@@ -71,24 +72,41 @@ struct Line {
     absence: Option<Absence>,
 }
 
-/// Lives a call from its first stream until it is gone.
+/// Lives a call that came in, from its first stream until it is gone.
 pub(super) async fn live(doors: &Doors, arrival: Arrival, stream: Stream) {
+    let number = arrival.to.clone();
+    let switchboard = Arc::clone(&doors.switchboard);
+    lived(doors, arrival, number, None, stream, |leg| async move { switchboard.arrive(leg).await })
+        .await;
+}
+
+/// Lives a call that we dialed, from its first stream until it is gone.
+pub(super) async fn dialed(doors: &Doors, taker: Taker, stream: Stream) {
+    let (arrival, picked) = (taker.arrival.clone(), taker.picked.clone());
+    let number = arrival.from.clone();
+    lived(doors, arrival, number, picked, stream, |leg| taker.give(leg)).await;
+}
+
+async fn lived<Give>(
+    doors: &Doors,
+    arrival: Arrival,
+    number: String,
+    picked: Option<watch::Receiver<Option<Picked>>>,
+    stream: Stream,
+    give: impl FnOnce(Leg) -> Give,
+) where
+    Give: Future<Output = ()> + Send + 'static,
+{
     let twilio = Arc::clone(&doors.twilio);
     let call = arrival.carrier_id.clone();
     let (tell, happenings) = mpsc::channel(8);
     let Some(place) = Place::take(&twilio, &call, tell.clone()) else {
         return close(stream.socket, Closing::policy("the call has a stream already")).await;
     };
-    let control = Remote {
-        twilio: Arc::clone(&twilio),
-        call: call.clone(),
-        number: arrival.to.clone(),
-        tell,
-    };
+    let control = Remote { twilio: Arc::clone(&twilio), call: call.clone(), number, tell, picked };
     let (rim, leg) = Rim::pair(CHANNEL, arrival, 8000, Arc::new(control));
-    let switchboard = Arc::clone(&doors.switchboard);
     // It ends by itself once its leg tells that the caller is gone.
-    tokio::spawn(async move { switchboard.arrive(leg).await });
+    tokio::spawn(give(leg));
     let mut line = Line { twilio, call, rim, happenings, absence: None };
     let mut next = Next::Stream(Box::new(stream));
     let left = loop {
@@ -320,57 +338,11 @@ async fn given_up(absence: &mut Option<Absence>) {
 impl Twilio {
     /// Ends a call at Twilio. Without credentials closing its stream must do: Twilio is told to
     /// hang up when it asks what comes then.
-    async fn complete(&self, call: &str) {
+    pub(super) async fn complete(&self, call: &str) {
         if let Some(rest) = &self.rest
             && let Err(why) = rest.complete(call).await
         {
             tracing::warn!(call, why, "a call could not be ended by REST; its stream is closed");
         }
-    }
-}
-
-/// What a call can do with its leg besides sound.
-struct Remote {
-    twilio: Arc<Twilio>,
-    call: String,
-    /// The number that was dialed: whom others see calling.
-    number: String,
-    tell: mpsc::Sender<Happening>,
-}
-
-#[async_trait]
-impl Control for Remote {
-    async fn answer(&self) -> Result<(), String> {
-        // The stream has answered it.
-        Ok(())
-    }
-
-    async fn hangup(&self, _: HangupCause) -> Result<(), String> {
-        self.twilio.complete(&self.call).await;
-        // A line that is gone is hung up already.
-        let _ = self.tell.send(Happening::Hangup).await;
-        Ok(())
-    }
-
-    fn bridges(&self) -> bool {
-        true
-    }
-
-    async fn connect(&self, dial: Dial) -> Result<Dialled, String> {
-        let Some(rest) = &self.twilio.rest else {
-            return Err(
-                "without TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN nobody can be dialed".into()
-            );
-        };
-        let caller = dial.source.as_ref().map_or(self.number.as_str(), |source| &source.target);
-        let twiml = twiml::dial(&dial, caller, &self.twilio.address("/twilio/dialed"))?;
-        let (reply, end) = oneshot::channel();
-        let gone = "the caller is gone";
-        self.tell.send(Happening::Dialing(reply)).await.map_err(|_| gone)?;
-        if let Err(why) = rest.redirect(&self.call, &twiml).await {
-            let _ = self.tell.send(Happening::NotDialing).await;
-            return Err(why);
-        }
-        end.await.map_err(|_| gone.into())
     }
 }

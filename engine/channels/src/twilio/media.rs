@@ -47,6 +47,10 @@ async fn begin(doors: Arc<Doors>, mut socket: WebSocket) {
     if !start.plain {
         return close(socket, Closing::unsupported("only mu-law at 8 kHz is taken")).await;
     }
+    if let Some(taker) = doors.twilio.dials.take(&start.token, &start.call) {
+        let stream = Stream { socket, writer: Writer::new(&start.stream) };
+        return line::dialed(&doors, taker, stream).await;
+    }
     let Some(claim) = doors.twilio.calls.claim(&start.token) else {
         tracing::warn!(call = start.call, "a media stream without a valid token");
         return close(socket, Closing::policy("the token is not valid")).await;

@@ -1,4 +1,4 @@
-//! What we ask of Twilio: send a text, list texts, redirect a call, end a call.
+//! What we ask of Twilio: send a text, list texts, dial, redirect a call, end a call.
 
 use conversation::{Outgoing, Refusal, Sent};
 use jiff::Timestamp;
@@ -34,6 +34,14 @@ struct Answer {
     code: Option<i64>,
     #[serde(default)]
     message: String,
+}
+
+impl Answer {
+    /// A refusal in words.
+    fn told(&self, status: StatusCode) -> String {
+        let code = self.code.map_or_else(String::new, |code| format!(" ({code})"));
+        format!("Twilio answered {}{code}: {}", status.as_u16(), self.message)
+    }
 }
 
 /// A page of texts.
@@ -128,6 +136,19 @@ impl Rest {
         Ok(ours.map(|listed| Sent { carrier_id: listed.sid }).collect())
     }
 
+    /// Dials; the id of the new call.
+    pub(super) async fn dial(&self, form: &[(&str, &str)]) -> Result<String, String> {
+        let response = self.request("/Calls.json", form).send().await;
+        let response = response.map_err(|error| self.way.plain(&error))?;
+        let status = response.status();
+        let body = response.bytes().await.unwrap_or_default();
+        let answer = serde_json::from_slice::<Answer>(&body).unwrap_or_default();
+        if status.is_success() && !answer.sid.is_empty() {
+            return Ok(answer.sid);
+        }
+        Err(answer.told(status))
+    }
+
     /// Ends a call. One that is over already is a success.
     pub(super) async fn complete(&self, call: &str) -> Result<(), String> {
         self.update(call, "Status", "completed", &[20404, 21220]).await
@@ -163,7 +184,6 @@ impl Rest {
         {
             return Ok(());
         }
-        let code = answer.code.map_or_else(String::new, |code| format!(" ({code})"));
-        Err(format!("Twilio answered {}{code}: {}", status.as_u16(), answer.message))
+        Err(answer.told(status))
     }
 }

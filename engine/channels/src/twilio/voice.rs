@@ -111,14 +111,18 @@ pub(super) async fn status(
     State(doors): State<Arc<Doors>>,
     form: Form,
 ) -> Result<StatusCode, Refused> {
-    let call = form.need("CallSid")?;
-    if over(form.need("CallStatus")?) {
+    tell_line(&doors, form.need("CallSid")?, form.need("CallStatus")?).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Tells the line of a call that the call is over, if it is.
+pub(super) async fn tell_line(doors: &Doors, call: &str, status: &str) {
+    if over(status) {
         doors.twilio.calls.over(call);
         if let Some(line) = doors.twilio.calls.line(call) {
             let _ = line.send(Happening::Gone).await;
         }
     }
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Whether a call of this status is over.

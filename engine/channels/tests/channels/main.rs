@@ -4,6 +4,7 @@
 mod booth;
 mod browser;
 mod calls;
+mod dials;
 mod doors;
 mod hook;
 mod house;
