@@ -1,13 +1,20 @@
-//! Calls.
+//! Calls: those that were, and those that a client makes.
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use flow::{Destination, Vars};
+use runtime::{CallOut, NotBegun, Wanted};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use store::CallRow;
 
 use crate::Api;
 use crate::error::Error;
-use crate::params::{Page, Params, list as page_of};
+use crate::params::{Body, Page, Params, list as page_of};
+
+/// Calls that one request may make.
+const MOST: usize = 16;
 
 /// The newest calls.
 pub(crate) async fn list(
@@ -27,6 +34,89 @@ pub(crate) async fn show(
     match api.runtime.parts.store.call(&id).await? {
         Some(call) => Ok(Json(shown(&call))),
         None => Err(Error::not_found("CALL_NOT_FOUND", format!("no call has the id {id}"))),
+    }
+}
+
+/// Calls to make.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct New {
+    /// The flow that each call runs, by its name or version.
+    flow_id: Option<String>,
+    /// The actions themselves, instead.
+    actions: Option<Vec<Value>>,
+    /// Our number that they see calling; the only one when absent.
+    source: Option<Party>,
+    /// Whom to call.
+    destinations: Vec<Party>,
+    /// `true` or `yes` hides who calls.
+    #[serde(default)]
+    anonymous: Value,
+    /// Whether the flow begins as soon as there is sound, before anybody has picked up.
+    #[serde(default)]
+    early_execution: bool,
+    /// The variables of the new runs.
+    #[serde(default)]
+    variables: Vars,
+    /// Whose they are; `default` when absent.
+    customer_id: Option<String>,
+}
+
+/// An address as clients of the older system write it, with more fields than we need.
+#[derive(Deserialize)]
+struct Party {
+    #[serde(rename = "type", default)]
+    kind: String,
+    target: String,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+/// Calls somebody.
+pub(crate) async fn create(
+    State(api): State<Api>,
+    Body(new): Body<New>,
+) -> Result<Json<Value>, Error> {
+    let refuse =
+        |reason, message: String| Err(Error::new(StatusCode::BAD_REQUEST, reason, message));
+    let flow = match (new.flow_id, new.actions) {
+        (Some(name), _) => Wanted::Named(name),
+        (None, Some(actions)) => Wanted::Text(json!(actions).to_string()),
+        (None, None) => {
+            let message = "name a flow by `flow_id`, or bring its `actions`".to_owned();
+            return refuse("MISSING_REQUEST_PARAMETER", message);
+        }
+    };
+    if new.destinations.is_empty() || new.destinations.len() > MOST {
+        let message = format!("name 1 to {MOST} `destinations`");
+        return refuse("MISSING_REQUEST_PARAMETER", message);
+    }
+    let to = new.destinations.into_iter().map(|Party { kind, target, name }| {
+        let kind = if kind.is_empty() { "tel".to_owned() } else { kind };
+        Destination { kind, target, name }
+    });
+    let mut out = CallOut {
+        tenant: Default::default(),
+        flow,
+        from: new.source.map(|source| source.target),
+        to: to.collect(),
+        anonymous: new.anonymous == true || new.anonymous == "yes",
+        early: new.early_execution,
+        vars: new.variables,
+        chained: None,
+        key: None,
+    };
+    if let Some(customer) = new.customer_id {
+        out.tenant.0 = customer;
+    }
+    match api.runtime.call_out(out).await {
+        Ok(calls) => {
+            let calls: Vec<Value> = calls.iter().map(shown).collect();
+            Ok(Json(json!({ "calls": calls, "groupcalls": [] })))
+        }
+        Err(NotBegun::Unknown(why)) => Err(Error::not_found("RESOURCE_NOT_FOUND", why)),
+        Err(NotBegun::Faulty(why)) => refuse("FLOW_INVALID", why),
+        Err(NotBegun::Store(error)) => Err(error.into()),
     }
 }
 

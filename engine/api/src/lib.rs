@@ -68,7 +68,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1.0/activeflows/{id}/stop", post(runs::stop))
         .route("/v1.0/activeflows/{id}/events", post(runs::signal))
         .route("/v1.0/activeflows/{id}/continue", post(runs::go_on))
-        .route("/v1.0/calls", get(calls::list))
+        .route("/v1.0/calls", get(calls::list).post(calls::create))
         .route("/v1.0/calls/{id}", get(calls::show))
         .route("/v1.0/conversations", get(conversations::list))
         .route("/v1.0/conversations/{id}", get(conversations::show))

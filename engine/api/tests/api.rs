@@ -528,3 +528,25 @@ async fn what_cannot_be_begun_is_refused_in_the_one_shape() {
         .await;
     check("/v1.0/activeflows/none/events", json!({}), 400, "INVALID_JSON_BODY").await;
 }
+
+#[tokio::test]
+async fn a_call_is_made_with_a_flow_from_a_number_of_ours() {
+    let rig = Rig::new(&[]).await;
+    let post = async |body: Value| {
+        let request = from("127.0.0.1:9", "POST", "/v1.0/calls", &body.to_string());
+        let (status, text) = rig.ask(request).await;
+        (status.as_u16(), text)
+    };
+    let to = json!([{ "type": "tel", "target": "+15557654321", "target_name": "Ann" }]);
+    let actions = json!([{ "type": "hangup" }]);
+    let (status, said) = post(json!({ "destinations": to })).await;
+    assert!(status == 400 && said.contains("flow_id"), "{said}");
+    let (status, said) = post(json!({ "destinations": [], "actions": actions })).await;
+    assert!(status == 400 && said.contains("destinations"), "{said}");
+    let (status, said) = post(json!({ "destinations": to, "actions": actions })).await;
+    assert!(status == 404 && said.contains("no number to call from"), "{said}");
+    let stranger = json!({ "type": "tel", "target": "+15550000000" });
+    let (status, said) =
+        post(json!({ "destinations": to, "actions": actions, "source": stranger })).await;
+    assert!(status == 404 && said.contains("no number of ours"), "{said}");
+}

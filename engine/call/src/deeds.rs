@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::Config;
+use audio::Frame;
 use audio::playout::fresh_mark;
 use flow::Deed;
 use talk::{Inbound, Outbound, Say, Speaking, Spoken, TurnId, Voice};
@@ -15,6 +16,7 @@ use crate::bridge;
 use crate::converse;
 use crate::leg::Dial;
 use crate::player::Player;
+use crate::services;
 use crate::session::{Finish, Gone, Line, Order};
 
 /// How long a voice may take to open, and to give more sound; then the next one is tried.
@@ -96,13 +98,13 @@ async fn simple(line: &mut Line, deed: Deed) -> Result<Finish, Gone> {
             };
             connect(line, dial).await
         }
+        Deed::Service { name, option } => services::carry_out(line, &name, &option).await,
         Deed::Talk { .. }
         | Deed::Hangup { .. }
         | Deed::StopService
         | Deed::SendMessage { .. }
         | Deed::Request { .. }
-        | Deed::LoadFlow { .. }
-        | Deed::Service { .. } => Ok(Finish::failed("a call cannot do this here")),
+        | Deed::LoadFlow { .. } => Ok(Finish::failed("a call cannot do this here")),
     }
 }
 
@@ -283,6 +285,14 @@ async fn play(line: &mut Line, sources: &[String]) -> Result<Finish, Gone> {
         }
     }
     Ok(Finish::done())
+}
+
+/// Lets samples at the leg's rate be heard to their end.
+pub(crate) async fn hear(line: &mut Line, samples: Vec<i16>) -> Result<(), Gone> {
+    let mut player = Player::new(line.rate, Instant::now());
+    player.push(&Frame { rate: line.rate, samples });
+    player.finish();
+    sound(line, player, None, Until::Over).await.map(drop)
 }
 
 /// Gives sound to the leg until all of it was heard. Without a voice it is what the player holds.

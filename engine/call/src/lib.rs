@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`leg`] (one party's sound and control) → [`switchboard`] (who takes a
 //! call) → [`dialer`] (who reaches
-//! others) → [`session`] (the one task that owns the call) → `deeds` (what it can be told to do) →
+//! others) → [`session`] (the one task that owns the call) → `deeds` and
+//! [`services`] (what it can be told to do) →
 //! `bridge` (two legs hear each other) → `converse` (an AI conversation) → `player` (paces sound to the leg).
 //!
 //! Invariant: whatever a call does, it listens to its leg; a caller who is gone ends everything.
@@ -13,6 +14,7 @@ mod deeds;
 pub mod dialer;
 pub mod leg;
 mod player;
+pub mod services;
 pub mod session;
 pub mod switchboard;
 

@@ -55,6 +55,7 @@ use tokio_util::sync::CancellationToken;
 pub use agents::Agents;
 pub use begin::{Begin, NotBegun, Wanted};
 pub use clock::Clock;
+pub use lines::outbound::CallOut;
 pub use numbers::{Number, Numbers};
 pub use outside::Told;
 pub use services::Aide;

@@ -1,5 +1,5 @@
-//! Services beside the engine that flows call by the name of an action: the seam, and the one that
-//! is ours, a text into another thread.
+//! Services beside the engine that flows call by the name of an action: the seam, and those that
+//! are ours: a text into another thread, and a call.
 
 use async_trait::async_trait;
 use flow::Vars;
@@ -7,6 +7,7 @@ use serde_json::Value;
 use store::{DeedRow, OutboxRow, Write};
 
 use crate::deeds::End;
+use crate::lines::outbound::CREATE_CALL;
 use crate::{Runtime, texts};
 
 /// The service that is ours: its texts leave by the outbox, and the outbox tells their end.
@@ -36,6 +37,9 @@ impl Runtime {
                 }
                 Err(why) => End::failed(why),
             };
+        }
+        if name == CREATE_CALL {
+            return self.create_call(row, option).await;
         }
         let Some(service) = self.parts.services.iter().find(|service| service.name() == name)
         else {

@@ -4,5 +4,6 @@
 mod bridge;
 mod others;
 mod phone;
+mod services;
 mod session;
 mod vendors;

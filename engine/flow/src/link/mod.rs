@@ -197,6 +197,11 @@ pub struct Offer {
 }
 
 impl Flow {
+    /// Whether it has an action of this type.
+    pub fn uses(&self, kind: &str) -> bool {
+        self.places.iter().any(|place| place.kind == kind)
+    }
+
     /// The action types that a model may take in a run about this medium.
     pub fn tools(&self, medium: Medium) -> Vec<Offer> {
         let fitting = self

@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent::{Config, Took, ToolCall};
 use call::{Arrival, Note, Order, Report};
 use conversation::Address;
-use flow::{Command, Deed, Event, Flow, Flows, HangupCause, Key, Medium, Outcome};
+use flow::{Command, Deed, Destination, Event, Flow, Flows, HangupCause, Key, Medium, Outcome};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::{CallRow, DeedRow, Line, Peering, RunRow, Write};
@@ -136,9 +136,7 @@ impl Host<'_> {
                         }
                     }
                 }
-                if let Deed::Request { .. } | Deed::LoadFlow { .. } | Deed::Service { .. } =
-                    command.deed
-                {
+                if beside_a_call(&command.deed) {
                     let waits = deeds::awaited(&self.run.state, &command.key);
                     let (tenant, run) = (self.run.tenant.clone(), self.run.id.clone());
                     let row = DeedRow { tenant, run, command, created: now };
@@ -227,8 +225,12 @@ impl Host<'_> {
     }
 
     /// Hands a command to the call, with what a conversation needs.
-    async fn order(&mut self, command: Command) {
+    async fn order(&mut self, mut command: Command) {
         let Some(orders) = self.orders.clone() else { return };
+        if let Deed::Connect { source: source @ None, .. } = &mut command.deed {
+            let (kind, target) = ("tel".into(), self.number.number.as_str().into());
+            *source = Some(Destination { kind, target, name: None });
+        }
         let tools: Option<Arc<dyn agent::Tools>> = match &command.deed {
             Deed::Talk { agent, .. } => {
                 // The call reads the configuration too, and says what is wrong with it.
@@ -245,7 +247,11 @@ impl Host<'_> {
     /// On whose behalf texts are sent; `run` when the run waits for their end.
     fn behalf<'b>(&'b self, run: Option<&'b str>, now: Timestamp) -> Behalf<'b> {
         let carrier = &self.arrival.carrier;
-        let own = Address::phone(&self.arrival.from).and_then(|peer| {
+        let ours = self.number.number.as_str();
+        let Arrival { from, to, .. } = &self.arrival;
+        // Of a call that we made it is whom we called.
+        let peer = if from == ours { to } else { from };
+        let own = Address::phone(peer).and_then(|peer| {
             let channel = self.runtime.phone_channel(carrier)?;
             let ours = self.number.number.clone();
             Ok(Peering { tenant: self.run.tenant.clone(), channel, ours, peer })
@@ -382,6 +388,15 @@ impl Host<'_> {
         let now = self.runtime.parts.clock.now();
         // Onlookers know the call by the carrier's id, which the caller's side knows too.
         self.runtime.watch.tell(now, &self.run.id, &self.arrival.carrier_id, kind, data);
+    }
+}
+
+/// Whether a deed has nothing to do with the sound of the call.
+fn beside_a_call(deed: &Deed) -> bool {
+    match deed {
+        Deed::Request { .. } | Deed::LoadFlow { .. } => true,
+        Deed::Service { name, .. } => !call::services::carries(name),
+        _ => false,
     }
 }
 

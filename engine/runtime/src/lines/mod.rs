@@ -7,32 +7,41 @@
 //! on and are saved later; a text that cannot be stored within five seconds is a failed one.
 
 mod host;
+pub(crate) mod outbound;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use call::{Arrival, Leg, Means, Switchboard};
-use flow::{Activeflow, Event, Medium, Vars};
-use store::{CallRow, RunRow, Write};
+use flow::{Activeflow, Event, Flow, Medium, Vars};
+use store::{CallRow, FlowRow, RunRow, Write};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::lines::host::Host;
-use crate::{Called, Runtime};
+use crate::{Called, Number, Runtime};
 
 /// Orders on their way to a call; a run asks for a few at a time.
 const ORDERS: usize = 64;
 
 /// The live calls of this process, by run.
 #[derive(Default)]
-pub(crate) struct Lines(Mutex<HashMap<String, mpsc::UnboundedSender<Event>>>);
+pub(crate) struct Lines(Mutex<HashMap<String, Live>>);
+
+/// A live call.
+struct Live {
+    owner: mpsc::UnboundedSender<Event>,
+    /// Cancelled when it is over.
+    over: CancellationToken,
+}
 
 impl Lines {
     /// Gives an event to a run that is hosted here. False when it is not.
     pub(crate) fn tell(&self, run: &str, event: Event) -> bool {
         let live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        live.get(run).is_some_and(|owner| owner.send(event).is_ok())
+        live.get(run).is_some_and(|live| live.owner.send(event).is_ok())
     }
 
     /// Whether a run is hosted here.
@@ -45,9 +54,15 @@ impl Lines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// What is cancelled when the call of a run is over; `None` = none is hosted here.
+    fn over(&self, run: &str) -> Option<CancellationToken> {
+        let live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        live.get(run).map(|live| live.over.clone())
+    }
+
     fn enter(&self, run: &str, owner: mpsc::UnboundedSender<Event>) -> Here<'_> {
         let mut live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        live.insert(run.into(), owner);
+        live.insert(run.into(), Live { owner, over: CancellationToken::new() });
         metrics::gauge!("voxflow_calls_active").set(live.len() as f64);
         Here { lines: self, run: run.into() }
     }
@@ -62,7 +77,9 @@ struct Here<'a> {
 impl Drop for Here<'_> {
     fn drop(&mut self) {
         let mut live = self.lines.0.lock().unwrap_or_else(PoisonError::into_inner);
-        live.remove(&self.run);
+        if let Some(live) = live.remove(&self.run) {
+            live.over.cancel();
+        }
         metrics::gauge!("voxflow_calls_active").set(live.len() as f64);
     }
 }
@@ -76,9 +93,7 @@ impl Switchboard for Runtime {
     async fn arrive(&self, leg: Leg) {
         let Some(number) = self.parts.numbers.get(&leg.arrival.to) else { return };
         let Some((version, flow)) = &number.call_flow else { return };
-        let now = self.parts.clock.now();
-        let id = Uuid::now_v7().to_string();
-        let arrival = leg.arrival.clone();
+        let arrival = &leg.arrival;
         let call = CallRow {
             id: Uuid::now_v7().to_string(),
             tenant: number.tenant.clone(),
@@ -86,12 +101,30 @@ impl Switchboard for Runtime {
             carrier_id: arrival.carrier_id.clone(),
             from: arrival.from.clone(),
             to: arrival.to.clone(),
-            run: id.clone(),
+            run: Uuid::now_v7().to_string(),
             status: "in_progress".into(),
-            started: now,
+            started: self.parts.clock.now(),
             ended: None,
         };
-        let state = Activeflow::new(&id, flow, Medium::Call, variables(&arrival, &call.id));
+        let vars = variables(arrival, &call.id, &arrival.from);
+        self.host(number, (version, flow), leg, call, vars).await;
+    }
+}
+
+impl Runtime {
+    /// Hosts a call until it is over: its run begins.
+    async fn host(
+        &self,
+        number: &Number,
+        (version, flow): (&FlowRow, &Arc<Flow>),
+        leg: Leg,
+        call: CallRow,
+        vars: Vars,
+    ) {
+        let now = self.parts.clock.now();
+        let id = call.run.clone();
+        let arrival = leg.arrival.clone();
+        let state = Activeflow::new(&id, flow, Medium::Call, vars);
         let run = RunRow {
             id: id.clone(),
             tenant: number.tenant.clone(),
@@ -139,7 +172,7 @@ impl Switchboard for Runtime {
 }
 
 /// What a run about a call begins with. The names of the older dialect are readable too.
-fn variables(arrival: &Arrival, call: &str) -> Vars {
+fn variables(arrival: &Arrival, call: &str, peer: &str) -> Vars {
     let mut vars = Vars::new();
     for (name, value) in [
         ("call.id", call),
@@ -147,7 +180,7 @@ fn variables(arrival: &Arrival, call: &str) -> Vars {
         ("call.from", arrival.from.as_str()),
         ("call.to", arrival.to.as_str()),
         ("call.status", "ringing"),
-        ("caller.number", arrival.from.as_str()),
+        ("caller.number", peer),
         ("from", arrival.from.as_str()),
         ("to", arrival.to.as_str()),
         ("voipbin.call.id", call),

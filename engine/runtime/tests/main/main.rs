@@ -12,6 +12,7 @@ mod deeds;
 mod faults;
 mod flows;
 mod killed;
+mod made;
 mod manner;
 mod outbox;
 mod outside;

@@ -39,6 +39,7 @@ pub(crate) struct Rig {
     pub(crate) texting: Manner,
     numbers: Numbers,
     pub(crate) agents: Agents,
+    pub(crate) dialers: Vec<Arc<dyn call::Dialer>>,
     running: Vec<Running>,
 }
 
@@ -120,6 +121,7 @@ impl Rig {
             numbers: Numbers(HashMap::from([(OURS.into(), number)])),
             texting: Manner::default(),
             agents: Agents::default(),
+            dialers: Vec::new(),
             running: Vec::new(),
         }
     }
@@ -135,7 +137,7 @@ impl Rig {
             library: world,
             web: self.web.clone(),
             services: Vec::new(),
-            dialers: Arc::new([]),
+            dialers: self.dialers.clone().into(),
             messengers: vec![self.carrier.clone()],
             delivery: HashMap::from([("twilio".into(), self.delivery)]),
             catalog: wish::catalog(),

@@ -1,0 +1,122 @@
+//! What actions ask of a call by their own names, with their options as they stand in the flow.
+
+use std::time::Duration;
+
+use audio::dtmf;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use talk::Inbound;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::deeds;
+use crate::leg::{Picked, Unable};
+use crate::session::{Finish, Gone, Line};
+
+/// How long carriers take to say who picked up: Twilio gives up after 30 s.
+const DETECTION: Duration = Duration::from_secs(40);
+
+/// The action types that a call carries out; others are services beside it.
+const NAMES: &[&str] = &["detect_machine", "echo", "send_digits"];
+
+/// Whether a call carries out what the action of this type asks for.
+pub fn carries(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// Carries it out.
+pub(crate) async fn carry_out(line: &mut Line, name: &str, option: &Value) -> Result<Finish, Gone> {
+    match name {
+        "detect_machine" => with(line, option, detect_machine).await,
+        "echo" => with(line, option, echo).await,
+        "send_digits" => with(line, option, send_digits).await,
+        other => Ok(Finish::failed(format!("a call knows nothing of `{other}`"))),
+    }
+}
+
+/// With the options read.
+async fn with<T: DeserializeOwned>(
+    line: &mut Line,
+    option: &Value,
+    deed: impl AsyncFnOnce(&mut Line, T) -> Result<Finish, Gone>,
+) -> Result<Finish, Gone> {
+    match T::deserialize(option) {
+        Ok(option) => deed(line, option).await,
+        Err(error) => Ok(Finish::failed(format!("the options: {error}"))),
+    }
+}
+
+#[derive(Deserialize)]
+struct Echo {
+    duration_s: f64,
+}
+
+/// The caller hears the caller.
+async fn echo(line: &mut Line, echo: Echo) -> Result<Finish, Gone> {
+    let until = Instant::now() + Duration::from_secs_f64(echo.duration_s.clamp(0.0, 3600.0));
+    loop {
+        tokio::select! {
+            biased;
+            heard = line.hear() => if let Inbound::Frame(frame) = heard? {
+                line.pass(frame);
+            },
+            () = sleep_until(until) => return Ok(Finish::done()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct SendDigits {
+    digits: String,
+    duration_ms: u32,
+    interval_ms: u32,
+}
+
+/// By the carrier, in the way of its network; where it cannot, as tones in the sound.
+async fn send_digits(line: &mut Line, send: SendDigits) -> Result<Finish, Gone> {
+    let control = std::sync::Arc::clone(&line.control);
+    match line.control(control.send_digits(&send.digits)).await? {
+        Ok(()) => return Ok(Finish::exit("done", "the carrier sent them")),
+        Err(Unable::Failed(why)) => return Ok(Finish::failed(why)),
+        Err(Unable::Cannot) => {}
+    }
+    let (tone, gap) = (send.duration_ms.min(1000), send.interval_ms.min(5000));
+    let keys = send.digits.chars();
+    let tones: Vec<i16> = keys.flat_map(|key| dtmf::tone(key, line.rate, tone, gap)).collect();
+    deeds::hear(line, tones).await?;
+    Ok(Finish::exit("done", "they were sent as tones"))
+}
+
+#[derive(Deserialize)]
+struct DetectMachine {
+    on_machine: OnMachine,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OnMachine {
+    Hangup,
+    Continue,
+}
+
+/// Who picked up, as soon as the carrier knows.
+async fn detect_machine(line: &mut Line, detect: DetectMachine) -> Result<Finish, Gone> {
+    let control = std::sync::Arc::clone(&line.control);
+    Ok(match line.control(timeout(DETECTION, control.picked_up())).await? {
+        Ok(Ok(Picked::Human)) => Finish::exit("done", "a person picked up"),
+        Ok(Ok(Picked::Unknown)) => Finish::exit("done", "the carrier could not tell who picked up"),
+        Ok(Ok(Picked::Machine)) => {
+            if matches!(detect.on_machine, OnMachine::Hangup) {
+                let hung_up = control.hangup(flow::HangupCause::Normal);
+                if let Err(why) = line.control(hung_up).await? {
+                    return Ok(Finish::failed(why));
+                }
+                while line.hear().await.is_ok() {}
+                return Err(Gone);
+            }
+            Finish::exit("machine", "a machine picked up")
+        }
+        Ok(Err(unable)) => Finish::failed(unable.to_string()),
+        Err(_) => Finish::failed("the carrier did not say in time who picked up"),
+    })
+}
