@@ -9,6 +9,7 @@ mod carriers;
 mod conformance;
 mod demo;
 mod faults;
+mod manner;
 mod phone;
 mod shared;
 mod story;

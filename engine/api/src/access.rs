@@ -1,4 +1,5 @@
-//! Who may use the API and the console: whoever brings a key; without keys, this machine alone.
+//! Who may use the API and the console: whoever brings a key; without keys, this machine alone. A
+//! key may be one tenant's, and then shows and does only what is that tenant's.
 //!
 //! "This machine" is told by the peer's address. Two ways around that are shut: a proxy on this
 //! machine that forwards strangers (it says so in a header), and a web page of a stranger in a
@@ -8,9 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
@@ -20,17 +22,83 @@ use crate::error::Error;
 /// Who may use the API.
 #[derive(Clone, Default)]
 pub struct Access {
-    keys: Arc<[SecretString]>,
+    keys: Arc<[(SecretString, Holder)]>,
+}
+
+/// Who has come in: somebody of one tenant, or somebody for whom there are no tenants (`None`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holder(Option<String>);
+
+impl Holder {
+    /// Whether what this tenant has is for whoever has come in.
+    pub(crate) fn sees(&self, tenant: &str) -> bool {
+        self.0.as_deref().is_none_or(|own| own == tenant)
+    }
+
+    /// The tenant, where it is one's.
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// Whose something new is, for whom nothing or a tenant is named.
+    ///
+    /// # Errors
+    /// The one who is named is another than who has come in.
+    pub(crate) fn owner(&self, named: Option<String>) -> Result<Option<String>, Error> {
+        let owner = named.or_else(|| self.0.clone());
+        if owner.as_deref().is_some_and(|owner| !self.sees(owner)) {
+            let message = "this access key is another customer's";
+            return Err(Error::new(StatusCode::FORBIDDEN, "PERMISSION_DENIED", message));
+        }
+        Ok(owner)
+    }
+
+    /// # Errors
+    /// Whoever has come in is of one tenant, and this is about all of them.
+    pub(crate) fn sees_all(&self) -> Result<(), Error> {
+        match self.0 {
+            None => Ok(()),
+            Some(_) => Err(Error::new(
+                StatusCode::FORBIDDEN,
+                "PERMISSION_DENIED",
+                "this access key is one tenant's, and this is about all of them",
+            )),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Holder {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        // Only doors that nobody guards have none, and those show nothing of anybody.
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            let message = "nobody was let in here";
+            Error::new(StatusCode::FORBIDDEN, "PERMISSION_DENIED", message)
+        })
+    }
 }
 
 impl Access {
     /// Whoever brings one of these keys; without any, this machine alone.
     pub fn new(keys: Vec<SecretString>) -> Self {
-        Self { keys: keys.into() }
+        Self { keys: keys.into_iter().map(|key| (key, Holder(None))).collect() }
     }
 
-    /// Puts other doors under the same rule.
+    /// And whoever brings one of these, for what is this tenant's.
+    #[must_use]
+    pub fn and_tenants(self, keys: Vec<(SecretString, String)>) -> Self {
+        let own = keys.into_iter().map(|(key, tenant)| (key, Holder(Some(tenant))));
+        Self { keys: self.keys.iter().cloned().chain(own).collect() }
+    }
+
+    /// Puts other doors under the same rule. They know no tenants, so a tenant's key is not enough.
     pub fn guard(&self, doors: Router) -> Router {
+        self.admit(doors.layer(from_fn(all_alone)))
+    }
+
+    /// Puts doors under the rule that ask the [`Holder`] what is shown.
+    pub(crate) fn admit(&self, doors: Router) -> Router {
         doors.layer(from_fn_with_state(self.clone(), guard))
     }
 
@@ -40,9 +108,9 @@ impl Access {
         if self.keys.is_empty() { self.guard(pages) } else { pages }
     }
 
-    fn allows(&self, request: &Request) -> Result<(), Error> {
+    fn allows(&self, request: &Request) -> Result<Holder, Error> {
         if self.keys.is_empty() {
-            return from_this_machine(request);
+            return from_this_machine(request).map(|()| Holder(None));
         }
         let given = given_key(request).ok_or_else(|| {
             Error::new(
@@ -53,19 +121,30 @@ impl Access {
         })?;
         let given = given.as_bytes();
         // Every key is compared in full, so that time tells nothing.
-        let known = self.keys.iter().fold(subtle::Choice::from(0), |known, key| {
-            known | key.expose_secret().as_bytes().ct_eq(given)
+        let known = self.keys.iter().fold(None, |known, (key, holder)| {
+            let same = bool::from(key.expose_secret().as_bytes().ct_eq(given));
+            if same { known.or(Some(holder)) } else { known }
         });
-        if known.into() {
-            return Ok(());
+        if let Some(holder) = known {
+            return Ok(holder.clone());
         }
         let message = "this access key is not known";
         Err(Error::new(StatusCode::UNAUTHORIZED, "INVALID_CREDENTIALS", message))
     }
 }
 
-async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+async fn guard(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     match access.allows(&request) {
+        Ok(holder) => {
+            request.extensions_mut().insert(holder);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn all_alone(holder: Holder, request: Request, next: Next) -> Response {
+    match holder.sees_all() {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
@@ -156,7 +235,7 @@ mod tests {
     #[track_caller]
     fn check(keys: &[&str], request: &Request, expected: Result<(), &str>) {
         let access = Access::new(keys.iter().map(|key| (*key).into()).collect());
-        let answer = access.allows(request).map_err(|error| error.reason());
+        let answer = access.allows(request).map(|_| ()).map_err(|error| error.reason());
         assert_eq!(answer, expected);
     }
 
@@ -175,6 +254,17 @@ mod tests {
         check(&[], &request("127.0.0.1:5", "/", &[("origin", "https://evil.example")]), no);
         check(&[], &request("127.0.0.1:5", "/", &[("origin", "null")]), no);
         check(&[], &request("127.0.0.1:5", "/", &[("origin", "http://127.0.0.1:8080")]), ok);
+    }
+
+    #[test]
+    fn a_tenants_key_is_that_tenants() {
+        let access = Access::new(vec!["all".into()]).and_tenants(vec![("a".into(), "acme".into())]);
+        let holder = |key: &str| {
+            access.allows(&request("192.0.2.7:5", &format!("/?accesskey={key}"), &[])).unwrap()
+        };
+        assert!(holder("all").sees("acme") && holder("all").sees_all().is_ok());
+        assert!(holder("a").sees("acme") && !holder("a").sees("default"));
+        assert_eq!(holder("a").sees_all().unwrap_err().reason(), "PERMISSION_DENIED");
     }
 
     #[test]

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use store::CallRow;
 
 use crate::Api;
+use crate::access::Holder;
 use crate::error::Error;
-use crate::params::{Body, Page, Params, list as page_of};
+use crate::params::{Body, Page, Params, list as page_of, rows_for};
 
 /// Calls that one request may make.
 const MOST: usize = 16;
@@ -19,9 +20,11 @@ const MOST: usize = 16;
 /// The newest calls.
 pub(crate) async fn list(
     State(api): State<Api>,
+    holder: Holder,
     Params(page): Params<Page>,
 ) -> Result<Json<Value>, Error> {
-    let calls = api.runtime.parts.store.calls(page.before()?, page.size()).await?;
+    let read = |before, limit| api.runtime.parts.store.calls(before, limit);
+    let calls = rows_for(&holder, &page, read, |call| (&call.tenant.0, call.started)).await?;
     let rows = calls.iter().map(|call| (call.started, shown(call))).collect();
     Ok(Json(page_of(rows, &page)))
 }
@@ -29,9 +32,11 @@ pub(crate) async fn list(
 /// One call.
 pub(crate) async fn show(
     State(api): State<Api>,
+    holder: Holder,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Error> {
-    match api.runtime.parts.store.call(&id).await? {
+    let call = api.runtime.parts.store.call(&id).await?;
+    match call.filter(|call| holder.sees(&call.tenant.0)) {
         Some(call) => Ok(Json(shown(&call))),
         None => Err(Error::not_found("CALL_NOT_FOUND", format!("no call has the id {id}"))),
     }
@@ -75,6 +80,7 @@ struct Party {
 /// Calls somebody.
 pub(crate) async fn create(
     State(api): State<Api>,
+    holder: Holder,
     Body(new): Body<New>,
 ) -> Result<Json<Value>, Error> {
     let refuse =
@@ -106,7 +112,7 @@ pub(crate) async fn create(
         chained: None,
         key: None,
     };
-    if let Some(customer) = new.customer_id {
+    if let Some(customer) = holder.owner(new.customer_id)? {
         out.tenant.0 = customer;
     }
     match api.runtime.call_out(out).await {

@@ -12,11 +12,15 @@ use serde_json::{Value, json};
 use store::{MessageRow, Store, ThreadRow};
 
 use crate::Api;
+use crate::access::Holder;
 use crate::error::Error;
-use crate::params::{Page, Params, list as page_of};
+use crate::params::{Page, Params, list as page_of, rows_for};
 
 /// The longest that a question may wait for a reply, seconds.
 const LONGEST_WAIT: u64 = 60;
+
+/// Threads with one peer that are looked at, since they may be of several tenants.
+const MOST_WITH_PEER: u32 = 100;
 
 /// How long to sleep before looking again when another process may have done the work.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -31,11 +35,14 @@ pub(crate) struct Whose {
 /// The threads that moved last.
 pub(crate) async fn list(
     State(api): State<Api>,
+    holder: Holder,
     Params(whose): Params<Whose>,
     Params(page): Params<Page>,
 ) -> Result<Json<Value>, Error> {
     let store = &api.runtime.parts.store;
-    let threads = store.threads(whose.peer.as_deref(), page.before()?, page.size()).await?;
+    let read = |before, limit| store.threads(whose.peer.as_deref(), before, limit);
+    let threads =
+        rows_for(&holder, &page, read, |thread| (&thread.peering.tenant.0, thread.updated)).await?;
     let rows = threads.iter().map(|thread| (thread.updated, shown(thread))).collect();
     Ok(Json(page_of(rows, &page)))
 }
@@ -43,9 +50,10 @@ pub(crate) async fn list(
 /// One thread.
 pub(crate) async fn show(
     State(api): State<Api>,
+    holder: Holder,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Error> {
-    let thread = find(&*api.runtime.parts.store, &id).await?;
+    let thread = find(&*api.runtime.parts.store, &holder, &id).await?;
     thread.map(|thread| Json(shown(&thread))).ok_or_else(|| unknown(&id))
 }
 
@@ -75,13 +83,14 @@ enum Form {
 /// The texts of a thread, oldest first. The thread is named by its id or by the peer's address.
 pub(crate) async fn messages(
     State(api): State<Api>,
+    holder: Holder,
     Path(id): Path<String>,
     Params(which): Params<Which>,
 ) -> Result<Response, Error> {
     let wait = Duration::from_secs(which.wait.unwrap_or(0).min(LONGEST_WAIT));
-    let replied = wait_for_reply(&api, &id, wait).await?;
+    let replied = wait_for_reply(&api, &holder, &id, wait).await?;
     let store = &*api.runtime.parts.store;
-    let thread = find(store, &id).await?.ok_or_else(|| unknown(&id))?;
+    let thread = find(store, &holder, &id).await?.ok_or_else(|| unknown(&id))?;
 
     if which.form == Some(Form::Text) {
         let mut text = last_exchange(store, &thread).await?;
@@ -114,11 +123,13 @@ pub(crate) struct Assigned {
 /// Gives a thread to a human, or back to its flow.
 pub(crate) async fn assign(
     State(api): State<Api>,
+    holder: Holder,
     Path(id): Path<String>,
     body: String,
 ) -> Result<Json<Value>, Error> {
     let Assigned { to } = read(&body, r#"{"to": "anna"} or {"to": null}"#)?;
-    let thread = find(&*api.runtime.parts.store, &id).await?.ok_or_else(|| unknown(&id))?;
+    let thread =
+        find(&*api.runtime.parts.store, &holder, &id).await?.ok_or_else(|| unknown(&id))?;
     let to = to.as_deref().filter(|to| !to.is_empty());
     let thread = api.runtime.assign(&thread.id, to).await?.ok_or_else(|| unknown(&id))?;
     Ok(Json(shown(&thread)))
@@ -139,6 +150,7 @@ pub(crate) struct Written {
 /// Sends a text of a human to the peer of a thread.
 pub(crate) async fn write(
     State(api): State<Api>,
+    holder: Holder,
     Path(id): Path<String>,
     body: String,
 ) -> Result<Json<Value>, Error> {
@@ -146,7 +158,8 @@ pub(crate) async fn write(
     if text.trim().is_empty() && medias.is_empty() {
         return Err(Error::parameter("text", "there is nothing in this text"));
     }
-    let thread = find(&*api.runtime.parts.store, &id).await?.ok_or_else(|| unknown(&id))?;
+    let thread =
+        find(&*api.runtime.parts.store, &holder, &id).await?.ok_or_else(|| unknown(&id))?;
     let key = api.runtime.write(&thread.id, &text, medias).await?.ok_or_else(|| unknown(&id))?;
     Ok(Json(json!({ "conversation_id": thread.id, "key": key, "text": text })))
 }
@@ -157,7 +170,12 @@ fn read<'a, T: Deserialize<'a>>(body: &'a str, example: &str) -> Result<T, Error
 }
 
 /// Waits until the last text of a thread is ours. False when it is not, by then.
-async fn wait_for_reply(api: &Api, id: &str, wait: Duration) -> Result<bool, Error> {
+async fn wait_for_reply(
+    api: &Api,
+    holder: &Holder,
+    id: &str,
+    wait: Duration,
+) -> Result<bool, Error> {
     if wait.is_zero() {
         return Ok(true);
     }
@@ -166,7 +184,7 @@ async fn wait_for_reply(api: &Api, id: &str, wait: Duration) -> Result<bool, Err
     let mut happenings = api.runtime.watch.listen();
     let replied = async {
         loop {
-            if let Some(thread) = find(store, id).await?
+            if let Some(thread) = find(store, holder, id).await?
                 && let Some(last) = all(store, &thread).await?.last()
                 && !last.inbound
             {
@@ -209,11 +227,12 @@ async fn all(store: &dyn Store, thread: &ThreadRow) -> Result<Vec<MessageRow>, E
 }
 
 /// A thread by its id, or the newest of a peer.
-async fn find(store: &dyn Store, id: &str) -> Result<Option<ThreadRow>, Error> {
+async fn find(store: &dyn Store, holder: &Holder, id: &str) -> Result<Option<ThreadRow>, Error> {
+    let sees = |thread: &ThreadRow| holder.sees(&thread.peering.tenant.0);
     if let Some(thread) = store.thread(id).await? {
-        return Ok(Some(thread));
+        return Ok(Some(thread).filter(sees));
     }
-    Ok(store.threads(Some(id), None, 1).await?.into_iter().next())
+    Ok(store.threads(Some(id), None, MOST_WITH_PEER).await?.into_iter().find(sees))
 }
 
 fn unknown(id: &str) -> Error {

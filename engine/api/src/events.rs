@@ -3,6 +3,7 @@
 //! `?since=N` begins with what came after N, as far back as this process remembers; a gap in the
 //! numbers tells a reader that it was too slow. `?run=` and `?subject=` narrow it down.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::Api;
+use crate::access::Holder;
 use crate::params::Params;
 
 /// How often a quiet peer is asked whether it is there, and how long it may stay silent.
@@ -21,6 +23,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// A message that a client may send; none has a meaning here, so long ones are none of ours.
 const LONGEST: usize = 4096;
+
+/// Runs of which it is remembered whose they are.
+const KNOWN: usize = 10_000;
 
 /// What is wanted.
 #[derive(Debug, Default, Deserialize)]
@@ -40,20 +45,61 @@ impl Wanted {
 /// The door.
 pub(crate) async fn stream(
     State(api): State<Api>,
+    holder: Holder,
     Params(wanted): Params<Wanted>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    upgrade.max_message_size(LONGEST).on_upgrade(move |socket| tell(api, wanted, socket))
+    let eyes = Eyes { holder, known: HashMap::new() };
+    upgrade.max_message_size(LONGEST).on_upgrade(move |socket| tell(api, wanted, eyes, socket))
 }
 
-async fn tell(api: Api, wanted: Wanted, mut socket: WebSocket) {
+/// Whose happenings are shown.
+struct Eyes {
+    holder: Holder,
+    /// Runs, threads and calls, and whether they are the tenant's.
+    known: HashMap<String, bool>,
+}
+
+impl Eyes {
+    /// Whether whoever listens may know of it. What nobody knows the owner of is told to nobody.
+    async fn see(&mut self, api: &Api, happening: &Happening) -> bool {
+        if self.holder.tenant().is_none() {
+            return true;
+        }
+        let about = if happening.run.is_empty() { &happening.subject } else { &happening.run };
+        if let Some(known) = self.known.get(about) {
+            return *known;
+        }
+        let Some(tenant) = owner(api, about).await else { return false };
+        if self.known.len() >= KNOWN {
+            self.known.clear();
+        }
+        let seen = self.holder.sees(&tenant);
+        self.known.insert(about.clone(), seen);
+        seen
+    }
+}
+
+/// Whose run, thread or call it is.
+async fn owner(api: &Api, id: &str) -> Option<String> {
+    let store = &api.runtime.parts.store;
+    if let Ok(Some(run)) = store.run(id).await {
+        return Some(run.tenant.0);
+    }
+    if let Ok(Some(thread)) = store.thread(id).await {
+        return Some(thread.peering.tenant.0);
+    }
+    store.call(id).await.ok().flatten().map(|call| call.tenant.0)
+}
+
+async fn tell(api: Api, wanted: Wanted, mut eyes: Eyes, mut socket: WebSocket) {
     let watch = &api.runtime.watch;
     let (replay, mut happenings) = match wanted.since {
         Some(since) => watch.since(since),
         None => (Vec::new(), watch.listen()),
     };
     for happening in replay.iter().filter(|happening| wanted.is(happening)) {
-        if send(&mut socket, happening).await.is_err() {
+        if eyes.see(&api, happening).await && send(&mut socket, happening).await.is_err() {
             return;
         }
     }
@@ -63,7 +109,8 @@ async fn tell(api: Api, wanted: Wanted, mut socket: WebSocket) {
         tokio::select! {
             happening = happenings.recv() => match happening {
                 Ok(happening) if wanted.is(&happening) => {
-                    if send(&mut socket, &happening).await.is_err() {
+                    let seen = eyes.see(&api, &happening).await;
+                    if seen && send(&mut socket, &happening).await.is_err() {
                         return;
                     }
                 }

@@ -7,6 +7,8 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 use crate::Api;
+use crate::access::Holder;
+use crate::error::Error;
 
 /// The process answers.
 pub(crate) async fn alive() -> &'static str {
@@ -31,10 +33,14 @@ pub(crate) async fn ready(State(api): State<Api>) -> (StatusCode, Json<Value>) {
 }
 
 /// In the text format of Prometheus.
-pub(crate) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+pub(crate) async fn metrics(
+    State(api): State<Api>,
+    holder: Holder,
+) -> Result<impl IntoResponse, Error> {
+    holder.sees_all()?;
     // Read here, so that it is as fresh as the question.
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     metrics::gauge!("voxflow_tasks_alive").set(tasks as f64);
     api.runtime.gauge().await;
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], api.metrics.render())
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], api.metrics.render()))
 }

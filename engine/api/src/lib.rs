@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`access`] (who may come in) → [`error`] (the one shape of a refusal) →
 //! [`runs`] (with their [`texts`]), [`calls`], [`conversations`], [`numbers`], [`flows`] (what can be asked) →
-//! [`once`] (a request that is repeated) → [`events`] (what happens, as it happens) → [`health`] (for whoever watches the process) →
+//! [`once`] (a request that is repeated) → [`events`] (what happens, as it happens) → [`openapi`] (all of it as a document) →
+//! [`health`] (for whoever watches the process) →
 //! [`console`] (the page).
 //!
 //! Invariant: nothing here decides; it reads the store, asks the runtime, and writes JSON.
@@ -17,6 +18,7 @@ mod flows;
 mod health;
 mod numbers;
 mod once;
+pub mod openapi;
 mod params;
 pub mod runs;
 pub mod texts;
@@ -79,11 +81,12 @@ pub fn router(api: Api) -> Router {
         .route("/v1.0/conversations/{id}/assign", post(conversations::assign))
         .route("/v1.0/numbers", get(numbers::list))
         .route("/v1.0/flows/validate", post(flows::validate))
+        .route("/v1.0/openapi.json", get(openapi::show))
         .route("/v1.0/ws", get(events::stream))
         .route("/ws/activity", get(events::stream))
         .route_layer(from_fn_with_state(api.clone(), once::once))
         .with_state(api);
-    open.merge(access.guard(guarded))
+    open.merge(access.admit(guarded))
         .merge(access.guard_pages(console::pages()))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn(error::answers))

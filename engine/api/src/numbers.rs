@@ -6,10 +6,12 @@ use runtime::numbers::Number;
 use serde_json::{Value, json};
 
 use crate::Api;
+use crate::access::Holder;
 
 /// All of them, in order.
-pub(crate) async fn list(State(api): State<Api>) -> Json<Value> {
-    let mut numbers: Vec<&Number> = api.runtime.parts.numbers.0.values().collect();
+pub(crate) async fn list(State(api): State<Api>, holder: Holder) -> Json<Value> {
+    let all = api.runtime.parts.numbers.0.values();
+    let mut numbers: Vec<&Number> = all.filter(|number| holder.sees(&number.tenant.0)).collect();
     numbers.sort_by_key(|number| &number.number);
     let rows: Vec<Value> = numbers
         .into_iter()

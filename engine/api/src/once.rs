@@ -12,6 +12,7 @@ use store::Write;
 use store::row::AnswerRow;
 use uuid::Uuid;
 
+use crate::access::Holder;
 use crate::error::Error;
 use crate::{Api, LARGEST_BODY};
 
@@ -23,11 +24,16 @@ const LARGEST_ANSWER: usize = 1024 * 1024;
 const REQUESTS: Uuid = Uuid::from_u128(0x1f6b_9c02_4e8d_4d2f_a1c7_5b0e_90d3_7a44);
 
 /// Does a request with a key once.
-pub(crate) async fn once(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn once(
+    State(api): State<Api>,
+    holder: Holder,
+    request: Request,
+    next: Next,
+) -> Response {
     let key = request.headers().get("idempotency-key").cloned();
     match key.filter(|_| request.method() == Method::POST) {
         None => next.run(request).await,
-        Some(key) => match answered(&api, &key, request, next).await {
+        Some(key) => match answered(&api, &holder, &key, request, next).await {
             Ok(response) => response,
             Err(error) => error.into_response(),
         },
@@ -36,6 +42,7 @@ pub(crate) async fn once(State(api): State<Api>, request: Request, next: Next) -
 
 async fn answered(
     api: &Api,
+    holder: &Holder,
     key: &HeaderValue,
     request: Request,
     next: Next,
@@ -50,7 +57,8 @@ async fn answered(
         return Ok(StatusCode::PAYLOAD_TOO_LARGE.into_response());
     };
     let row = AnswerRow {
-        key: key.into(),
+        // What one tenant was answered is not for another who has hit upon the same key.
+        key: holder.tenant().map_or_else(|| key.into(), |tenant| format!("{tenant}/{key}")),
         request: hash(&parts.uri, &body),
         status: 0,
         body: String::new(),
@@ -59,7 +67,7 @@ async fn answered(
     let store = &api.runtime.parts.store;
     match store.commit(vec![Write::Ask(row.clone())]).await {
         Ok(()) => {}
-        Err(store::Error::Duplicate) => return again(store.answer(key).await?, &row),
+        Err(store::Error::Duplicate) => return again(store.answer(&row.key).await?, &row),
         Err(error) => return Err(error.into()),
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;

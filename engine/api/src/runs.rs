@@ -10,16 +10,19 @@ use serde_json::{Value, json};
 use store::{Line, RunRow};
 
 use crate::Api;
+use crate::access::Holder;
 use crate::error::Error;
-use crate::params::{Body, Page, Params, list as page_of};
+use crate::params::{Body, Page, Params, list as page_of, rows_for};
 use crate::texts;
 
 /// The newest runs.
 pub(crate) async fn list(
     State(api): State<Api>,
+    holder: Holder,
     Params(page): Params<Page>,
 ) -> Result<Json<Value>, Error> {
-    let runs = api.runtime.parts.store.runs(page.before()?, page.size()).await?;
+    let read = |before, limit| api.runtime.parts.store.runs(before, limit);
+    let runs = rows_for(&holder, &page, read, |run| (&run.tenant.0, run.created)).await?;
     let rows = runs.into_iter().map(|run| (run.created, summary(&run))).collect();
     Ok(Json(page_of(rows, &page)))
 }
@@ -27,10 +30,12 @@ pub(crate) async fn list(
 /// A run with its steps and what was said.
 pub(crate) async fn show(
     State(api): State<Api>,
+    holder: Holder,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Error> {
     let store = &api.runtime.parts.store;
-    let run = store.run(&id).await?.ok_or_else(|| unknown(&id))?;
+    let run = store.run(&id).await?.filter(|run| holder.sees(&run.tenant.0));
+    let run = run.ok_or_else(|| unknown(&id))?;
     let taken = store.taken(&id).await?;
     let transcript = store.transcript(&id).await?;
     let texts = texts::of(&**store, &run, &taken).await?;
@@ -40,16 +45,11 @@ pub(crate) async fn show(
 /// Ends a run.
 pub(crate) async fn stop(
     State(api): State<Api>,
+    holder: Holder,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Error> {
-    let store = &api.runtime.parts.store;
-    let run = store.run(&id).await?.ok_or_else(|| unknown(&id))?;
-    if run.outcome.is_some() || !api.runtime.stop_run(&id, "stopped by the API").await? {
-        let message = format!("the activeflow {id} is over already");
-        return Err(Error::new(StatusCode::CONFLICT, "STATE_INVALID", message));
-    }
-    let run = store.run(&id).await?.ok_or_else(|| unknown(&id))?;
-    Ok(Json(summary(&run)))
+    let why = "stopped by the API".to_owned();
+    tell(&api, &holder, &id, &Whose::default(), Event::Stopped { why }).await
 }
 
 /// A run to begin.
@@ -72,6 +72,7 @@ pub(crate) struct New {
 /// Begins a run.
 pub(crate) async fn create(
     State(api): State<Api>,
+    holder: Holder,
     Body(new): Body<New>,
 ) -> Result<Json<Value>, Error> {
     let refuse =
@@ -90,7 +91,7 @@ pub(crate) async fn create(
         thread: new.conversation_id,
         vars: new.variables,
     };
-    if let Some(customer) = new.customer_id {
+    if let Some(customer) = holder.owner(new.customer_id)? {
         begin.tenant.0 = customer;
     }
     match api.runtime.begin_run(begin).await {
@@ -121,27 +122,36 @@ pub(crate) struct Signal {
 /// Gives an event to a run that waits for it.
 pub(crate) async fn signal(
     State(api): State<Api>,
+    holder: Holder,
     Path(id): Path<String>,
     Params(whose): Params<Whose>,
     Body(Signal { name, values }): Body<Signal>,
 ) -> Result<Json<Value>, Error> {
-    tell(&api, &id, &whose, Event::Signal { name, values }).await
+    tell(&api, &holder, &id, &whose, Event::Signal { name, values }).await
 }
 
 /// Lets a run go on that waits for nothing but this: the older way, without a name.
 pub(crate) async fn go_on(
     State(api): State<Api>,
+    holder: Holder,
     Path(id): Path<String>,
     Params(whose): Params<Whose>,
 ) -> Result<Json<Value>, Error> {
     let event = Event::Signal { name: "continue".into(), values: Vars::new() };
-    tell(&api, &id, &whose, event).await
+    tell(&api, &holder, &id, &whose, event).await
 }
 
-async fn tell(api: &Api, id: &str, whose: &Whose, event: Event) -> Result<Json<Value>, Error> {
+async fn tell(
+    api: &Api,
+    holder: &Holder,
+    id: &str,
+    whose: &Whose,
+    event: Event,
+) -> Result<Json<Value>, Error> {
     let store = &api.runtime.parts.store;
     let run = store.run(id).await?.ok_or_else(|| unknown(id))?;
-    if whose.customer_id.as_ref().is_some_and(|customer| *customer != run.tenant.0) {
+    let other = whose.customer_id.as_ref().is_some_and(|customer| *customer != run.tenant.0);
+    if other || !holder.sees(&run.tenant.0) {
         return Err(unknown(id));
     }
     let conflict = |reason, message| Err(Error::new(StatusCode::CONFLICT, reason, message));

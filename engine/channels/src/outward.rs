@@ -81,7 +81,7 @@ impl Outward {
     }
 
     /// What an answer means that is no success, with the carrier's code and words, when it has any.
-    /// 429, 503 and a code of `waits` are waits; what its servers get wrong otherwise may have
+    /// 429 and a code of `waits` are waits, 503 is a try that failed; what its servers get wrong otherwise may have
     /// happened before or after it took the text.
     pub(crate) fn refusal(
         &self,
@@ -96,9 +96,12 @@ impl Outward {
         } else {
             words.to_owned()
         };
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+        if status == StatusCode::TOO_MANY_REQUESTS
             || code.as_deref().is_some_and(|code| waits.contains(&code))
         {
+            return Refusal::Full { why, after: answer.after };
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             return Refusal::Later { why, after: answer.after };
         }
         if status.is_server_error() {

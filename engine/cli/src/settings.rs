@@ -33,9 +33,12 @@ pub(crate) struct Settings {
     /// `embedded`, or `amqp://...` for many processes.
     #[schemars(with = "String")]
     pub(crate) queue: SecretString,
-    /// Keys of the API and the console. Without one, only this machine may use them.
+    /// Keys of the API and the console, for all tenants. Without one, only this machine may use
+    /// them.
     #[schemars(with = "Vec<String>")]
     pub(crate) access_keys: Vec<SecretString>,
+    /// Keys of the API, each for what is one tenant's.
+    pub(crate) access_key: Vec<AccessKey>,
     /// Seconds that a clean stop waits for calls and jobs to end.
     pub(crate) drain_s: u64,
     /// Text conversations.
@@ -123,6 +126,7 @@ impl Default for Settings {
             database: "sqlite:voxflow.db".into(),
             queue: "embedded".into(),
             access_keys: Vec::new(),
+            access_key: Vec::new(),
             drain_s: 30,
             conversation: Conversation::default(),
             texting: Texting::default(),
@@ -163,6 +167,17 @@ impl Default for Settings {
             flow: Vec::new(),
         }
     }
+}
+
+/// A key of the API for what is one tenant's.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccessKey {
+    /// What is brought as `?accesskey=...` or `Authorization: Bearer ...`.
+    #[schemars(with = "String")]
+    pub(crate) key: SecretString,
+    /// Whose it is, as the numbers name it.
+    pub(crate) tenant: String,
 }
 
 /// Text conversations.

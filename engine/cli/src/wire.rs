@@ -95,7 +95,9 @@ pub(crate) async fn build(
         worker: worker_name(now),
     });
 
-    let access = api::Access::new(settings.access_keys.clone());
+    let of_tenants = settings.access_key.iter().cloned();
+    let access = api::Access::new(settings.access_keys.clone())
+        .and_tenants(of_tenants.map(|access| (access.key, access.tenant)).collect());
     let inbox: Arc<dyn Inbox> = runtime.clone();
     let switchboard: Arc<dyn Switchboard> = runtime.clone();
     if let Some(sip) = sip {

@@ -91,6 +91,15 @@ pub enum Refusal {
         /// What the carrier asked for.
         after: Option<Duration>,
     },
+    /// It certainly did not leave: the carrier has as much as it takes at this moment. That is a
+    /// wait and no try.
+    #[error("the carrier takes no more at this moment: {why}")]
+    Full {
+        /// In words.
+        why: String,
+        /// What the carrier asked for.
+        after: Option<Duration>,
+    },
     /// It did not leave and never will.
     #[error("refused ({code}): {why}")]
     Never {

@@ -103,6 +103,9 @@ pub struct Parts {
     pub worker: String,
 }
 
+/// Texts per second of a lane without a limit of ours: only the carrier closes it.
+const UNLIMITED: f64 = 1e9;
+
 /// How texts leave.
 #[derive(Clone, Debug, Default)]
 pub struct Manner {
@@ -128,7 +131,7 @@ pub struct Runtime {
     texts_to_send: Notify,
     timers_set: Notify,
     /// How fast our numbers may send, in this process.
-    lanes: Mutex<Option<Lanes>>,
+    lanes: Mutex<Lanes>,
     /// For work beside a call.
     me: Weak<Self>,
 }
@@ -157,7 +160,7 @@ impl Trouble {
 impl Runtime {
     /// Puts the parts together. Nothing runs until [`Runtime::serve`].
     pub fn new(parts: Parts) -> Arc<Self> {
-        let lanes = Mutex::new(parts.texting.per_second.map(Lanes::new));
+        let lanes = Mutex::new(Lanes::new(parts.texting.per_second.unwrap_or(UNLIMITED)));
         let versions = parts.numbers.versions().chain(&parts.flows);
         let flows = versions.map(|(row, flow)| (row.id.clone(), Arc::clone(flow))).collect();
         Arc::new_cyclic(|me| Self {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use conversation::{Address, Tenant};
 use flow::Flow;
-use store::FlowRow;
+use store::{FlowRow, Peering};
+
+use crate::{Runtime, Trouble};
 
 /// A number of ours.
 #[derive(Clone)]
@@ -37,5 +39,17 @@ impl Numbers {
     /// Every version of a flow that a number of ours has.
     pub fn versions(&self) -> impl Iterator<Item = &(FlowRow, Arc<Flow>)> {
         self.0.values().flat_map(|number| [&number.call_flow, &number.message_flow]).flatten()
+    }
+}
+
+impl Runtime {
+    /// The number of ours that a thread belongs to.
+    pub(crate) fn number(&self, peering: &Peering) -> Result<&Number, Trouble> {
+        match self.parts.numbers.get(peering.ours.as_str()) {
+            Some(number) if number.tenant == peering.tenant => Ok(number),
+            Some(_) | None => {
+                Err(Trouble::Broken(format!("`{}` is no number of ours any more", peering.ours)))
+            }
+        }
     }
 }

@@ -35,6 +35,9 @@ const ANSWER: Duration = Duration::from_secs(18);
 const AT_ONCE: usize = 64;
 /// Tries before a text is given up.
 pub(crate) const TRIES: i64 = 8;
+/// The pauses before a carrier that is full is asked again, where it says nothing.
+const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
+const FULL: SignedDuration = SignedDuration::from_secs(60);
 /// The longest pause between two tries.
 const LONGEST: SignedDuration = SignedDuration::from_mins(5);
 /// How often other processes' texts are looked for.
@@ -112,7 +115,7 @@ impl Runtime {
             && row.unsure.is_none()
             && let Err(at) = self.admit(&outgoing)
         {
-            return self.put_back(row, at).await;
+            return self.put_back(row, at, "it waits until its number may send".into()).await;
         }
         let mut writes = Vec::new();
         let sent = match messenger {
@@ -133,6 +136,11 @@ impl Runtime {
                 why: format!("the channel `{}` is not configured", outgoing.channel),
             })),
         };
+        if let Some(Err(Refusal::Full { why, after })) = sent {
+            let at = self.not_full(&row, after);
+            self.pause(&outgoing, at);
+            return self.put_back(row, at, why).await;
+        }
         // What was held up here is free to be claimed again.
         let exit = sent.and_then(|sent| self.outcome(&mut row, sent, &peering, &mut writes));
         let told = exit.map(|exit| {
@@ -160,25 +168,31 @@ impl Runtime {
     /// Whether the lane of its sender lets a text go now; else when to ask again.
     fn admit(&self, text: &Outgoing) -> Result<(), Timestamp> {
         let now = self.parts.clock.now();
-        match &mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(lanes) => lanes.admit(now, text.ours.as_str(), text.prompted),
-            None => Ok(()),
-        }
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.admit(now, text.ours.as_str(), text.prompted)
     }
 
     /// The carrier asked for a pause: the other texts of that number wait too.
     fn pause(&self, text: &Outgoing, until: Timestamp) {
         let now = self.parts.clock.now();
-        if let Some(lanes) = &mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner) {
-            lanes.close(now, text.ours.as_str(), until);
-        }
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.close(now, text.ours.as_str(), until);
     }
 
-    /// A text waits until then for its lane. That is no try, and the next of its thread waits too.
-    async fn put_back(&self, row: OutboxRow, at: Timestamp) {
-        let why = Some("it waits until its number may send".to_owned());
+    /// When a carrier that is full is asked again: when it says, else the later the longer it is so.
+    fn not_full(&self, row: &OutboxRow, after: Option<Duration>) -> Timestamp {
+        let now = self.parts.clock.now();
+        let pause = match after.and_then(|after| SignedDuration::try_from(after).ok()) {
+            Some(after) => after.min(LONGEST),
+            None => (now.duration_since(row.created) / 4).clamp(SHORTEST, FULL),
+        };
+        now.checked_add(pause).unwrap_or(now)
+    }
+
+    /// A text waits until then. That is no try, and the next of its thread waits too.
+    async fn put_back(&self, row: OutboxRow, at: Timestamp, why: String) {
         let key = row.key.clone();
-        let waits = Write::PutBack(OutboxRow { not_before: at, why, ..row });
+        let waits = Write::PutBack(OutboxRow { not_before: at, why: Some(why), ..row });
         if let Err(error) = self.parts.store.commit(vec![waits]).await {
             // The claim runs out, and the text is taken up again.
             tracing::warn!(key, %error, "a text waits");
@@ -241,9 +255,6 @@ impl Runtime {
                     after.and_then(|after| SignedDuration::try_from(after).ok()).unwrap_or(doubled);
                 let now = self.parts.clock.now();
                 row.not_before = now.checked_add(pause.min(LONGEST)).unwrap_or(now);
-                if after.is_some() {
-                    self.pause(&row.outgoing, row.not_before);
-                }
                 None
             }
             Refusal::OptedOut { code } => {
@@ -255,7 +266,10 @@ impl Runtime {
                 row.why = Some(format!("{LEFT} ({code})"));
                 Some("opted_out")
             }
-            Refusal::Later { .. } | Refusal::Never { .. } | Refusal::Unknown { .. } => {
+            Refusal::Later { .. }
+            | Refusal::Full { .. }
+            | Refusal::Never { .. }
+            | Refusal::Unknown { .. } => {
                 row.status = Status::Failed;
                 Some("failed")
             }

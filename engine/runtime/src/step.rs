@@ -10,7 +10,7 @@ use conversation::thread::{Input, Output, Session, Thread, Why};
 use flow::{Command, Deed, Event, Flow, Flows, Key, Medium};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use store::{DeedRow, Peering, RunRow, SessionRow, ThreadRow, TimerRow, Write};
+use store::{DeedRow, Line, Peering, RunRow, SessionRow, ThreadRow, TimerRow, Write};
 use tracing::field;
 use uuid::Uuid;
 
@@ -148,9 +148,14 @@ impl<'a> Step<'a> {
                 self.writes.push(Write::Taken { run: self.run.id.clone(), taken: advance.taken });
             }
             for command in advance.commands {
-                let key = command.key.clone();
+                let (key, kind) = (command.key.clone(), command.deed.kind().to_owned());
                 if let Err(why) = self.wish(command) {
                     tracing::warn!(run = self.run.id, key = key.0, why, "what a run asked for");
+                    if !deeds::awaited(&self.run.state, &key) {
+                        let text = format!("`{kind}` could not be done: {why}");
+                        let (run, who) = (self.run.id.clone(), "note".into());
+                        self.writes.push(Write::Line(Line { run, at: self.now, who, text }));
+                    }
                     events.push_back(told::failed(key, why));
                 }
             }
@@ -444,20 +449,13 @@ impl Runtime {
         }
         match run.state.deadline() {
             Some((key, until)) if until <= self.parts.clock.now() && run.medium != Medium::Call => {
-                self.advance_run(id, Event::TimedOut { key }).await
+                match self.patience_for_text(&run, &key).await? {
+                    Some(timer) => Ok(self.parts.store.commit(vec![timer]).await?),
+                    None => self.advance_run(id, Event::TimedOut { key }).await,
+                }
             }
             Some(_) => Ok(()),
             None => Ok(self.parts.store.commit(vec![Write::Forget { id: timer }]).await?),
-        }
-    }
-
-    /// The number of ours that a thread belongs to.
-    pub(crate) fn number(&self, peering: &Peering) -> Result<&Number, Trouble> {
-        match self.parts.numbers.get(peering.ours.as_str()) {
-            Some(number) if number.tenant == peering.tenant => Ok(number),
-            Some(_) | None => {
-                Err(Trouble::Broken(format!("`{}` is no number of ours any more", peering.ours)))
-            }
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The texts that runs and agents ask for, as rows of the outbox.
 
 use conversation::{Address, Outgoing, Status, segment};
-use flow::{Command, Deed};
-use jiff::Timestamp;
-use store::{OutboxRow, Peering};
+use flow::{Command, Deed, Key};
+use jiff::{SignedDuration, Timestamp};
+use store::{OutboxRow, Peering, RunRow, TimerRow, Write};
 
 use crate::numbers::Number;
 use crate::{Runtime, trace};
+
+/// How often a run looks whether the text that it waits for is still kept for later.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// On whose behalf texts are sent.
 pub(crate) struct Behalf<'a> {
@@ -76,6 +79,25 @@ impl Runtime {
             text.not_before = quiet.over(text.outgoing.peer.as_str(), text.not_before);
         }
         text
+    }
+}
+
+impl Runtime {
+    /// How much longer a run waits whose time is over: a text that is still kept for later comes to
+    /// its end all the same, after the quiet hours or when its lane is free, and then the run hears
+    /// of it. `None` when nothing of that kind is to come.
+    pub(crate) async fn patience_for_text(
+        &self,
+        run: &RunRow,
+        key: &Key,
+    ) -> Result<Option<Write>, store::Error> {
+        let row = self.parts.store.outbox(&key.0).await?;
+        let Some(row) = row.filter(|row| row.status == Status::Queued) else { return Ok(None) };
+        let due = row.not_before.max(self.parts.clock.now());
+        let due = due.checked_add(PATIENCE).unwrap_or(Timestamp::MAX);
+        let (id, kind, trace) = (format!("run:{}", run.id), "run".into(), None);
+        let (subject, guard) = (run.id.clone(), key.0.clone());
+        Ok(Some(Write::Timer(TimerRow { id, due, kind, subject, guard, trace })))
     }
 }
 

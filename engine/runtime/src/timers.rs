@@ -6,14 +6,18 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use store::Write;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Runtime;
+use crate::reply::TOGETHER;
 
 /// How long a timer that became a job is kept from others, seconds: longer than a reply takes.
 const HOLD: u32 = 40;
 /// Timers that become jobs at once.
 const BATCH: u32 = 1024;
+/// Commits that end sessions at once, beside the other timers.
+const ENDING: usize = 4;
 /// How often timers that other processes set are looked for.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often lost wake-ups are looked for.
@@ -26,8 +30,10 @@ const WOKEN: u32 = 256;
 impl Runtime {
     /// Turns timers that are due into jobs until `stop`.
     pub(crate) async fn watch_timers(self: Arc<Self>, stop: CancellationToken) {
+        // Those that a stop cuts off come again when nobody keeps them any more.
+        let mut ending = JoinSet::new();
         loop {
-            let more = self.fire().await;
+            let more = self.fire(&mut ending).await;
             if more {
                 continue;
             }
@@ -42,7 +48,7 @@ impl Runtime {
     }
 
     /// Fires what is due; whether there may be more.
-    async fn fire(&self) -> bool {
+    async fn fire(self: &Arc<Self>, ending: &mut JoinSet<()>) -> bool {
         let timers = match self.parts.store.due(self.parts.clock.now(), HOLD, BATCH).await {
             Ok(timers) => timers,
             Err(error) => {
@@ -51,11 +57,21 @@ impl Runtime {
             }
         };
         let full = timers.len() == BATCH as usize;
-        let woken = timers.into_iter().map(|timer| async {
+        let (silent, others): (Vec<_>, Vec<_>) =
+            timers.into_iter().partition(|timer| timer.kind == "session");
+        let woken = others.into_iter().map(|timer| async {
             let heard = self.wake(&timer.kind, &timer.subject, timer.trace.clone()).await;
             (!heard).then_some(Write::Timer(timer))
         });
         let unheard: Vec<Write> = join_all(woken).await.into_iter().flatten().collect();
+        for some in silent.chunks(TOGETHER) {
+            while ending.try_join_next().is_some() {}
+            if ending.len() >= ENDING {
+                ending.join_next().await;
+            }
+            let (runtime, some) = (Arc::clone(self), some.to_vec());
+            ending.spawn(async move { runtime.expire_sessions(some).await });
+        }
         if unheard.is_empty() {
             return full;
         }

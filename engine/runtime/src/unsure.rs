@@ -45,6 +45,10 @@ impl Runtime {
                 }
                 (true, "the carrier has not got it, so it is sent again".to_owned())
             }
+            Err(Refusal::Full { why: busy, after }) => {
+                let why = format!("{why}, and the carrier cannot be asked yet: {busy}");
+                return Err(Refusal::Later { why, after });
+            }
             Err(Refusal::Later { why: busy, after }) if row.attempts < TRIES => {
                 let why = format!("{why}, and the carrier cannot be asked yet: {busy}");
                 return Err(Refusal::Later { why, after });

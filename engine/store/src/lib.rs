@@ -166,6 +166,8 @@ pub trait Store: Send + Sync {
     async fn session(&self, thread: &str) -> Result<Option<SessionRow>, Error>;
     /// An AI session, over or not.
     async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error>;
+    /// AI sessions, over or not, in any order; those that are not there are left out.
+    async fn sessions_by_id(&self, ids: &[&str]) -> Result<Vec<SessionRow>, Error>;
     /// Whether a peer has left.
     async fn opted_out(&self, peering: &Peering) -> Result<bool, Error>;
 

@@ -24,6 +24,9 @@ use crate::{Counts, Error, Store, Write, outside, timer};
 /// One received text in this many also throws away old claims.
 const PURGE_EVERY: u64 = 1024;
 
+/// Rows that are asked for by their ids in one statement.
+const MANY: usize = 256;
+
 /// The store over a database.
 pub(crate) struct Records<D> {
     database: D,
@@ -159,6 +162,18 @@ impl<D: Database> Store for Records<D> {
     async fn session(&self, thread: &str) -> Result<Option<SessionRow>, Error> {
         let sql = format!("SELECT {SESSION} FROM sessions WHERE thread = $1 AND ended IS NULL");
         self.row(sql, vec![text(thread)], session).await
+    }
+
+    async fn sessions_by_id(&self, ids: &[&str]) -> Result<Vec<SessionRow>, Error> {
+        let mut all = Vec::with_capacity(ids.len());
+        for some in ids.chunks(MANY) {
+            // One statement for any number: what is missing is filled up with the last one.
+            let cells = (0..MANY).map(|n| text(some[n.min(some.len() - 1)])).collect();
+            let places: Vec<String> = (1..=MANY).map(|n| format!("${n}")).collect();
+            let sql = format!("SELECT {SESSION} FROM sessions WHERE id IN ({})", places.join(", "));
+            all.extend(self.rows(sql, cells, session).await?);
+        }
+        Ok(all)
     }
 
     async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error> {

@@ -75,7 +75,7 @@ impl Rest {
         let mut tries = 1;
         loop {
             match self.ask("sendSMS", ends, &[("message", piece)], "sms").await {
-                Err(Refusal::Later { .. }) if tries < TRIES => {
+                Err(Refusal::Later { .. } | Refusal::Full { .. }) if tries < TRIES => {
                     tries += 1;
                     sleep(PAUSE).await;
                 }
@@ -125,7 +125,7 @@ impl Rest {
                 other => other.to_string(),
             }),
             Some(word) if WAITS.contains(&word) => {
-                Err(Refusal::Later { why: format!("voip.ms says {word}"), after: None })
+                Err(Refusal::Full { why: format!("voip.ms says {word}"), after: None })
             }
             Some(word) => Err(never(word, explained(word))),
             None => Err(self.way.unreadable()),

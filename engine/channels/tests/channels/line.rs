@@ -186,7 +186,7 @@ async fn refusals_say_what_to_do_next() {
     assert!(
         matches!(refused(429, limit).await, Err(Refusal::Never { code, .. }) if code == "monthly_limit")
     );
-    assert!(matches!(refused(429, r#"{"message":"slow"}"#).await, Err(Refusal::Later { .. })));
+    assert!(matches!(refused(429, r#"{"message":"slow"}"#).await, Err(Refusal::Full { .. })));
     assert!(matches!(refused(500, "").await, Err(Refusal::Unknown { .. })));
     let bad = refused(400, r#"{"message":"bad"}"#).await;
     assert_eq!(bad, Err(Refusal::Never { code: "400".into(), why: "bad".into() }));

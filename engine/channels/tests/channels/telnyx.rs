@@ -168,8 +168,8 @@ async fn a_text_leaves_with_its_key_and_refusals_say_what_to_do_next() {
         |code: &str| format!(r#"{{"errors":[{{"code":"{code}","title":"t","detail":"d"}}]}}"#);
     let refused = |status, code| post.sends(&out, answer(status, &error(code)));
     assert_eq!(refused(400, "40300").await, Err(Refusal::OptedOut { code: "40300".into() }));
-    assert!(matches!(refused(429, "10011").await, Err(Refusal::Later { .. })));
-    assert!(matches!(refused(400, "40318").await, Err(Refusal::Later { .. })));
+    assert!(matches!(refused(429, "10011").await, Err(Refusal::Full { .. })));
+    assert!(matches!(refused(400, "40318").await, Err(Refusal::Full { .. })));
     let never = Refusal::Never { code: "40310".into(), why: "d".into() };
     assert_eq!(refused(400, "40310").await, Err(never));
     assert!(matches!(post.sends(&out, answer(503, "<html>")).await, Err(Refusal::Later { .. })));

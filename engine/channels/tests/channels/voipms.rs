@@ -120,7 +120,7 @@ async fn refusals_say_what_to_do_next() {
         let said = answer(200, &format!(r#"{{"status":"{word}"}}"#));
         post.sends(&text, said).await.unwrap_err()
     };
-    assert!(matches!(refused("limit_reached").await, Refusal::Later { .. }));
+    assert!(matches!(refused("limit_reached").await, Refusal::Full { .. }));
     let Refusal::Never { code, why } = refused("ip_not_enabled").await else { panic!() };
     assert!(code == "ip_not_enabled" && why.contains("blocks everybody"), "{why}");
     let Refusal::Never { why, .. } = refused("invalid_credentials").await else { panic!() };

@@ -4,9 +4,13 @@
 //! What tools do is collected and committed together with the reply, so a reply that is thrown
 //! away has done nothing.
 //!
-//! Read in this order: this file (when a reply is made, and when it counts) → `think` (how).
+//! Read in this order: this file (when a reply is made, and when it counts) → `think` (how) →
+//! `silence` (when nobody writes any more).
 
+mod silence;
 mod think;
+
+pub(crate) use self::silence::TOGETHER;
 
 use std::sync::Arc;
 
@@ -178,41 +182,6 @@ impl Runtime {
         if let Some(stepped) = stepped {
             stepped.committed(self);
         }
-        Ok(())
-    }
-
-    /// A session's silence may have lasted long enough.
-    pub(crate) async fn expire_session(&self, id: &str) -> Result<(), Trouble> {
-        let timer = format!("session:{id}");
-        let session = self.parts.store.session_by_id(id).await?;
-        let Some(session) = session.filter(|session| session.ended.is_none()) else {
-            return Ok(self.parts.store.commit(vec![Write::Forget { id: timer }]).await?);
-        };
-        let mut thread = Thread { session: Some(life(&session)) };
-        let outputs = thread.on(self.parts.clock.now(), Input::Timeout);
-        if outputs.is_empty() {
-            // It was used in between: the timer goes on to the new deadline.
-            let due = thread.deadline().unwrap_or(Timestamp::MAX);
-            return Ok(self
-                .parts
-                .store
-                .commit(vec![step::timer("session", &session, due)])
-                .await?);
-        }
-        let (run, subject) = (session.run.clone(), session.thread.clone());
-        let ended = SessionRow { ended: Some(Why::Idle.word().into()), ..session };
-        let reply = format!("reply:{id}");
-        let now = self.parts.clock.now();
-        let mut writes = vec![Write::Forget { id: timer }, Write::Forget { id: reply }];
-        writes.extend(step::release(&ended, now));
-        writes.push(Write::Session(ended));
-        self.parts.store.commit(writes).await?;
-        self.tell(
-            &run,
-            &subject,
-            "session_ended",
-            json!({ "session": id, "why": Why::Idle.word() }),
-        );
         Ok(())
     }
 

@@ -123,6 +123,10 @@ impl Store for Faulty {
         self.store.sent_as(channel, carrier_id).await
     }
 
+    async fn sessions_by_id(&self, ids: &[&str]) -> Result<Vec<SessionRow>, Error> {
+        self.store.sessions_by_id(ids).await
+    }
+
     async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error> {
         self.store.session_by_id(id).await
     }

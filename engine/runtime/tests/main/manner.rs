@@ -57,12 +57,18 @@ async fn what_nobody_asked_for_waits_for_the_morning_even_over_a_restart() {
     .await;
     rig.stop().await;
     rig.start();
+    // The run waits for as long as its text does.
+    let timer = async || rig.store.next_due().await.unwrap().unwrap();
+    let first = timer().await;
     rig.pass(5 * 3600 - 1);
-    rig.until("the run's patience to be over", async || rig.runs().await[0].outcome.is_some())
-        .await;
+    rig.until("the run to look after its text", async || timer().await > first).await;
+    assert!(timer().await > morning);
+    assert!(rig.runs().await[0].outcome.is_none());
     assert_eq!(rig.carrier.texts(), ["ok"]);
     rig.pass(1);
     assert_eq!(rig.carrier.sent(2).await[1].text, "sale");
+    let runs = rig.ended(1).await;
+    assert_eq!(rig.steps(&runs[0].id).await, ["ack done", "tell done"]);
 }
 
 #[tokio::test]

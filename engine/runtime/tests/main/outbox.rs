@@ -80,6 +80,51 @@ async fn a_carrier_that_stays_busy_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_carrier_that_is_full_is_waited_for_however_often_it_says_so() {
+    let rig = rig().await;
+    let full = |after: Option<u64>| Refusal::Full {
+        why: "queue is full".into(),
+        after: after.map(Duration::from_secs),
+    };
+    rig.carrier.refuse(full(Some(60)));
+    for _ in 0..19 {
+        rig.carrier.refuse(full(None));
+    }
+    let began = rig.now();
+    rig.text("one").await;
+    let key = rig.carrier.tried(1).await[0].key.clone();
+    rig.until("the wait to be stored", async || {
+        rig.store.outbox(&key).await.unwrap().unwrap().not_before > began
+    })
+    .await;
+    let row = rig.store.outbox(&key).await.unwrap().unwrap();
+    assert!(row.not_before >= began + jiff::SignedDuration::from_secs(59));
+    assert!(row.why.unwrap().contains("queue is full"));
+    // Nor is anything else of that number sent before.
+    rig.receive(rig.message("+15550000009", "other", Some("SM-other"))).await.unwrap();
+    // Time passes while nobody has it in hand.
+    rig.until("the carrier to take it", async || {
+        let row = rig.store.outbox(&key).await.unwrap().unwrap();
+        let left = row.not_before.duration_since(rig.now()).as_secs();
+        if row.claimed_by.is_none() && left >= 0 {
+            rig.pass(left + 1);
+        }
+        row.status == Status::Sent
+    })
+    .await;
+    // Those were waits and no tries, and the run has waited longer than it does otherwise.
+    assert_eq!(rig.store.outbox(&key).await.unwrap().unwrap().attempts, 1);
+    let mut texts = rig.carrier.sent(2).await.into_iter().map(|sent| sent.text).collect::<Vec<_>>();
+    texts.sort();
+    assert_eq!(texts, ["hi one", "hi other"]);
+    assert!(rig.now() > began + jiff::SignedDuration::from_mins(5));
+    let runs = rig.ended(2).await;
+    for run in runs {
+        assert_eq!(rig.steps(&run.id).await[0], "say done");
+    }
+}
+
+#[tokio::test]
 async fn what_is_refused_for_good_fails_and_says_why() {
     let rig = rig().await;
     rig.carrier.refuse(Refusal::Never { code: "21211".into(), why: "no such number".into() });
