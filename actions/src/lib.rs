@@ -112,4 +112,4 @@ const TYPES: &[(&str, Spec)] = &[
 ];
 
 /// Every action there is.
-pub const ALL: Catalog = Catalog { types: TYPES, aliases: ALIASES, same: SAME };
+pub const ALL: Catalog = Catalog { types: TYPES, aliases: ALIASES, same: SAME, vendors: None };

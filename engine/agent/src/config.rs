@@ -16,8 +16,10 @@ pub struct Config {
     /// Vendor and model, such as `openai.gpt-4o-mini`, or `scripted` with `rules`. Empty = the
     /// configured default. `openai.gpt-realtime...` and `gemini....-live...` hear and speak by
     /// themselves; then recognizer and voice only stand in.
+    #[schemars(extend("format" = "model"))]
     pub engine_model: String,
     /// Vendors and models that stand in for it, in order, named alike.
+    #[schemars(extend("items" = { "type": "string", "format": "model" }))]
     pub engine_fallback: Vec<String>,
     /// What the model is told, before anything is said.
     pub init_prompt: String,
@@ -37,15 +39,19 @@ pub struct Config {
     pub rules: String,
     /// Vendor of the recognizer, and perhaps its model: `deepgram`, `deepgram.flux-general-en`,
     /// `assemblyai`, `elevenlabs`, `openai`, `pocketsphinx`. Empty = the configured default.
+    #[schemars(extend("format" = "recognizer"))]
     pub stt_type: String,
     /// Recognizers that stand in for it, in order, named alike.
+    #[schemars(extend("items" = { "type": "string", "format": "recognizer" }))]
     pub stt_fallback: Vec<String>,
     /// BCP-47. Empty = the vendor detects it.
     pub stt_language: String,
     /// Vendor of the voice, and perhaps its model: `elevenlabs`, `cartesia`, `deepgram`, `openai`,
     /// `espeak`. Empty = the configured default.
+    #[schemars(extend("format" = "voice"))]
     pub tts_type: String,
     /// Vendors that stand in for it, in order, named alike; each speaks by its default voice.
+    #[schemars(extend("items" = { "type": "string", "format": "voice" }))]
     pub tts_fallback: Vec<String>,
     /// The voice. Empty = the vendor's default.
     pub tts_voice_id: String,

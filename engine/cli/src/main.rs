@@ -9,6 +9,7 @@
 mod bench;
 mod budget;
 mod carriers;
+mod catalog;
 mod dead;
 mod demo;
 mod export;
@@ -269,7 +270,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
             block_on(serve::serve(read(config.as_deref())?))?;
         }
         Command::Validate { paths, medium, strict, budget, format } => {
-            let checked = validate::check(&paths, actions::ALL, medium)?;
+            let checked = validate::check(&paths, catalog::NAMED, medium)?;
             let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             let budgets = budget.then(|| validate::budgets(&checked, actions::ALL, medium));
             print(&validate::tell(&checked, budgets.as_deref(), format, colours))?;

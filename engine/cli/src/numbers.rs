@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use channels::{hook, line};
 use conversation::{Address, Tenant};
-use flow::{Flow, Linking, Needs};
+use flow::{Catalog, Flow, Linking, Needs};
 use jiff::Timestamp;
 use runtime::Numbers;
 use store::FlowRow;
@@ -21,15 +21,26 @@ use crate::validate::{self, Checked};
 /// A version of a flow, and the flow.
 type Linked = (FlowRow, Arc<Flow>);
 
+/// When flows are read, and what they may name.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) now: Timestamp,
+    pub(crate) catalog: Catalog,
+}
+
 /// Reads and links the flows of all numbers.
 ///
 /// # Errors
 /// Everything that is wrong with any of them, in words.
-pub(crate) fn load(settings: &[Number], hooks: &[Hook], now: Timestamp) -> Result<Numbers, String> {
+pub(crate) fn load(
+    settings: &[Number],
+    hooks: &[Hook],
+    reading: Reading,
+) -> Result<Numbers, String> {
     let mut numbers = HashMap::new();
     let mut wrong = String::new();
     for number in settings {
-        match load_one(number, hooks, now) {
+        match load_one(number, hooks, reading) {
             Ok(loaded) => {
                 let name = loaded.number.to_string();
                 if numbers.insert(name.clone(), loaded).is_some() {
@@ -46,7 +57,7 @@ pub(crate) fn load(settings: &[Number], hooks: &[Hook], now: Timestamp) -> Resul
 ///
 /// # Errors
 /// Everything that is wrong with any of them, in words.
-pub(crate) fn named(settings: &[Flows], now: Timestamp) -> Result<Vec<Linked>, String> {
+pub(crate) fn named(settings: &[Flows], reading: Reading) -> Result<Vec<Linked>, String> {
     let (mut all, mut wrong) = (Vec::new(), String::new());
     for flows in settings {
         let tenant = flows.tenant.clone().map(Tenant).unwrap_or_default();
@@ -59,7 +70,7 @@ pub(crate) fn named(settings: &[Flows], now: Timestamp) -> Result<Vec<Linked>, S
             }
         };
         for file in files {
-            match link(&file, Needs::Nothing, &tenant, now) {
+            match link(&file, Needs::Nothing, &tenant, reading) {
                 Ok(linked) => all.push(linked),
                 Err(why) => wrong.push_str(&why),
             }
@@ -117,7 +128,7 @@ pub(crate) fn folders(settings: &[Number]) -> Vec<PathBuf> {
 fn load_one(
     number: &Number,
     hooks: &[Hook],
-    now: Timestamp,
+    reading: Reading,
 ) -> Result<runtime::numbers::Number, String> {
     let address = address(&number.number, hooks).map_err(|why| format!("{why}\n"))?;
     if number.call_flow.is_none() && number.message_flow.is_none() {
@@ -125,7 +136,7 @@ fn load_one(
     }
     let tenant = number.tenant.clone().map(Tenant).unwrap_or_default();
     let flow = |file: &Option<PathBuf>, medium| {
-        file.as_deref().map(|file| link(file, medium, &tenant, now)).transpose()
+        file.as_deref().map(|file| link(file, medium, &tenant, reading)).transpose()
     };
     let call = flow(&number.call_flow, Needs::Call);
     let message = flow(&number.message_flow, Needs::Text);
@@ -162,11 +173,11 @@ pub(crate) fn seconds(hours: f64) -> i64 {
     ((hours * 3600.0).round() as i64).max(1)
 }
 
-fn link(file: &Path, medium: Needs, tenant: &Tenant, now: Timestamp) -> Result<Linked, String> {
+fn link(file: &Path, medium: Needs, tenant: &Tenant, reading: Reading) -> Result<Linked, String> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file)
         .map_err(|error| format!("the flow {name} cannot be read: {error}\n"))?;
-    match flow::link(&text, Linking { catalog: actions::ALL, medium }) {
+    match flow::link(&text, Linking { catalog: reading.catalog, medium }) {
         Ok((flow, warnings)) => {
             for warning in &warnings {
                 tracing::warn!(file = name, line = warning.line, "{}", warning.message);
@@ -175,7 +186,8 @@ fn link(file: &Path, medium: Needs, tenant: &Tenant, now: Timestamp) -> Result<L
             let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
             let called =
                 if flow.name.is_empty() { stem.unwrap_or(name) } else { flow.name.clone() };
-            let row = FlowRow { id, tenant: tenant.clone(), name: called, text, created: now };
+            let row =
+                FlowRow { id, tenant: tenant.clone(), name: called, text, created: reading.now };
             Ok((row, flow))
         }
         Err(found) => {

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use crate::carriers::{self, Carriers};
+use crate::catalog;
 use crate::guard::Guard;
 use crate::library::Shelf;
 use crate::mail::Mail;
@@ -55,9 +56,14 @@ pub(crate) async fn build(
     let metrics = crate::log::count(stop).map_err(|error| error.to_string())?;
     let clock = runtime::clock::System;
     let now = clock.now();
-    let numbers = numbers::load(&settings.number, &settings.hook, now)?;
-    let flows = numbers::named(&settings.flow, now)?;
     let folders = numbers::folders(&settings.number);
+    let engines = providers::Engines::new(engine_settings(settings, &folders))
+        .map_err(|error| error.to_string())?;
+    let (names, engines) = (engines.names(), Arc::new(engines));
+    let catalog = catalog::usable(engines.clone());
+    let reading = numbers::Reading { now, catalog };
+    let numbers = numbers::load(&settings.number, &settings.hook, reading)?;
+    let flows = numbers::named(&settings.flow, reading)?;
 
     let store = store::open(settings.database.expose_secret())
         .await
@@ -65,9 +71,6 @@ pub(crate) async fn build(
     let queue = queue::open(settings.queue.expose_secret())
         .await
         .map_err(|error| format!("`queue`: {error}"))?;
-    let engines = providers::Engines::new(engine_settings(settings, &folders))
-        .map_err(|error| error.to_string())?;
-    let names = engines.names();
     let shelf = library(settings, folders)?;
     let web = web(settings)?;
     let mail = Mail::new(&settings.smtp)?.map(|mail| Arc::new(mail) as Arc<dyn Aide>);
@@ -79,7 +82,7 @@ pub(crate) async fn build(
         store,
         queue,
         clock: Arc::new(clock),
-        vendors: Arc::new(engines),
+        vendors: engines,
         library: Arc::new(shelf),
         web: Arc::new(web),
         services: mail.into_iter().collect(),
@@ -87,7 +90,7 @@ pub(crate) async fn build(
         messengers: carriers.messengers.clone(),
         texting: manner(&settings.texting)?,
         delivery: deliveries(&settings.delivery),
-        catalog: actions::ALL,
+        catalog,
         numbers,
         flows,
         agents: agents(&settings.ai)?,
@@ -106,7 +109,7 @@ pub(crate) async fn build(
     }
     let router = api::router(api::Api {
         runtime: Arc::clone(&runtime),
-        catalog: actions::ALL,
+        catalog,
         access: access.clone(),
         metrics,
         stop: stop.clone(),

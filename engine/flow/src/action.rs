@@ -238,7 +238,13 @@ pub struct Catalog {
     pub aliases: &'static [(&'static str, &'static str)],
     /// Names of today that the older dialect has, too.
     pub same: &'static [&'static str],
+    /// Tells of vendors that agents name; without it, every name is as good as another.
+    pub vendors: Option<Vendors>,
 }
+
+/// Whether a vendor can do a work (`model`, `recognizer` or `voice`), by its name in an agent's
+/// configuration; if not, why.
+pub type Vendors = &'static (dyn Fn(&str, &str) -> Result<(), String> + Sync);
 
 impl Catalog {
     /// An action type by its name, today's or an older one, with today's name.

@@ -105,6 +105,7 @@ pub(crate) const SELF_CHAIN: Rule = Rule::error("F022", "a flow that starts itse
 pub(crate) const UNKNOWN_TOOL: Rule = Rule::warning("F023", "a tool that does not exist");
 pub(crate) const IGNORED: Rule =
     Rule::warning("F024", "a word of the older dialect that is ignored");
+pub(crate) const UNUSABLE_VENDOR: Rule = Rule::warning("F025", "a vendor that cannot be used here");
 
 /// Every rule, in the order of codes.
 pub const RULES: &[Rule] = &[
@@ -132,6 +133,7 @@ pub const RULES: &[Rule] = &[
     SELF_CHAIN,
     UNKNOWN_TOOL,
     IGNORED,
+    UNUSABLE_VENDOR,
 ];
 
 /// The page of a rule, in Markdown.

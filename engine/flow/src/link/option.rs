@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::build::{Builder, By, Edge};
 use super::{Body, Finding, canonical};
 use crate::action::{Action, Catalog, Pace, Spec, Tool};
-use crate::diagnostic::{OPTION, TEMPLATE_PLACE, UNKNOWN_TOOL};
+use crate::diagnostic::{OPTION, TEMPLATE_PLACE, UNKNOWN_TOOL, UNUSABLE_VENDOR};
 use crate::event::Vars;
 use crate::place::At;
 use crate::shape::{self, Fault, Mark, Shape, nearest};
@@ -73,6 +73,7 @@ impl Builder<'_> {
                     None => broken = true,
                 },
                 Mark::Tool => self.tool(found, &pointer),
+                Mark::Vendor(work) => self.vendor(work, found, &pointer),
                 Mark::Condition => broken |= self.condition(found, &pointer).is_none(),
             }
         }
@@ -117,6 +118,18 @@ impl Builder<'_> {
             let (pointer, span) = (at(&pointer), None);
             let finding = Finding { rule: OPTION, pointer, at: what, span, message, help };
             self.doubts.push((name.into(), finding));
+        }
+    }
+
+    /// A vendor that an agent wants.
+    fn vendor(&mut self, work: &str, name: &str, pointer: &str) {
+        if name.is_empty() || text::is_template(name) {
+            return;
+        }
+        if let Some(usable) = self.linking.catalog.vendors
+            && let Err(why) = usable(work, name)
+        {
+            self.findings.add(UNUSABLE_VENDOR, pointer, At::Value, why);
         }
     }
 

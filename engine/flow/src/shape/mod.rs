@@ -57,6 +57,8 @@ pub(crate) enum Mark {
     Condition,
     /// The name of an action that a model may take.
     Tool,
+    /// The name of a vendor that does this work.
+    Vendor(&'static str),
 }
 
 /// The shape of an action type's options.
@@ -88,7 +90,7 @@ pub(crate) fn written() -> &'static Shape {
 impl Shape {
     fn new(schema: Value) -> Self {
         let text = schema.to_string();
-        let marked = ["action-id", "expression", "tool"]
+        let marked = ["action-id", "expression", "tool", "model", "recognizer", "voice"]
             .iter()
             .any(|format| text.contains(&format!("\"format\":\"{format}\"")));
         let validator = jsonschema::draft202012::options()
@@ -275,6 +277,9 @@ fn mark(schema: &Value) -> Option<Mark> {
         "expression" => Some(Mark::Expression),
         "condition" => Some(Mark::Condition),
         "tool" => Some(Mark::Tool),
+        "model" => Some(Mark::Vendor("model")),
+        "recognizer" => Some(Mark::Vendor("recognizer")),
+        "voice" => Some(Mark::Vendor("voice")),
         _ => None,
     }
 }

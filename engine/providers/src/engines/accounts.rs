@@ -164,8 +164,7 @@ impl Accounts {
             service => self.services.get(service).map(|it| Arc::new(it.with_model(model)) as _),
         };
         if model.is_empty() && !VENDORS.iter().any(|(name, _)| *name == vendor) {
-            let why = format!("name a model too, as in `{vendor}.MODEL`");
-            return Some(Err(Error::Refused { vendor, why }));
+            return Some(Err(no_model(vendor)));
         }
         Some(llm.ok_or_else(|| no_key(vendor)))
     }
@@ -230,6 +229,12 @@ impl Accounts {
         };
         Some(tts.ok_or_else(|| no_key(vendor)))
     }
+}
+
+/// A vendor none of whose models stays needs to be told which.
+pub(super) fn no_model(vendor: &'static str) -> Error {
+    let why = format!("name a model too, as in `{vendor}.MODEL`");
+    Error::Refused { vendor, why }
 }
 
 fn no_key(vendor: &'static str) -> Error {

@@ -98,6 +98,21 @@ pub fn names(work: Work) -> impl Iterator<Item = &'static str> {
     that_do(work).chain([local(work)])
 }
 
+/// Whether a name can be one of a vendor that does a work, wherever there is a key.
+///
+/// # Errors
+/// The vendor is unknown, does other work, or needs a model.
+pub fn known(work: Work, name: &str) -> Result<(), Error> {
+    let (vendor, model) = parts(name);
+    match names(work).find(|known| *known == vendor) {
+        None => Err(unknown(vendor, work)),
+        Some(vendor) if work == Work::Model && model.is_empty() && !MODELS.contains(&vendor) => {
+            Err(accounts::no_model(vendor))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// The vendor and the model of a name, which may be empty.
 pub fn parts(name: &str) -> (&str, &str) {
     name.split_once(['.', ':']).unwrap_or((name, ""))
