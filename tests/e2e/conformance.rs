@@ -2,10 +2,12 @@
 
 use serde_json::json;
 use tests::double::KEY;
+use tests::double::anthropic::Anthropic;
 use tests::double::deepgram::Deepgram;
 use tests::double::elevenlabs::{ElevenLabs, MS_PER_CHARACTER};
 use tests::double::line::Line;
 use tests::double::openai::{OpenAi, Reply, last_user};
+use tests::double::realtime::{Realtime, Turn};
 use tests::double::telnyx::Telnyx;
 use tests::double::twilio::{ACCOUNT, TOKEN, Twilio, field};
 use tests::python;
@@ -22,6 +24,32 @@ async fn openai_speaks_as_its_library_expects() {
     python::run("conform_openai.py", &[&openai.base(), KEY]).await;
     assert_eq!(openai.violations().len(), 1, "{:?}", openai.violations());
     assert_eq!(openai.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn openai_converses_as_its_library_expects() {
+    let turn =
+        |heard: &str, says: &str, call| Turn { heard: heard.into(), says: says.into(), call };
+    let call = Some(("look_up".into(), json!({ "a": 1 })));
+    let script = vec![turn("my name is eve", "Hello Eve.", call), turn("", "Found.", None)];
+    let realtime = Realtime::open(script).await;
+    python::run("conform_realtime.py", &[&realtime.base(), KEY]).await;
+    assert_eq!(realtime.violations().len(), 1, "{:?}", realtime.violations());
+}
+
+#[tokio::test]
+async fn anthropic_speaks_as_its_library_expects() {
+    let anthropic = Anthropic::open(|request| {
+        let last = request["messages"].as_array().unwrap().last().unwrap();
+        match last["content"].as_array().unwrap().last().unwrap()["text"].as_str().unwrap() {
+            "look" => Reply::say("Let me look.").and_call("look_up", &json!({ "note": "größer" })),
+            words => Reply::say(&format!("You said: {words}")),
+        }
+    })
+    .await;
+    python::run("conform_anthropic.py", &[&anthropic.base(), KEY]).await;
+    assert_eq!(anthropic.violations().len(), 1, "{:?}", anthropic.violations());
+    assert_eq!(anthropic.requests().len(), 3);
 }
 
 #[tokio::test]

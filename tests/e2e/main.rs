@@ -15,3 +15,4 @@ mod shared;
 mod story;
 mod texts;
 mod traces;
+mod wordless;

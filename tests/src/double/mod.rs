@@ -1,15 +1,17 @@
 //! The world's servers on loopback: each speaks its vendor's real wire, remembers what it was
 //! asked, and fails on command.
 //!
-//! Read in this order: [`openai`] → [`deepgram`] → [`elevenlabs`] → [`twilio`] → [`telnyx`] →
+//! Read in this order: [`openai`] → [`realtime`] → [`anthropic`] → [`deepgram`] → [`elevenlabs`] → [`twilio`] → [`telnyx`] →
 //! [`voipms`] → [`line`] → [`hook`] → [`collector`] (who is told of spans).
 
+pub mod anthropic;
 pub mod collector;
 pub mod deepgram;
 pub mod elevenlabs;
 pub mod hook;
 pub mod line;
 pub mod openai;
+pub mod realtime;
 pub mod telnyx;
 pub mod twilio;
 pub mod voipms;

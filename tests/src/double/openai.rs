@@ -23,8 +23,8 @@ use crate::sound;
 /// What the model answers.
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
-    words: String,
-    calls: Vec<(String, String)>,
+    pub(super) words: String,
+    pub(super) calls: Vec<(String, String)>,
     after: Duration,
     broken: bool,
 }

@@ -1,0 +1,64 @@
+//! A call with a model that hears and speaks by itself: Twilio's media stream on one side, OpenAI
+//! Realtime on the other.
+
+use serde_json::json;
+use tests::double::KEY;
+use tests::double::openai::Reply;
+use tests::double::realtime::{Realtime, Turn};
+use tests::phone::Dialling;
+use tests::rig::{Setup, World};
+use tests::sound;
+
+use super::calls::{GREETING, baker, exits, finished_run, line, transcript};
+
+fn turn(heard: &str, says: &str, call: Option<(&str, serde_json::Value)>) -> Turn {
+    let call = call.map(|(name, arguments)| (name.to_owned(), arguments));
+    Turn { heard: heard.into(), says: says.into(), call }
+}
+
+#[tokio::test]
+async fn a_caller_asks_interrupts_and_ends_the_call_by_sound_alone() {
+    let long = "We bake bread and rolls and cakes for every day of the week and on Sundays a very large one";
+    let realtime = Realtime::open(vec![
+        turn("what do you sell", long, None),
+        turn("that is all", "Goodbye then.", Some(("stop_service", json!({})))),
+    ])
+    .await;
+    let world = World::open(|_| Reply::broken(), &[]).await;
+    let mut ai = baker();
+    ai["engine_model"] = "openai.gpt-realtime-2.1".into();
+    let environment =
+        vec![("OPENAI_API_KEY", KEY.to_owned()), ("VOXFLOW_OPENAI_BASE_URL", realtime.base())];
+    let setup = Setup { call_flow: Some(line(&ai)), environment, ..Setup::default() };
+    let voxflow = world.start(setup).await;
+    let phone = world.call(&voxflow, Dialling::default());
+    let told = |after: usize, kind: &'static str| {
+        realtime.told().find_after(after, kind, move |event| (event["type"] == kind).then_some(()))
+    };
+
+    phone.hears_out(0, "the greeting").await;
+    let before = phone.count();
+    phone.say(&sound::speech("what do you sell"));
+    told(0, "input_audio_buffer.commit").await;
+    phone.hears(before, "the answer").await;
+    // Over it.
+    let asked = realtime.told().len();
+    phone.say(&sound::speech("that is all"));
+    told(asked, "conversation.item.truncate").await;
+    told(asked, "input_audio_buffer.commit").await;
+
+    let run = finished_run(&voxflow).await;
+    let said = transcript(&run);
+    assert_eq!(said[0], ("agent".into(), GREETING.into()));
+    assert!(said.contains(&("caller".into(), "what do you sell".into())), "{said:?}");
+    assert!(said.contains(&("caller".into(), "that is all".into())), "{said:?}");
+    let cut =
+        said.iter().find(|(who, text)| who == "agent" && text.starts_with("We bake")).unwrap();
+    assert!(cut.1.len() < long.len(), "what was not heard was not said: {cut:?}");
+    assert_eq!(said.last().unwrap(), &("agent".into(), "Goodbye then.".into()));
+    assert!(exits(&run).contains(&("agent".into(), "done".into())), "{:?}", exits(&run));
+    // Cancelled when nothing was in the works any more: the vendor does not mind.
+    assert_eq!(realtime.violations(), [""; 0]);
+    assert_eq!(phone.violations(), [""; 0]);
+    assert!(world.deepgram.opened().is_empty() && world.elevenlabs.spoken().is_empty());
+}
