@@ -3,6 +3,8 @@
 use serde_json::json;
 use tests::double::KEY;
 use tests::double::anthropic::Anthropic;
+use tests::double::assemblyai::AssemblyAi;
+use tests::double::cartesia::{self, Cartesia};
 use tests::double::deepgram::Deepgram;
 use tests::double::elevenlabs::{ElevenLabs, MS_PER_CHARACTER};
 use tests::double::line::Line;
@@ -50,6 +52,21 @@ async fn anthropic_speaks_as_its_library_expects() {
     python::run("conform_anthropic.py", &[&anthropic.base(), KEY]).await;
     assert_eq!(anthropic.violations().len(), 1, "{:?}", anthropic.violations());
     assert_eq!(anthropic.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn assemblyai_speaks_as_its_library_expects() {
+    let assemblyai = AssemblyAi::open(&["first words of all"]).await;
+    python::run("conform_assemblyai.py", &[&assemblyai.base(), KEY]).await;
+    assert_eq!(assemblyai.violations(), [""; 0]);
+}
+
+#[tokio::test]
+async fn cartesia_speaks_as_its_library_expects() {
+    let double = Cartesia::open().await;
+    let per_character = cartesia::MS_PER_CHARACTER.to_string();
+    python::run("conform_cartesia.py", &[&double.base(), KEY, &per_character]).await;
+    assert_eq!(double.violations().len(), 2, "{:?}", double.violations());
 }
 
 #[tokio::test]

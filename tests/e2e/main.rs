@@ -15,4 +15,5 @@ mod shared;
 mod story;
 mod texts;
 mod traces;
+mod vendors;
 mod wordless;

@@ -1,10 +1,12 @@
 //! The world's servers on loopback: each speaks its vendor's real wire, remembers what it was
 //! asked, and fails on command.
 //!
-//! Read in this order: [`openai`] → [`realtime`] → [`anthropic`] → [`deepgram`] → [`elevenlabs`] → [`twilio`] → [`telnyx`] →
+//! Read in this order: [`openai`] → [`realtime`] → [`anthropic`] → [`deepgram`] → [`assemblyai`] → [`elevenlabs`] → [`cartesia`] → [`twilio`] → [`telnyx`] →
 //! [`voipms`] → [`line`] → [`hook`] → [`collector`] (who is told of spans).
 
 pub mod anthropic;
+pub mod assemblyai;
+pub mod cartesia;
 pub mod collector;
 pub mod deepgram;
 pub mod elevenlabs;
