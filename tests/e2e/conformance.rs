@@ -7,6 +7,7 @@ use tests::double::assemblyai::AssemblyAi;
 use tests::double::cartesia::{self, Cartesia};
 use tests::double::deepgram::Deepgram;
 use tests::double::elevenlabs::{ElevenLabs, MS_PER_CHARACTER};
+use tests::double::gemini::Gemini;
 use tests::double::line::Line;
 use tests::double::openai::{OpenAi, Reply, last_user};
 use tests::double::realtime::{Realtime, Turn};
@@ -52,6 +53,17 @@ async fn anthropic_speaks_as_its_library_expects() {
     python::run("conform_anthropic.py", &[&anthropic.base(), KEY]).await;
     assert_eq!(anthropic.violations().len(), 1, "{:?}", anthropic.violations());
     assert_eq!(anthropic.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn gemini_speaks_as_its_library_expects() {
+    let mind = |words: &str| match words {
+        "look" => Reply::say("Let me look.").and_call("look_up", &json!({ "note": "größer" })),
+        words => Reply::say(&format!("You said: {words}")),
+    };
+    let gemini = Gemini::open(mind, "my name is eve").await;
+    python::run("conform_gemini.py", &[&gemini.base(), KEY]).await;
+    assert_eq!(gemini.violations(), [""; 0]);
 }
 
 #[tokio::test]

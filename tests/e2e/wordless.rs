@@ -3,6 +3,7 @@
 
 use serde_json::json;
 use tests::double::KEY;
+use tests::double::gemini::Gemini;
 use tests::double::openai::Reply;
 use tests::double::realtime::{Realtime, Turn};
 use tests::phone::Dialling;
@@ -61,4 +62,34 @@ async fn a_caller_asks_interrupts_and_ends_the_call_by_sound_alone() {
     assert_eq!(realtime.violations(), [""; 0]);
     assert_eq!(phone.violations(), [""; 0]);
     assert!(world.deepgram.opened().is_empty() && world.elevenlabs.spoken().is_empty());
+}
+
+#[tokio::test]
+async fn a_caller_is_answered_by_gemini_and_the_call_ends_by_its_tool() {
+    let gemini = Gemini::open(
+        |words| match words {
+            "that is all" => Reply::say("Goodbye then.").and_call("stop_service", &json!({})),
+            words => match words.split_once("nothing else: ") {
+                Some((_, exactly)) => Reply::say(exactly.trim_end_matches(')')),
+                None => Reply::say("Okay."),
+            },
+        },
+        "that is all",
+    )
+    .await;
+    let world = World::open(|_| Reply::broken(), &[]).await;
+    let mut ai = baker();
+    ai["engine_model"] = "gemini.gemini-x-live".into();
+    let environment = vec![("GEMINI_API_KEY", KEY.to_owned()), ("GEMINI_BASE_URL", gemini.base())];
+    let setup = Setup { call_flow: Some(line(&ai)), environment, ..Setup::default() };
+    let voxflow = world.start(setup).await;
+    let phone = world.call(&voxflow, Dialling::default());
+    phone.hears_out(0, "the greeting").await;
+    let before = phone.count();
+    phone.say(&sound::speech("that is all"));
+    phone.hears_out(before, "the goodbye").await;
+    let run = finished_run(&voxflow).await;
+    let expected = [("agent", GREETING), ("caller", "that is all"), ("agent", "Goodbye then.")];
+    assert_eq!(transcript(&run), expected.map(|(who, text)| (who.to_owned(), text.to_owned())));
+    assert_eq!(gemini.violations(), [""; 0]);
 }
