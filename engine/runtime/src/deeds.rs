@@ -121,17 +121,16 @@ impl Runtime {
         writes.extend(end.writes.iter().cloned());
         let run = self.parts.store.run(&row.run).await?;
         let stepped = match &run {
-            Some(run) if awaited(&run.state, key) => self.step(&row.run, end.event(key)).await?,
+            Some(run) if awaited(&run.state, key) => {
+                self.step(&row.run, Some(&run.subject), end.event(key)).await?
+            }
             _ => None,
         };
         match &stepped {
             Some(stepped) => writes.extend(stepped.writes.iter().cloned()),
             None => writes.extend(self.trouble(row, end)),
         }
-        self.parts.store.commit(writes).await?;
-        if end.later {
-            self.outbox_changed();
-        }
+        self.commit(writes).await?;
         if let Some(stepped) = stepped {
             stepped.committed(self);
         }
@@ -155,8 +154,8 @@ impl Runtime {
         tokio::spawn(async move {
             let end = runtime.effect(&row).await;
             let mut event = end.event(&row.command.key);
-            match runtime.parts.store.commit(end.writes).await {
-                Ok(()) if end.later => return runtime.outbox_changed(),
+            match runtime.commit(end.writes).await {
+                Ok(()) if end.later => return,
                 Ok(()) => {}
                 Err(error) => event = End::failed(error.to_string()).event(&row.command.key),
             }

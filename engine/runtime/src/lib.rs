@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`numbers`] (which flow a number has) → [`texting`] (a text comes in) →
 //! `worker` (a job is worked) → `step` (a run takes an event) → `reply` (an agent answers a text)
-//! → `threads` (a human answers) → `texts`, `outbox` and `unsure` (a text leaves) → `deeds` (a server
+//! → `threads` (a human answers) → `texts`, `senders`, `outbox` and `unsure` (a text leaves) → `deeds` (a server
 //! is asked), [`flows`] (a flow is found), [`begin`] (a run without a text) and [`outside`] (an event
 //! from elsewhere) → `timers` (time passes) → [`lines`] (a call is hosted) → [`watch`] (who looks on)
 //! and `told` (what they hear of a run); [`trace`] (one text's way through processes).
@@ -20,7 +20,9 @@ pub mod lines;
 pub mod numbers;
 mod outbox;
 pub mod outside;
+mod recent;
 mod reply;
+mod senders;
 pub mod services;
 mod step;
 pub mod texting;
@@ -37,6 +39,7 @@ pub mod web;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -129,7 +132,11 @@ pub struct Runtime {
     wakes: wakes::Wakes,
     gauged: gauges::Gauged,
     texts_to_send: Notify,
+    senders: senders::Senders,
+    recent: recent::Recent,
     timers_set: Notify,
+    /// When the watch over the timers looks next, microseconds since 1970.
+    next_timer: AtomicI64,
     /// How fast our numbers may send, in this process.
     lanes: Mutex<Lanes>,
     /// For work beside a call.
@@ -163,8 +170,11 @@ impl Runtime {
         let lanes = Mutex::new(Lanes::new(parts.texting.per_second.unwrap_or(UNLIMITED)));
         let versions = parts.numbers.versions().chain(&parts.flows);
         let flows = versions.map(|(row, flow)| (row.id.clone(), Arc::clone(flow))).collect();
+        let senders = senders::Senders::new(&parts.messengers);
         Arc::new_cyclic(|me| Self {
             parts,
+            senders,
+            recent: recent::Recent::default(),
             watch: Watch::default(),
             lines: lines::Lines::default(),
             flows: Mutex::new(flows),
@@ -173,6 +183,7 @@ impl Runtime {
             lanes,
             texts_to_send: Notify::new(),
             timers_set: Notify::new(),
+            next_timer: AtomicI64::new(i64::MAX),
             me: Weak::clone(me),
         })
     }
@@ -255,7 +266,7 @@ impl Runtime {
         all.any(|messenger| messenger.channel() == channel && messenger.reaches_phones())
     }
 
-    /// A text was committed to be sent.
+    /// A text waits to be claimed.
     pub(crate) fn outbox_changed(&self) {
         self.texts_to_send.notify_one();
     }

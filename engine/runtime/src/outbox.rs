@@ -1,9 +1,8 @@
-//! Texts leave: claimed, sent once, their end told to the run that waits.
+//! A text leaves: sent once, its end told to the run that waits.
 //!
 //! The claim is committed before the text can leave and counts the try; its outcome is committed
 //! after. A try without an outcome is the matter of `unsure`.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +11,6 @@ use flow::{Event, Key, Vars};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use store::{OutboxRow, Peering, Write};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field};
 
 use crate::{Runtime, Trouble, trace};
@@ -31,8 +28,6 @@ pub(crate) const HOLD: u32 = 24;
 const FRESH: SignedDuration = SignedDuration::from_secs(3);
 /// How long a carrier may take for its answer. With [`FRESH`] it stays within [`HOLD`].
 const ANSWER: Duration = Duration::from_secs(18);
-/// Texts that one process sends at once.
-const AT_ONCE: usize = 64;
 /// Tries before a text is given up.
 pub(crate) const TRIES: i64 = 8;
 /// The pauses before a carrier that is full is asked again, where it says nothing.
@@ -40,64 +35,14 @@ const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
 const FULL: SignedDuration = SignedDuration::from_secs(60);
 /// The longest pause between two tries.
 const LONGEST: SignedDuration = SignedDuration::from_mins(5);
-/// How often other processes' texts are looked for.
-const LOOK: Duration = Duration::from_secs(1);
 
 impl Runtime {
-    /// Sends texts until `stop`, then lets those under way end.
-    pub(crate) async fn send_texts(self: Arc<Self>, stop: CancellationToken) {
-        let messengers: HashMap<&'static str, Arc<dyn Messenger>> =
-            self.parts.messengers.iter().map(|m| (m.channel(), Arc::clone(m))).collect();
-        let mut sending = JoinSet::new();
-        loop {
-            let room = AT_ONCE.saturating_sub(sending.len());
-            let rows = if room == 0 { Vec::new() } else { self.claim(room).await };
-            let full = rows.len() == room && room > 0;
-            for row in rows {
-                let runtime = Arc::clone(&self);
-                let messenger = messengers.get(row.outgoing.channel.as_str()).cloned();
-                sending.spawn(async move { runtime.send_text(row, messenger).await });
-            }
-            if full {
-                continue;
-            }
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                // The next text of that thread may leave now.
-                Some(_) = sending.join_next() => {}
-                () = self.texts_to_send.notified() => {}
-                () = self.next_text() => {}
-                () = tokio::time::sleep(LOOK) => {}
-            }
-            // One claim for all that ended meanwhile.
-            while sending.try_join_next().is_some() {}
-        }
-        while sending.join_next().await.is_some() {}
-    }
-
-    async fn claim(&self, room: usize) -> Vec<OutboxRow> {
-        let now = self.parts.clock.now();
-        let limit = u32::try_from(room).unwrap_or(u32::MAX);
-        match self.parts.store.claim_outbox(&self.parts.worker, now, HOLD, limit).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::warn!(%error, "the outbox could not be read");
-                Vec::new()
-            }
-        }
-    }
-
-    /// Until the next text may be sent, by the runtime's clock.
-    async fn next_text(&self) {
-        match self.parts.store.next_outbox().await {
-            Ok(Some(at)) if at > self.parts.clock.now() => self.parts.clock.until(at).await,
-            // What is due and not ours to take comes with the next look.
-            Ok(_) | Err(_) => std::future::pending().await,
-        }
-    }
-
-    async fn send_text(&self, mut row: OutboxRow, messenger: Option<Arc<dyn Messenger>>) {
+    /// Sends a claimed text, and keeps what became of it. The next one of its thread, claimed.
+    pub(crate) async fn send_text(
+        &self,
+        mut row: OutboxRow,
+        messenger: Option<Arc<dyn Messenger>>,
+    ) -> Option<OutboxRow> {
         let outgoing = row.outgoing.clone();
         let peering = Peering {
             tenant: outgoing.tenant.clone(),
@@ -105,17 +50,21 @@ impl Runtime {
             ours: outgoing.ours.clone(),
             peer: outgoing.peer.clone(),
         };
-        let left = match self.parts.store.opted_out(&peering).await {
+        let left = match self.parts.store.opted_out(&row.thread).await {
             Ok(left) => left && !row.key.ends_with(OPT_OUT),
-            // The claim runs out, and the text is taken up again.
-            Err(error) => return tracing::warn!(key = row.key, %error, "a text waits"),
+            Err(error) => {
+                // The claim runs out, and the text is taken up again.
+                tracing::warn!(key = row.key, %error, "a text waits");
+                return None;
+            }
         };
         if !left
             && messenger.is_some()
             && row.unsure.is_none()
             && let Err(at) = self.admit(&outgoing)
         {
-            return self.put_back(row, at, "it waits until its number may send".into()).await;
+            self.put_back(row, at, "it waits until its number may send".into()).await;
+            return None;
         }
         let mut writes = Vec::new();
         let sent = match messenger {
@@ -153,7 +102,7 @@ impl Runtime {
         );
         trace::follow(&kept, outgoing.trace.as_deref());
         let took = self.parts.clock.now().duration_since(row.created).as_secs_f64();
-        self.record(row, exit, writes).instrument(kept).await;
+        let next = self.record(row, exit, writes).instrument(kept).await;
         // Whoever is told that a text has left may take it that we know it too.
         let kind = exit.unwrap_or("later");
         metrics::counter!("voxflow_outbox_sent_total", "outcome" => kind).increment(1);
@@ -163,6 +112,11 @@ impl Runtime {
         if let Some((run, thread, data)) = told {
             self.tell(&run, &thread, "text_out", data);
         }
+        if exit.is_none() {
+            // It may be the first that is due.
+            self.outbox_changed();
+        }
+        next
     }
 
     /// Whether the lane of its sender lets a text go now; else when to ask again.
@@ -198,6 +152,7 @@ impl Runtime {
             tracing::warn!(key, %error, "a text waits");
         }
         metrics::counter!("voxflow_outbox_held_total").increment(1);
+        self.outbox_changed();
     }
 
     /// One try. It does not last longer than the claim, and it does not even begin (`None`) when
@@ -277,10 +232,15 @@ impl Runtime {
     }
 
     /// Commits what became of a text, together with what it leads to in the run that waits.
-    async fn record(&self, row: OutboxRow, exit: Option<&'static str>, writes: Vec<Write>) {
+    async fn record(
+        &self,
+        row: OutboxRow,
+        exit: Option<&'static str>,
+        writes: Vec<Write>,
+    ) -> Option<OutboxRow> {
         let waits = row.run.clone().zip(exit);
         let event = waits.as_ref().and_then(|_| ended(&row));
-        loop {
+        let next = loop {
             match self
                 .try_record(
                     &row,
@@ -290,13 +250,13 @@ impl Runtime {
                 )
                 .await
             {
-                Ok(()) => break,
+                Ok(next) => break next,
                 Err(Trouble::Store(store::Error::Conflict { what })) if what.contains("outbox") => {
                     tracing::warn!(
                         key = row.key,
                         "the claim on a text had run out before its end was known"
                     );
-                    break;
+                    break None;
                 }
                 Err(error) => {
                     // It has left or failed for good: this must be known, however long it takes.
@@ -304,11 +264,12 @@ impl Runtime {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
-        }
+        };
         if let (Some((run, _)), Some(event)) = (waits, event) {
             // A call's run is told by its host; in another process the host looks itself.
             self.lines.tell(&run, event);
         }
+        next
     }
 
     async fn try_record(
@@ -317,21 +278,22 @@ impl Runtime {
         run: Option<&str>,
         event: Option<Event>,
         writes: &[Write],
-    ) -> Result<(), Trouble> {
+    ) -> Result<Option<OutboxRow>, Trouble> {
         let mut all = vec![Write::Tried(row.clone())];
         all.extend(writes.iter().cloned());
         let stepped = match (run, event) {
-            (Some(run), Some(event)) => self.step(run, event).await?,
+            (Some(run), Some(event)) => self.step(run, Some(&row.thread), event).await?,
             _ => None,
         };
         if let Some(stepped) = &stepped {
             all.extend(stepped.writes.iter().cloned());
         }
-        self.parts.store.commit(all).await?;
+        all.extend(self.next_of(&row.thread));
+        let next = self.commit_for_next(all).await?;
         if let Some(stepped) = stepped {
             stepped.committed(self);
         }
-        Ok(())
+        Ok(next)
     }
 }
 

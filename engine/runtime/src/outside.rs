@@ -59,10 +59,10 @@ impl Runtime {
             return if told { Ok(Told::Taken) } else { self.tell_elsewhere(run, event).await };
         }
         loop {
-            match self.step(run, event.clone()).await {
+            match self.step(run, None, event.clone()).await {
                 Ok(None) => return Ok(Told::Over),
                 Ok(Some(stepped)) if stepped.dropped => return Ok(Told::Unwanted),
-                Ok(Some(stepped)) => match self.parts.store.commit(stepped.writes.clone()).await {
+                Ok(Some(stepped)) => match self.commit(stepped.writes.clone()).await {
                     Ok(()) => {
                         stepped.committed(self);
                         return Ok(Told::Taken);

@@ -52,6 +52,8 @@ pub(crate) struct Stepped {
     /// The thread, with the run that waits for its next text; written by whoever commits the step.
     pub(crate) thread: Option<ThreadRow>,
     pub(crate) writes: Vec<Write>,
+    /// The thread's session that is not over, as it is once the writes are committed.
+    session: Option<SessionRow>,
     /// Whether the event was not for the run as it stands.
     pub(crate) dropped: bool,
     happenings: Vec<(&'static str, Value)>,
@@ -60,16 +62,16 @@ pub(crate) struct Stepped {
 impl Stepped {
     /// Call when the writes are committed.
     pub(crate) fn committed(self, runtime: &Runtime) {
-        for write in &self.writes {
-            match write {
-                Write::Outbox(_) => runtime.outbox_changed(),
-                Write::Timer(_) => runtime.timers_changed(),
-                _ => {}
-            }
-        }
         for (kind, data) in self.happenings {
             runtime.tell(&self.run.id, &self.run.subject, kind, data);
         }
+    }
+
+    /// Remembers the run for the end of its text, which comes soon. `thread` is the row that was
+    /// committed.
+    pub(crate) fn remembered(&self, runtime: &Runtime, thread: &ThreadRow) {
+        let run = RunRow { seq: self.run.seq + 1, ..self.run.clone() };
+        runtime.recent.keep(run, Some(thread.clone()), self.session.clone());
     }
 }
 
@@ -171,13 +173,12 @@ impl<'a> Step<'a> {
                 self.writes.push(Write::Forget { id: timer });
             }
             self.writes.extend(begin::afterwards(&self.flow, &self.run, self.now));
-        } else if let Some(waiting) = self.run.state.waiting() {
+        } else {
             self.happenings
                 .extend(told::waiting(&self.run.state, Flows::new(&self.flow, &self.called)));
-            if let Some(due) = waiting.until {
-                let (subject, guard) = (self.run.id.clone(), waiting.key.0.clone());
-                let (id, kind, trace) = (timer, "run".into(), None);
-                let row = TimerRow { id, due, kind, subject, guard, trace };
+            if let Some((key, due)) = self.run.state.deadline() {
+                let (kind, subject, guard) = ("run".into(), self.run.id.clone(), key.0);
+                let row = TimerRow { id: timer, due, kind, subject, guard, trace: None };
                 self.writes.push(Write::Timer(row));
             }
         }
@@ -191,8 +192,8 @@ impl<'a> Step<'a> {
                 thread.waiting_run = None;
             }
         }
-        let Self { run, thread, writes, dropped, happenings, .. } = self;
-        Stepped { run, thread, writes, dropped, happenings }
+        let Self { run, thread, session, writes, dropped, happenings, .. } = self;
+        Stepped { run, thread, session, writes, dropped, happenings }
     }
 
     /// Turns a command into writes.
@@ -388,8 +389,8 @@ fn identity(agent: &Value) -> String {
 impl Runtime {
     /// Gives an event to a run about a thread, and commits what it led to.
     pub(crate) async fn advance_run(&self, id: &str, event: Event) -> Result<(), Trouble> {
-        if let Some(stepped) = self.step(id, event).await? {
-            self.parts.store.commit(stepped.writes.clone()).await?;
+        if let Some(stepped) = self.step(id, None, event).await? {
+            self.commit(stepped.writes.clone()).await?;
             stepped.committed(self);
         }
         Ok(())
@@ -397,8 +398,23 @@ impl Runtime {
 
     /// What an event leads to in a run about a thread; `None` when the run is over, or a call's.
     /// The thread is among the writes when another run waits for its next text now.
-    pub(crate) async fn step(&self, id: &str, event: Event) -> Result<Option<Stepped>, Trouble> {
-        let Some(run) = self.parts.store.run(id).await? else { return Ok(None) };
+    /// `about` is the thread that the run is about, for those who know: then all is asked at once.
+    pub(crate) async fn step(
+        &self,
+        id: &str,
+        about: Option<&str>,
+        event: Event,
+    ) -> Result<Option<Stepped>, Trouble> {
+        let store = &self.parts.store;
+        let (run, mut around) = match (self.recent.take(id), about) {
+            (Some((run, thread, session)), _) => (Some(run), (thread, session)),
+            (None, Some(thread)) => {
+                let (run, around) = tokio::join!(store.run(id), self.around(thread));
+                (run?, around?)
+            }
+            (None, None) => (store.run(id).await?, (None, None)),
+        };
+        let Some(run) = run else { return Ok(None) };
         if run.outcome.is_some() || run.medium == Medium::Call {
             return Ok(None);
         }
@@ -409,9 +425,10 @@ impl Runtime {
             let step = Step::alone(self, number, own, flow, run).with(called);
             return Ok(Some(step.take(event)));
         }
-        let thread = self.parts.store.thread(&run.subject).await?;
-        let Some(thread) = thread else { return Ok(None) };
-        let session = self.parts.store.session(&thread.id).await?;
+        if around.0.as_ref().is_none_or(|thread| thread.id != run.subject) {
+            around = self.around(&run.subject).await?;
+        }
+        let (Some(thread), session) = around else { return Ok(None) };
         let number = self.number(&thread.peering)?;
         let before = thread.waiting_run.clone();
         let step = Step::new(self, number, thread, flow, run, session).with(called);
@@ -422,6 +439,16 @@ impl Runtime {
             stepped.writes.push(Write::Thread(thread.clone()));
         }
         Ok(Some(stepped))
+    }
+
+    /// A thread and its session.
+    pub(crate) async fn around(
+        &self,
+        thread: &str,
+    ) -> Result<(Option<ThreadRow>, Option<SessionRow>), Trouble> {
+        let store = &self.parts.store;
+        let (thread, session) = tokio::join!(store.thread(thread), store.session(thread));
+        Ok((thread?, session?))
     }
 
     /// What a run without a thread is about: the number and the caller of a call that is over, or

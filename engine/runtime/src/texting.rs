@@ -7,15 +7,12 @@ use conversation::opt_out::{self, Wish};
 use conversation::{Accepted, Busy, Inbox, Message, Receipt, Status, Tenant};
 use flow::{Activeflow, Event, Medium, Vars};
 use serde_json::json;
-use store::{MessageRow, Peering, RunRow, ThreadRow, Write};
+use store::{MessageRow, Peering, RunRow, SessionRow, ThreadRow, Write};
 use uuid::Uuid;
 
 use crate::outbox::OPT_OUT;
 use crate::step::{Step, Stepped};
 use crate::{Runtime, Trouble, texts};
-
-/// Texts of a thread that are read at once.
-const BATCH: u32 = 64;
 
 #[async_trait]
 impl Inbox for Runtime {
@@ -107,53 +104,71 @@ impl Runtime {
     /// Handles the texts of a thread that nobody has handled, in their order, each in a commit of
     /// its own.
     pub(crate) async fn handle_thread(&self, id: &str) -> Result<(), Trouble> {
-        let Some(mut thread) = self.parts.store.thread(id).await? else { return Ok(()) };
-        let mut seen = thread.handled;
+        // Whatever belongs to it is asked at once.
+        let store = &self.parts.store;
+        let (texts, around, left) =
+            tokio::join!(store.inbox(id), self.around(id), store.opted_out(id));
+        let (Some(mut thread), session) = around? else { return Ok(()) };
+        let mut texts = texts?;
+        let mut known = Some((left?, session));
         loop {
-            let texts = self.parts.store.messages(id, seen, BATCH).await?;
-            let Some(last) = texts.last() else { return Ok(()) };
-            seen = last.n;
-            for text in texts.iter().filter(|text| text.inbound) {
-                self.handle(&mut thread, text).await?;
+            for text in &texts {
+                let (left, session) = match known.take() {
+                    Some(known) => known,
+                    None => (store.opted_out(id).await?, store.session(id).await?),
+                };
+                self.handle(&mut thread, text, left, session).await?;
             }
-            // What came meanwhile has a wake-up of its own.
-            if texts.len() < BATCH as usize {
+            // One that came meanwhile has a wake-up of its own; behind several there may be more.
+            if texts.len() < 2 {
                 return Ok(());
             }
+            texts = self.parts.store.inbox(id).await?;
         }
     }
 
-    async fn handle(&self, thread: &mut ThreadRow, text: &MessageRow) -> Result<(), Trouble> {
-        let now = self.parts.clock.now();
-        let left = self.parts.store.opted_out(&thread.peering).await?;
+    async fn handle(
+        &self,
+        thread: &mut ThreadRow,
+        text: &MessageRow,
+        left: bool,
+        session: Option<SessionRow>,
+    ) -> Result<(), Trouble> {
         if let Some(wish) = opt_out::wish(&text.text, left) {
             let writes = self.heed(thread, text, wish, left);
-            return self.commit(thread, text, writes).await;
+            return self.handled(thread, text, writes).await;
         }
         if thread.assigned.is_some() {
             // A human reads it, and answers.
-            return self.commit(thread, text, Vec::new()).await;
+            return self.handled(thread, text, Vec::new()).await;
         }
         if text.answered_by_carrier {
             // Such as START from somebody who had not left.
-            return self.commit(thread, text, Vec::new()).await;
+            return self.handled(thread, text, Vec::new()).await;
         }
-        let stepped = match self.meet(thread, text, now).await {
+        let mut stepped = match self.meet(thread, text, session).await {
             Ok(Some(stepped)) => stepped,
             // The number has no flow for texts any more.
-            Ok(None) => return self.commit(thread, text, Vec::new()).await,
+            Ok(None) => return self.handled(thread, text, Vec::new()).await,
             Err(Trouble::Broken(why)) => {
                 // It will not get better, and the texts after it must not wait for it.
                 tracing::error!(thread = thread.id, message = text.id, why, "a text is put away");
                 self.tell("", &thread.id, "trouble", json!({ "text": why }));
-                return self.commit(thread, text, Vec::new()).await;
+                return self.handled(thread, text, Vec::new()).await;
             }
             Err(error) => return Err(error),
         };
         if let Some(moved) = &stepped.thread {
             thread.waiting_run.clone_from(&moved.waiting_run);
         }
-        self.commit(thread, text, stepped.writes.clone()).await?;
+        let writes = std::mem::take(&mut stepped.writes);
+        // Before the text can leave: its end may be here before this task goes on.
+        let moved = ThreadRow { handled: text.n, seq: thread.seq + 1, ..thread.clone() };
+        stepped.remembered(self, &moved);
+        if let Err(error) = self.handled(thread, text, writes).await {
+            self.recent.take(&stepped.run.id);
+            return Err(error);
+        }
         stepped.committed(self);
         Ok(())
     }
@@ -163,21 +178,21 @@ impl Runtime {
         &self,
         thread: &ThreadRow,
         text: &MessageRow,
-        now: jiff::Timestamp,
+        session: Option<SessionRow>,
     ) -> Result<Option<Stepped>, Trouble> {
-        match self.resume(thread, text).await {
+        match self.resume(thread, text, session.clone()).await {
             Ok(Some(stepped)) => Ok(Some(stepped)),
-            Ok(None) => self.fresh(thread, text, now).await,
+            Ok(None) => self.fresh(thread, text, session),
             Err(Trouble::Broken(why)) => {
                 tracing::error!(thread = thread.id, why, "a run that waits cannot go on");
-                self.fresh(thread, text, now).await
+                self.fresh(thread, text, session)
             }
             Err(error) => Err(error),
         }
     }
 
     /// Commits what a text led to, and that it is handled.
-    async fn commit(
+    async fn handled(
         &self,
         thread: &mut ThreadRow,
         text: &MessageRow,
@@ -186,9 +201,8 @@ impl Runtime {
         let row = ThreadRow { handled: text.n, updated: self.parts.clock.now(), ..thread.clone() };
         // First, so that who was slower learns it before anything else.
         writes.insert(0, Write::Thread(row.clone()));
-        self.parts.store.commit(writes).await?;
+        self.commit(writes).await?;
         *thread = ThreadRow { seq: row.seq + 1, ..row };
-        self.outbox_changed();
         Ok(())
     }
 
@@ -216,6 +230,7 @@ impl Runtime {
         &self,
         thread: &ThreadRow,
         text: &MessageRow,
+        session: Option<SessionRow>,
     ) -> Result<Option<Stepped>, Trouble> {
         let Some(id) = &thread.waiting_run else { return Ok(None) };
         let Some(run) = self.parts.store.run(id).await? else { return Ok(None) };
@@ -224,7 +239,6 @@ impl Runtime {
         }
         let flow = self.flow(&run.flow).await?;
         let number = self.number(&thread.peering)?;
-        let session = self.parts.store.session(&thread.id).await?;
         let event = Event::Message { text: text.text.clone(), values: message(thread, text) };
         let called = self.called(&run.state, &event).await?;
         let step = Step::new(self, number, thread.clone(), flow, run, session).with(called);
@@ -232,12 +246,13 @@ impl Runtime {
     }
 
     /// Starts a run of the number's flow for this text.
-    async fn fresh(
+    fn fresh(
         &self,
         thread: &ThreadRow,
         text: &MessageRow,
-        now: jiff::Timestamp,
+        session: Option<SessionRow>,
     ) -> Result<Option<Stepped>, Trouble> {
+        let now = self.parts.clock.now();
         let number = self.number(&thread.peering)?;
         let Some((version, flow)) = &number.message_flow else { return Ok(None) };
         let id = Uuid::now_v7().to_string();
@@ -272,7 +287,6 @@ impl Runtime {
             created: now,
             updated: now,
         };
-        let session = self.parts.store.session(&thread.id).await?;
         let step = Step::new(self, number, thread.clone(), Arc::clone(flow), run, session);
         Ok(Some(step.take(Event::Started)))
     }

@@ -60,8 +60,7 @@ impl Runtime {
         let now = self.parts.clock.now();
         let out = texts::row(key.clone(), row.peering, text.into(), media, now);
         let out = self.in_our_manner(out, true);
-        self.parts.store.commit(vec![Write::Outbox(out)]).await?;
-        self.outbox_changed();
+        self.commit(vec![Write::Outbox(out)]).await?;
         Ok(Some(key))
     }
 }

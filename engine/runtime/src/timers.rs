@@ -1,6 +1,7 @@
 //! Time passes: timers that are due become jobs, and work that lost its wake-up is found again.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -33,6 +34,8 @@ impl Runtime {
         // Those that a stop cuts off come again when nobody keeps them any more.
         let mut ending = JoinSet::new();
         loop {
+            // Whatever is set from now on may be missed by what follows.
+            self.next_timer.store(i64::MAX, Ordering::Relaxed);
             let more = self.fire(&mut ending).await;
             if more {
                 continue;
@@ -85,7 +88,10 @@ impl Runtime {
 
     async fn next_timer(&self) {
         match self.parts.store.next_due().await {
-            Ok(Some(due)) if due > self.parts.clock.now() => self.parts.clock.until(due).await,
+            Ok(Some(due)) if due > self.parts.clock.now() => {
+                self.next_timer.store(due.as_microsecond(), Ordering::Relaxed);
+                self.parts.clock.until(due).await
+            }
             // What is due and held by others comes with the next look.
             Ok(_) | Err(_) => std::future::pending().await,
         }

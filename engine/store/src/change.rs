@@ -1,9 +1,12 @@
 //! What a [`Write`] means in SQL.
 
+use std::sync::LazyLock;
+
 use conversation::Status;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use crate::records::OUTBOX;
 use crate::row::{HASH_CLAIM, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow};
 use crate::statement::{
     Cell, Statement, json, maybe_json, maybe_text, maybe_time, text, time, word,
@@ -16,6 +19,19 @@ pub(crate) const CLAIM_LIFE: SignedDuration = SignedDuration::from_hours(48);
 /// takes longer.
 const HASH_CLAIM_LIFE: SignedDuration = SignedDuration::from_secs(4);
 
+/// Claims a text for a while; touches nothing when it is claimed.
+static CLAIM: LazyLock<String> = LazyLock::new(|| claim(CLAIM_LIFE));
+static CLAIM_HASH: LazyLock<String> = LazyLock::new(|| claim(HASH_CLAIM_LIFE));
+
+fn claim(life: SignedDuration) -> String {
+    format!(
+        "INSERT INTO claims (thread, claim, at) VALUES ($1, $2, $3) \
+         ON CONFLICT (thread, claim) DO UPDATE SET at = excluded.at \
+         WHERE claims.at < excluded.at - {}",
+        life.as_micros()
+    )
+}
+
 /// Outbound texts have an id that follows from their key, so that they are recorded once.
 const OUTBOUND: Uuid = Uuid::from_u128(0x3f0c_91a6_7c1e_4f0b_8d52_0d6a_94b7_e001);
 
@@ -24,8 +40,46 @@ const OUTBOUND: Uuid = Uuid::from_u128(0x3f0c_91a6_7c1e_4f0b_8d52_0d6a_94b7_e001
 pub(crate) const FORWARD: &str = "(CASE status WHEN 'queued' THEN 0 WHEN 'sent' THEN 1 \
      WHEN 'failed' THEN 2 ELSE 3 END) < ";
 
-/// The statements of one write, in order.
-pub(crate) fn statements(write: Write, all: &mut Vec<Statement>) -> Result<(), Error> {
+/// The statements of a commit, in order.
+pub(crate) fn statements(writes: Vec<Write>, all: &mut Vec<Statement>) -> Result<(), Error> {
+    // A thread that moves takes its places for the texts that follow with it.
+    let moved = writes.iter().position(|write| matches!(write, Write::Thread(_)));
+    let mut places = 0;
+    let mut own = None;
+    if let Some(at) = moved
+        && let Write::Thread(thread) = &writes[at]
+    {
+        own = Some(thread.id.clone());
+        let is_own = |write: &&Write| matches!(write, Write::Outbox(row) | Write::Send(row, _) if row.thread == thread.id);
+        places = i64::try_from(writes[at..].iter().filter(is_own).count()).unwrap_or(0);
+    }
+    let mut left = places;
+    for (at, write) in writes.into_iter().enumerate() {
+        let mut place = |thread: &str| {
+            if moved.is_none_or(|moved| at < moved) || own.as_deref() != Some(thread) {
+                return None;
+            }
+            left -= 1;
+            Some(left)
+        };
+        match write {
+            Write::Thread(row) if moved == Some(at) => thread(row, places, all),
+            Write::Outbox(row) => {
+                let place = place(&row.thread);
+                outbox(row, None, place, all)?;
+            }
+            Write::Send(row, hold) => {
+                let place = place(&row.thread);
+                outbox(row, Some(hold), place, all)?;
+            }
+            other => one(other, all)?,
+        }
+    }
+    Ok(())
+}
+
+/// The statements of one write that is about no text of ours.
+fn one(write: Write, all: &mut Vec<Statement>) -> Result<(), Error> {
     match write {
         Write::Flow(row) => all.push(Statement::new(
             "INSERT INTO flows (id, tenant, name, text, created) VALUES ($1, $2, $3, $4, $5) \
@@ -48,10 +102,12 @@ pub(crate) fn statements(write: Write, all: &mut Vec<Statement>) -> Result<(), E
                 ));
             }
         }
-        Write::Thread(row) => all.push(thread(row)),
+        Write::Thread(row) => thread(row, 0, all),
         Write::Session(row) => all.push(session(row)?),
-        Write::Outbox(row) => outbox(row, all)?,
+        Write::Outbox(row) => outbox(row, None, None, all)?,
+        Write::Send(row, hold) => outbox(row, Some(hold), None, all)?,
         Write::Tried(row) => tried(row, all)?,
+        Write::Next { thread, worker, now, hold } => all.push(next(thread, worker, now, hold)),
         Write::PutBack(row) => all.push(put_back(row)),
         Write::Timer(row) => all.push(timer::set(row)),
         Write::Forget { id } => {
@@ -107,45 +163,41 @@ pub(crate) fn purge(now: Timestamp, all: &mut Vec<Statement>) {
 fn receive(row: MessageRow, peering: Peering, all: &mut Vec<Statement>) -> Result<(), Error> {
     let thread = peering.thread_id();
     if !row.claim.is_empty() {
-        let life = if row.claim.starts_with(HASH_CLAIM) { HASH_CLAIM_LIFE } else { CLAIM_LIFE };
-        all.push(
-            Statement::new(
-                "INSERT INTO claims (thread, claim, at) VALUES ($1, $2, $3) \
-                 ON CONFLICT (thread, claim) DO UPDATE SET at = excluded.at \
-                 WHERE claims.at < $4",
-                vec![
-                    text(thread.clone()),
-                    text(row.claim.clone()),
-                    time(row.at),
-                    time(earlier(row.at, life)),
-                ],
-            )
-            .or(Error::Duplicate),
-        );
+        let sql = if row.claim.starts_with(HASH_CLAIM) { &CLAIM_HASH } else { &CLAIM };
+        let cells = vec![text(claimed(&thread, &row.claim)), text(row.claim.clone()), time(row.at)];
+        all.push(Statement::new(&**sql, cells).or(Error::Duplicate));
     }
     // The counter is taken here, and the row stays locked until the commit: no two texts of a
-    // thread get the same place, and the fence of the worker is not touched.
+    // thread get the same place, and the fence of the worker is not touched. The time of its last
+    // text is kept roughly: it has indexes, and they are dear.
     all.push(Statement::new(
         "INSERT INTO threads (id, tenant, channel, ours, peer, seq, handled, waiting_run, \
-         updated, last_n, last_in, waiting_since) \
-         VALUES ($1, $2, $3, $4, $5, 0, 0, NULL, $6, 1, 1, $6) \
+         updated, last_n, last_in) \
+         VALUES ($1, $2, $3, $4, $5, 0, 0, NULL, $6, 1, 1) \
          ON CONFLICT (id) DO UPDATE SET last_n = threads.last_n + 1, \
          last_in = threads.last_n + 1, \
-         waiting_since = CASE WHEN threads.last_in > threads.handled \
-         THEN threads.waiting_since ELSE excluded.waiting_since END, \
-         updated = CASE WHEN threads.updated > excluded.updated \
+         updated = CASE WHEN threads.updated > excluded.updated - 10000000 \
          THEN threads.updated ELSE excluded.updated END",
         peered(&thread, peering, row.at),
     ));
-    all.push(message(row, thread)?);
+    all.push(Statement::new(
+        "INSERT INTO unhandled (thread, since) VALUES ($1, $2) ON CONFLICT (thread) DO NOTHING",
+        vec![text(thread.clone()), time(row.at)],
+    ));
+    all.push(message(row, thread, 0)?);
     Ok(())
 }
 
-/// The text takes the place that the thread's counter has reached.
-fn message(row: MessageRow, thread: String) -> Result<Statement, Error> {
+/// In whose name a text is claimed: those that bring no id are apart from the others of a thread.
+fn claimed(thread: &str, claim: &str) -> String {
+    if claim.starts_with(HASH_CLAIM) { format!("{HASH_CLAIM}{thread}") } else { thread.to_owned() }
+}
+
+/// The text takes the place that the thread's counter has reached, or one so many before it.
+fn message(row: MessageRow, thread: String, before: i64) -> Result<Statement, Error> {
     Ok(Statement::new(
         "INSERT INTO messages (id, thread, n, claim, inbound, text, media, answered_by_carrier, \
-         at) SELECT $1, id, last_n, $3, $4, $5, $6, $7, $8 FROM threads WHERE id = $2 \
+         at) SELECT $1, id, last_n - $9, $3, $4, $5, $6, $7, $8 FROM threads/*,*/ WHERE id = $2 \
          ON CONFLICT (id) DO NOTHING",
         vec![
             text(row.id),
@@ -156,6 +208,7 @@ fn message(row: MessageRow, thread: String) -> Result<Statement, Error> {
             json(&row.media)?,
             Cell::Flag(row.answered_by_carrier),
             time(row.at),
+            Cell::Int(before),
         ],
     ))
 }
@@ -205,33 +258,42 @@ fn run(row: RunRow) -> Result<Statement, Error> {
     Ok(statement.or(conflict))
 }
 
-fn thread(row: ThreadRow) -> Statement {
+/// A thread moves, and its counter by so many `places`.
+fn thread(row: ThreadRow, places: i64, all: &mut Vec<Statement>) {
     let conflict = conflict("thread", &row.id);
+    let id = text(row.id.clone());
     let moved = [Cell::Int(row.handled), maybe_text(row.waiting_run), maybe_text(row.assigned)];
     // A thread that a text has made has had no commit of a worker: it exists, with `seq` 0.
     let statement = if row.seq == 0 {
         let mut cells = peered(&row.id, row.peering, row.updated);
         cells.extend(moved);
+        cells.push(Cell::Int(places));
         Statement::new(
             "INSERT INTO threads (id, tenant, channel, ours, peer, seq, handled, waiting_run, \
-             assigned, updated, last_n, last_in, waiting_since) \
-             VALUES ($1, $2, $3, $4, $5, 1, $7, $8, $9, $6, 0, 0, 0) \
+             assigned, updated, last_n, last_in) \
+             VALUES ($1, $2, $3, $4, $5, 1, $7, $8, $9, $6, $10, 0) \
              ON CONFLICT (id) DO UPDATE SET seq = 1, handled = excluded.handled, \
              waiting_run = excluded.waiting_run, assigned = excluded.assigned, \
-             updated = excluded.updated \
+             last_n = threads.last_n + excluded.last_n \
              WHERE threads.seq = 0",
             cells,
         )
     } else {
-        let mut cells = vec![text(row.id), Cell::Int(row.seq), time(row.updated)];
+        let mut cells = vec![text(row.id), Cell::Int(row.seq)];
         cells.extend(moved);
+        cells.push(Cell::Int(places));
         Statement::new(
-            "UPDATE threads SET seq = seq + 1, updated = $3, handled = $4, waiting_run = $5, \
-             assigned = $6 WHERE id = $1 AND seq = $2",
+            "UPDATE threads SET seq = seq + 1, handled = $3, waiting_run = $4, assigned = $5, \
+             last_n = last_n + $6 WHERE id = $1 AND seq = $2",
             cells,
         )
     };
-    statement.or(conflict)
+    all.push(statement.or(conflict));
+    all.push(Statement::new(
+        "DELETE FROM unhandled/*,*/ WHERE thread = $1 AND EXISTS (SELECT 1 FROM threads \
+         WHERE id = $1 AND last_in <= handled)",
+        vec![id],
+    ));
 }
 
 fn session(row: SessionRow) -> Result<Statement, Error> {
@@ -271,26 +333,36 @@ fn session(row: SessionRow) -> Result<Statement, Error> {
     Ok(statement.or(conflict))
 }
 
-fn outbox(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Error> {
+/// A text of ours, so many places `before` the counter of its thread; without it, the counter is
+/// moved for it.
+fn outbox(
+    row: OutboxRow,
+    hold: Option<u32>,
+    before: Option<i64>,
+    all: &mut Vec<Statement>,
+) -> Result<(), Error> {
     let out = &row.outgoing;
     let id = Uuid::new_v5(&OUTBOUND, row.key.as_bytes()).to_string();
-    let peering = Peering {
-        tenant: out.tenant.clone(),
-        channel: out.channel.clone(),
-        ours: out.ours.clone(),
-        peer: out.peer.clone(),
-    };
-    let mut cells = peered(&row.thread, peering, row.created);
-    cells.push(text(id.clone()));
-    // A key that is known takes no second place in the thread.
-    all.push(Statement::new(
-        "INSERT INTO threads (id, tenant, channel, ours, peer, seq, handled, waiting_run, \
-         updated, last_n, last_in, waiting_since) \
-         VALUES ($1, $2, $3, $4, $5, 0, 0, NULL, $6, 1, 0, 0) \
-         ON CONFLICT (id) DO UPDATE SET last_n = threads.last_n + 1 \
-         WHERE NOT EXISTS (SELECT 1 FROM messages WHERE messages.id = $7)",
-        cells,
-    ));
+    if before.is_none() {
+        let peering = Peering {
+            tenant: out.tenant.clone(),
+            channel: out.channel.clone(),
+            ours: out.ours.clone(),
+            peer: out.peer.clone(),
+        };
+        let mut cells = peered(&row.thread, peering, row.created);
+        cells.push(text(id.clone()));
+        // A key that is known takes no second place in the thread.
+        all.push(Statement::new(
+            "INSERT INTO threads (id, tenant, channel, ours, peer, seq, handled, waiting_run, \
+             updated, last_n, last_in) \
+             SELECT $1, $2, $3, $4, $5, 0, 0, NULL, CAST($6 AS BIGINT), 1, 0 \
+             FROM (SELECT 1) one/*,*/ \
+             WHERE NOT EXISTS (SELECT 1 FROM messages WHERE messages.id = $7) \
+             ON CONFLICT (id) DO UPDATE SET last_n = threads.last_n + 1",
+            cells,
+        ));
+    }
     let written = MessageRow {
         id: id.clone(),
         thread: row.thread.clone(),
@@ -306,17 +378,14 @@ fn outbox(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Error> {
         answered_by_carrier: false,
         at: row.created,
     };
-    all.push(message(written, row.thread.clone())?);
+    all.push(message(written, row.thread.clone(), before.unwrap_or(0))?);
     // After an answer of ours, the same words again are a new text.
     all.push(Statement::new(
-        "DELETE FROM claims WHERE thread = $1 AND claim LIKE 'hash:%'",
-        vec![text(row.thread.clone())],
+        "DELETE FROM claims WHERE thread = $1",
+        vec![text(claimed(&row.thread, HASH_CLAIM))],
     ));
     all.push(Statement::new(
-        "INSERT INTO outbox (key, thread, n, channel, outgoing, run, status, carrier_id, why, \
-         attempts, not_before, claimed_by, claimed_until, created, about) \
-         SELECT $1, thread, n, $3, $4, $5, $6, $7, $8, $9, $10, NULL, 0, $11, $12 \
-         FROM messages WHERE id = $2 ON CONFLICT (key) DO NOTHING",
+        &**QUEUE,
         vec![
             text(row.key),
             text(id),
@@ -326,14 +395,37 @@ fn outbox(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Error> {
             word(&row.status)?,
             maybe_text(row.carrier_id),
             maybe_text(row.why),
-            Cell::Int(row.attempts),
+            Cell::Int(if hold.is_some() { 1 } else { 0 }),
             time(row.not_before),
             time(row.created),
             maybe_text(row.about),
+            maybe_text(row.claimed_by.filter(|_| hold.is_some())),
+            hold.zip(row.tried).map_or(Cell::Int(0), |(hold, tried)| time(later(tried, hold))),
+            maybe_time(row.tried.filter(|_| hold.is_some())),
         ],
     ));
     Ok(())
 }
+
+/// A text waits, or is claimed when no other of its thread does.
+static QUEUE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO outbox (key, thread, n, channel, outgoing, run, status, carrier_id, why, \
+         attempts, not_before, claimed_by, claimed_until, tried, created, about) \
+         WITH m AS MATERIALIZED (SELECT $1 AS key, thread, n, $3 AS channel, $4 AS outgoing, \
+         $5 AS run, $6 AS status, $7 AS carrier_id, $8 AS why, CAST($9 AS BIGINT) AS attempts, \
+         CAST($10 AS BIGINT) AS not_before, CAST($11 AS BIGINT) AS created, $12 AS about, \
+         $13 AS claimed_by, CAST($14 AS BIGINT) AS claimed_until, CAST($15 AS BIGINT) AS tried, \
+         NOT EXISTS (SELECT 1 FROM outbox o \
+         WHERE o.thread = messages.thread AND o.status = 'queued') AS free \
+         FROM messages/*,*/ WHERE id = $2) \
+         SELECT key, thread, n, channel, outgoing, run, status, carrier_id, why, \
+         CASE WHEN free THEN attempts ELSE 0 END, not_before, \
+         CASE WHEN free THEN claimed_by END, CASE WHEN free THEN claimed_until ELSE 0 END, \
+         CASE WHEN free THEN tried END, created, about FROM m WHERE 1 = 1 \
+         ON CONFLICT (key) DO NOTHING RETURNING {OUTBOX}"
+    )
+});
 
 fn put_back(row: OutboxRow) -> Statement {
     let conflict = conflict("outbox", &row.key);
@@ -378,28 +470,45 @@ fn tried(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Error> {
         .or(conflict),
     );
     if let Some(carrier_id) = carrier_id {
-        for status in [Status::Sent, Status::Failed, Status::Delivered] {
-            all.push(Statement::new(
-                format!(
-                    "UPDATE outbox SET status = $4, why = COALESCE((SELECT why FROM receipts \
-                     WHERE channel = $2 AND carrier_id = $3), why), \
-                     receipt_at = (SELECT at FROM receipts \
-                     WHERE channel = $2 AND carrier_id = $3) \
-                     WHERE key = $1 AND {FORWARD} $5 AND EXISTS (SELECT 1 FROM receipts r \
-                     WHERE r.channel = $2 AND r.carrier_id = $3 AND r.status = $4)"
-                ),
-                vec![
-                    text(row.key.clone()),
-                    text(channel.clone()),
-                    text(carrier_id.clone()),
-                    word(&status)?,
-                    rank(status),
-                ],
-            ));
-        }
+        all.push(Statement::new(&**FASTER, vec![text(row.key), text(channel), text(carrier_id)]));
     }
     Ok(())
 }
+
+/// Claims the oldest text of a thread that waits, as [`crate::Store::claim_outbox`] does for all
+/// threads.
+fn next(thread: String, worker: String, now: Timestamp, hold: u32) -> Statement {
+    let cells = vec![text(thread), text(worker), time(now), time(later(now, hold))];
+    Statement::new(&**NEXT, cells)
+}
+
+static NEXT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE outbox SET {CLAIMS} FROM threads/*,*/ WHERE threads.id = $1 \
+         AND outbox.thread = threads.id AND outbox.status = 'queued' \
+         AND outbox.not_before <= $3 AND outbox.claimed_until <= $3 \
+         AND n = (SELECT MIN(p.n) FROM outbox p \
+         WHERE p.thread = threads.id AND p.status = 'queued') RETURNING {OUTBOX}"
+    )
+});
+
+/// What a claim by `$2` at `$3` until `$4` changes.
+pub(crate) const CLAIMS: &str = "claimed_by = $2, claimed_until = $4, attempts = attempts + 1, \
+     tried = $3, \
+     unsure = CASE WHEN claimed_by IS NULL THEN unsure ELSE COALESCE(unsure, tried) END";
+
+/// A receipt that came before we knew the carrier's id counts from now on.
+static FASTER: LazyLock<String> = LazyLock::new(|| {
+    let rank = |of: &str| FORWARD.replace("CASE status", &format!("CASE {of}.status"));
+    format!(
+        "UPDATE outbox SET status = r.status, why = COALESCE(r.why, outbox.why), \
+         receipt_at = r.at \
+         FROM receipts r/*,*/ WHERE key = $1 AND r.channel = $2 AND r.carrier_id = $3 \
+         AND {} {}",
+        rank("outbox"),
+        rank("r").trim_end_matches(" < "),
+    )
+});
 
 /// A receipt and the answer that it is about may be stored at the same moment by two processes;
 /// one waits for the other, so that neither overlooks the other.
@@ -422,6 +531,10 @@ pub(crate) fn rank(status: Status) -> Cell {
 
 pub(crate) fn conflict(what: &str, id: &str) -> Error {
     Error::Conflict { what: format!("{what} {id}") }
+}
+
+pub(crate) fn later(now: Timestamp, seconds: u32) -> Timestamp {
+    now.checked_add(SignedDuration::from_secs(seconds.into())).unwrap_or(Timestamp::MAX)
 }
 
 pub(crate) fn earlier(now: Timestamp, by: SignedDuration) -> Timestamp {

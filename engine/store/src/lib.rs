@@ -81,6 +81,22 @@ pub enum Write {
     /// A text to send; one with the same key stays as it is. It takes the next place in its thread
     /// and is a message of it from now on; texts of a thread leave in the order of their places.
     Outbox(OutboxRow),
+    /// The same, and claimed by `claimed_by` since `tried` for so many seconds, as by
+    /// [`Store::claim_outbox`], when no other text of its thread waits: whoever commits it may send
+    /// it at once, if [`Store::commit_told`] says that it is.
+    Send(OutboxRow, u32),
+    /// The oldest text of a thread that waits is claimed, as by [`Store::claim_outbox`], if it may
+    /// leave now.
+    Next {
+        /// The thread.
+        thread: String,
+        /// Who claims.
+        worker: String,
+        /// The time.
+        now: Timestamp,
+        /// For how long, seconds.
+        hold: u32,
+    },
     /// A text was tried: its new state, and the end of our claim. Conflict unless it is claimed by
     /// the row's `claimed_by` for the try that the row's `attempts` counts: a process that slept
     /// through its claim and has claimed the text again is two. A receipt that was faster is kept.
@@ -128,7 +144,13 @@ pub enum Write {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// All of it, or nothing.
-    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error>;
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        self.commit_told(writes).await.map(|_| ())
+    }
+
+    /// The same; the texts of [`Write::Outbox`], [`Write::Send`] and [`Write::Next`] as they stand
+    /// now, without those of keys that were known.
+    async fn commit_told(&self, writes: Vec<Write>) -> Result<Vec<OutboxRow>, Error>;
 
     /// A version of a flow.
     async fn flow(&self, id: &str) -> Result<Option<FlowRow>, Error>;
@@ -160,6 +182,8 @@ pub trait Store: Send + Sync {
         above: i64,
         limit: u32,
     ) -> Result<Vec<MessageRow>, Error>;
+    /// The next texts of a thread that nobody has handled, oldest first, at most [`INBOX_MOST`].
+    async fn inbox(&self, thread: &str) -> Result<Vec<MessageRow>, Error>;
     /// Threads with texts that nobody has handled, received before this: what the sweep wakes.
     async fn unhandled(&self, before: Timestamp, limit: u32) -> Result<Vec<String>, Error>;
     /// The AI session of a thread that is not over.
@@ -168,8 +192,8 @@ pub trait Store: Send + Sync {
     async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error>;
     /// AI sessions, over or not, in any order; those that are not there are left out.
     async fn sessions_by_id(&self, ids: &[&str]) -> Result<Vec<SessionRow>, Error>;
-    /// Whether a peer has left.
-    async fn opted_out(&self, peering: &Peering) -> Result<bool, Error>;
+    /// Whether the peer of a thread has left.
+    async fn opted_out(&self, thread: &str) -> Result<bool, Error>;
 
     /// Timers that are due, claimed for `hold` seconds so that another process does not fire them
     /// too; firing deletes them with [`Write::Forget`].
@@ -219,6 +243,9 @@ pub trait Store: Send + Sync {
     /// Whether the database answers, for `/readyz`.
     async fn ready(&self) -> Result<(), Error>;
 }
+
+/// Texts that [`Store::inbox`] gives at once.
+pub const INBOX_MOST: usize = 64;
 
 /// What waits and what lives, at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

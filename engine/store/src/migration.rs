@@ -18,6 +18,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 3, sql: include_str!("../migrations/sqlite/0003_outside.sql") },
     Migration { number: 4, sql: include_str!("../migrations/sqlite/0004_hands.sql") },
     Migration { number: 5, sql: include_str!("../migrations/sqlite/0005_trace.sql") },
+    Migration { number: 6, sql: include_str!("../migrations/sqlite/0006_fewer_indexes.sql") },
 ];
 
 /// For PostgreSQL.
@@ -27,6 +28,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 3, sql: include_str!("../migrations/postgres/0003_outside.sql") },
     Migration { number: 4, sql: include_str!("../migrations/postgres/0004_hands.sql") },
     Migration { number: 5, sql: include_str!("../migrations/postgres/0005_trace.sql") },
+    Migration { number: 6, sql: include_str!("../migrations/postgres/0006_fewer_indexes.sql") },
 ];
 
 /// Where the version is kept.

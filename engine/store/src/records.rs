@@ -2,30 +2,51 @@
 
 mod read;
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
 use conversation::{Receipt, Status, Tenant};
 use flow::Taken;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
+pub(crate) use self::read::OUTBOX;
 use self::read::{
-    CALL, OUTBOX, RUN, SESSION, THREAD, call, flow, line, message, outbox, run, session, thread,
+    CALL, MESSAGE, RUN, SESSION, THREAD, call, flow, line, message, outbox, run, session, thread,
 };
-use crate::change::{self, FORWARD};
+use crate::change::{self, CLAIMS, FORWARD, later};
 use crate::row::{
-    AnswerRow, CallRow, DeedRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow,
+    AnswerRow, CallRow, DeedRow, FlowRow, Line, MessageRow, OutboxRow, RunRow, SessionRow,
     ThreadRow, TimerRow, ToldRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
-use crate::{Counts, Error, Store, Write, outside, timer};
+use crate::{Counts, Error, INBOX_MOST, Store, Write, outside, timer};
 
 /// One received text in this many also throws away old claims.
 const PURGE_EVERY: u64 = 1024;
 
 /// Rows that are asked for by their ids in one statement.
 const MANY: usize = 256;
+
+static RUN_BY_ID: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {RUN} FROM runs WHERE id = $1"));
+static THREAD_BY_ID: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {THREAD} FROM threads WHERE id = $1"));
+static SESSION_BY_ID: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {SESSION} FROM sessions WHERE id = $1"));
+static SESSION_OF_THREAD: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {SESSION} FROM sessions WHERE thread = $1 AND ended IS NULL"));
+/// Places are given one after the other, so a number of places is a number of texts.
+static INBOX: LazyLock<String> = LazyLock::new(|| {
+    let columns: Vec<String> = MESSAGE.split(", ").map(|name| format!("messages.{name}")).collect();
+    format!(
+        "SELECT {} FROM threads, messages WHERE threads.id = $1 AND thread = threads.id \
+         AND n > handled AND n <= handled + {INBOX_MOST} AND inbound ORDER BY n",
+        columns.join(", ")
+    )
+});
 
 /// The store over a database.
 pub(crate) struct Records<D> {
@@ -56,22 +77,34 @@ impl<D: Database> Records<D> {
     ) -> Result<Option<T>, Error> {
         Ok(self.rows(sql, cells, row).await?.pop())
     }
+
+    /// Rows of one key: whoever asks the same at the same moment asks together.
+    async fn keyed<T>(
+        &self,
+        sql: impl Into<Cow<'static, str>>,
+        cells: Vec<Cell>,
+        row: fn(Record) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let query = Statement { keyed: true, ..Statement::new(sql, cells) };
+        let records = self.database.read(query).await?;
+        records.into_iter().map(row).collect()
+    }
 }
 
 #[async_trait]
 impl<D: Database> Store for Records<D> {
-    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+    async fn commit_told(&self, writes: Vec<Write>) -> Result<Vec<OutboxRow>, Error> {
         let started = Instant::now();
         let lane = writes.iter().find_map(lane).unwrap_or_default().to_owned();
         let mut all = Vec::with_capacity(writes.len());
-        for write in writes {
-            if let Write::Receive(row, _) = &write
+        for write in &writes {
+            if let Write::Receive(row, _) = write
                 && self.received.fetch_add(1, Ordering::Relaxed) % PURGE_EVERY == PURGE_EVERY - 1
             {
                 change::purge(row.at, &mut all);
             }
-            change::statements(write, &mut all)?;
         }
+        change::statements(writes, &mut all)?;
         let done = self.database.write(&lane, all).await;
         let outcome = match &done {
             Ok(_) => "done",
@@ -81,7 +114,8 @@ impl<D: Database> Store for Records<D> {
         };
         metrics::counter!("voxflow_store_commits_total", "outcome" => outcome).increment(1);
         metrics::histogram!("voxflow_store_commit_seconds").record(started.elapsed().as_secs_f64());
-        done.map(|_| ())
+        // Nothing else in a commit tells rows.
+        done?.into_iter().map(outbox).collect()
     }
 
     async fn flow(&self, id: &str) -> Result<Option<FlowRow>, Error> {
@@ -96,7 +130,7 @@ impl<D: Database> Store for Records<D> {
     }
 
     async fn run(&self, id: &str) -> Result<Option<RunRow>, Error> {
-        self.row(format!("SELECT {RUN} FROM runs WHERE id = $1"), vec![text(id)], run).await
+        Ok(self.keyed(&**RUN_BY_ID, vec![text(id)], run).await?.pop())
     }
 
     async fn runs(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<RunRow>, Error> {
@@ -119,8 +153,7 @@ impl<D: Database> Store for Records<D> {
     }
 
     async fn thread(&self, id: &str) -> Result<Option<ThreadRow>, Error> {
-        let sql = format!("SELECT {THREAD} FROM threads WHERE id = $1");
-        self.row(sql, vec![text(id)], thread).await
+        Ok(self.keyed(&**THREAD_BY_ID, vec![text(id)], thread).await?.pop())
     }
 
     async fn threads(
@@ -148,20 +181,23 @@ impl<D: Database> Store for Records<D> {
         above: i64,
         limit: u32,
     ) -> Result<Vec<MessageRow>, Error> {
-        let sql = "SELECT id, thread, n, claim, inbound, text, media, answered_by_carrier, at \
-                   FROM messages WHERE thread = $1 AND n > $2 ORDER BY n LIMIT $3";
-        self.rows(sql.into(), vec![text(thread), Cell::Int(above), count(limit)], message).await
+        let sql = format!(
+            "SELECT {MESSAGE} FROM messages WHERE thread = $1 AND n > $2 ORDER BY n LIMIT $3"
+        );
+        self.rows(sql, vec![text(thread), Cell::Int(above), count(limit)], message).await
+    }
+
+    async fn inbox(&self, thread: &str) -> Result<Vec<MessageRow>, Error> {
+        self.keyed(&**INBOX, vec![text(thread)], message).await
     }
 
     async fn unhandled(&self, before: Timestamp, limit: u32) -> Result<Vec<String>, Error> {
-        let sql = "SELECT id FROM threads WHERE last_in > handled AND waiting_since < $1 \
-                   ORDER BY waiting_since LIMIT $2";
+        let sql = "SELECT thread FROM unhandled WHERE since < $1 ORDER BY since LIMIT $2";
         self.rows(sql.into(), vec![time(before), count(limit)], |mut r| r.text()).await
     }
 
     async fn session(&self, thread: &str) -> Result<Option<SessionRow>, Error> {
-        let sql = format!("SELECT {SESSION} FROM sessions WHERE thread = $1 AND ended IS NULL");
-        self.row(sql, vec![text(thread)], session).await
+        Ok(self.keyed(&**SESSION_OF_THREAD, vec![text(thread)], session).await?.pop())
     }
 
     async fn sessions_by_id(&self, ids: &[&str]) -> Result<Vec<SessionRow>, Error> {
@@ -177,14 +213,13 @@ impl<D: Database> Store for Records<D> {
     }
 
     async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error> {
-        let sql = format!("SELECT {SESSION} FROM sessions WHERE id = $1");
-        self.row(sql, vec![text(id)], session).await
+        Ok(self.keyed(&**SESSION_BY_ID, vec![text(id)], session).await?.pop())
     }
 
-    async fn opted_out(&self, peering: &Peering) -> Result<bool, Error> {
+    async fn opted_out(&self, thread: &str) -> Result<bool, Error> {
         let sql = "SELECT thread FROM opt_outs WHERE thread = $1";
-        let found = self.row(sql.into(), vec![text(peering.thread_id())], |mut r| r.text()).await?;
-        Ok(found.is_some())
+        let found = self.keyed(sql, vec![text(thread)], |mut r| r.text()).await?;
+        Ok(!found.is_empty())
     }
 
     async fn due(&self, now: Timestamp, hold: u32, limit: u32) -> Result<Vec<TimerRow>, Error> {
@@ -213,17 +248,15 @@ impl<D: Database> Store for Records<D> {
         // is kept for later and was never looked at holds nobody up.
         let claim = Statement::new(
             format!(
-                "UPDATE outbox SET claimed_by = $1, claimed_until = $3, attempts = attempts + 1, \
-                 tried = $2, \
-                 unsure = CASE WHEN claimed_by IS NULL THEN unsure ELSE COALESCE(unsure, tried) END \
+                "UPDATE outbox SET {CLAIMS} \
                  WHERE key IN (SELECT o.key FROM outbox o WHERE o.status = 'queued' \
-                 AND o.not_before <= $2 AND o.claimed_until <= $2 \
+                 AND o.not_before <= $3 AND o.claimed_until <= $3 \
                  AND NOT EXISTS (SELECT 1 FROM outbox p WHERE p.status = 'queued' \
-                 AND p.thread = o.thread AND p.n <> o.n AND (p.claimed_until > $2 \
-                 OR p.n < o.n AND (p.not_before <= $2 OR p.attempts > 0 OR p.why IS NOT NULL))) \
-                 ORDER BY o.created LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING {OUTBOX}"
+                 AND p.thread = o.thread AND p.n <> o.n AND (p.claimed_until > $3 \
+                 OR p.n < o.n AND (p.not_before <= $3 OR p.attempts > 0 OR p.why IS NOT NULL))) \
+                 ORDER BY o.created LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING {OUTBOX}"
             ),
-            vec![text(worker), time(now), time(later(now, hold)), count(limit)],
+            vec![count(limit), text(worker), time(now), time(later(now, hold))],
         );
         let records = self.database.write("outbox", vec![claim]).await?;
         let mut rows: Vec<OutboxRow> = records.into_iter().map(outbox).collect::<Result<_, _>>()?;
@@ -323,7 +356,7 @@ impl<D: Database> Store for Records<D> {
         let sql = "SELECT (SELECT COUNT(*) FROM sessions WHERE ended IS NULL), \
                    (SELECT COUNT(*) FROM outbox WHERE status = 'queued'), \
                    (SELECT COUNT(*) FROM outbox WHERE status = 'queued' AND unsure IS NOT NULL), \
-                   (SELECT COUNT(*) FROM threads WHERE last_in > handled)";
+                   (SELECT COUNT(*) FROM unhandled)";
         let counts = |mut r: Record| {
             let (sessions, outbox, unsure) = (r.int()?, r.int()?, r.int()?);
             Ok(Counts { sessions, outbox, unsure, unhandled: r.int()? })
@@ -343,7 +376,10 @@ fn lane(write: &Write) -> Option<&str> {
         Write::Run(row) => Some(&row.subject),
         Write::Thread(row) => Some(&row.id),
         Write::Session(row) => Some(&row.thread),
-        Write::Outbox(row) | Write::Tried(row) | Write::PutBack(row) => Some(&row.thread),
+        Write::Outbox(row) | Write::Send(row, _) | Write::Tried(row) | Write::PutBack(row) => {
+            Some(&row.thread)
+        }
+        Write::Next { thread, .. } => Some(thread),
         Write::Timer(row) => Some(&row.subject),
         Write::Forget { id } => Some(id),
         Write::Flow(_)
@@ -362,10 +398,6 @@ fn lane(write: &Write) -> Option<&str> {
 
 fn count(limit: u32) -> Cell {
     Cell::Int(limit.into())
-}
-
-fn later(now: Timestamp, seconds: u32) -> Timestamp {
-    now.checked_add(SignedDuration::from_secs(seconds.into())).unwrap_or(Timestamp::MAX)
 }
 
 /// Only the age of an unclaimed receipt depends on it, so the machine's clock is good enough.

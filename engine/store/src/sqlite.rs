@@ -196,11 +196,11 @@ fn together(
 }
 
 fn one(connection: &Connection, statements: &[Statement]) -> Result<Vec<Record>, Error> {
-    let mut last = Vec::new();
+    let mut told = Vec::new();
     for statement in statements.iter().filter(|s| !s.lock) {
-        last = carry_out(connection, statement)?;
+        told.extend(carry_out(connection, statement)?);
     }
-    Ok(last)
+    Ok(told)
 }
 
 fn carry_out(connection: &Connection, statement: &Statement) -> Result<Vec<Record>, Error> {

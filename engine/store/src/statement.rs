@@ -32,15 +32,22 @@ pub(crate) struct Statement {
     pub(crate) must: Option<Error>,
     /// Only where there are several writers; SQLite passes it over.
     pub(crate) lock: bool,
+    /// It asks for the rows of one key, so that several of its kind may be asked as one.
+    pub(crate) keyed: bool,
 }
 
 impl Statement {
     pub(crate) fn new(sql: impl Into<Cow<'static, str>>, cells: Vec<Cell>) -> Self {
-        Self { sql: sql.into(), cells, must: None, lock: false }
+        Self { sql: sql.into(), cells, must: None, lock: false, keyed: false }
     }
 
     pub(crate) fn or(self, error: Error) -> Self {
         Self { must: Some(error), ..self }
+    }
+
+    /// Whether it tells rows.
+    pub(crate) fn returns(&self) -> bool {
+        self.sql.starts_with("SELECT") || self.sql.contains(" RETURNING ")
     }
 
     pub(crate) fn lock(sql: &'static str, cells: Vec<Cell>) -> Self {
@@ -52,7 +59,7 @@ impl Statement {
 #[async_trait]
 pub(crate) trait Database: Send + Sync {
     /// All statements in one transaction, durable when this returns, or none of them. The rows
-    /// that the last one returned. Happens to its end even when nobody waits for it any more.
+    /// that they returned, in order. Happens to its end even when nobody waits for it any more.
     /// Commits of one lane touch the same rows; a database may carry out those of several lanes
     /// side by side.
     async fn write(&self, lane: &str, statements: Vec<Statement>) -> Result<Vec<Record>, Error>;

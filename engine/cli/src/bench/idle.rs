@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const FILL: &str = "
     TRUNCATE threads, sessions, timers;
     INSERT INTO threads SELECT 'bench-' || i, 'default', 'twilio', '+15550001000', '+1555' || i,
-        1, 1, NULL, t, 1, 1, t FROM generate_series(1, $N) i, (SELECT $T::bigint t) now;
+        1, 1, NULL, t, 1, 1 FROM generate_series(1, $N) i, (SELECT $T::bigint t) now;
     INSERT INTO sessions SELECT 'bench-' || i, 'bench-' || i, 1, '{}', 1, 1, 'run', NULL,
         '[{\"role\":\"user\",\"text\":\"hello\"}]', CASE WHEN i <= $D THEN t - 90000000000 ELSE t END,
         86400, NULL FROM generate_series(1, $N) i, (SELECT $T::bigint t) now;

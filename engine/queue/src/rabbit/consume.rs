@@ -1,5 +1,6 @@
 //! Jobs come in: a consumer that is made anew for as long as somebody wants its jobs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::PREFETCH;
 use super::broker::Broker;
@@ -23,6 +25,10 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 /// How long it may take until jobs can come in.
 const BEGINNING: Duration = Duration::from_secs(10);
+/// Jobs that are acknowledged together.
+const TOGETHER: usize = 32;
+/// How long a job that is done waits for others.
+const LATELY: Duration = Duration::from_millis(5);
 /// How long work in hand may take to end after nobody wants new jobs.
 const FAREWELL: Duration = Duration::from_secs(30);
 
@@ -95,8 +101,14 @@ async fn once(
     *began = true;
     let there = Counted::new(&presence.0.there);
     let mut in_hand = FuturesUnordered::new();
+    let mut acks = Acks::default();
     loop {
         tokio::select! {
+            biased;
+            Some(settled) = in_hand.next() => {
+                let settled: Result<Settled, lapin::Error> = settled;
+                acks.settled(settled.map_err(error)?);
+            }
             message = messages.next() => {
                 let message = match message {
                     Some(message) => message.map_err(error)?,
@@ -104,7 +116,8 @@ async fn once(
                 };
                 in_hand.push(hand_over(message, jobs));
             }
-            Some(settled) = in_hand.next() => settled.map_err(error)?,
+            // Nothing else has happened for a moment, or so much that the broker should know.
+            () = acks.due() => acks.send(&channel).await.map_err(error)?,
             () = jobs.closed() => break,
         }
     }
@@ -112,8 +125,14 @@ async fn once(
     let cancel = BasicCancelOptions::default();
     channel.basic_cancel(messages.tag(), cancel).await.map_err(error)?;
     // What is being worked on may end; what nobody took goes back by itself.
-    let farewell = async { while in_hand.next().await.is_some() {} };
-    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+    let farewell = async {
+        while let Some(Ok(settled)) = in_hand.next().await {
+            acks.settled(settled);
+        }
+    };
+    let left = tokio::time::timeout(FAREWELL, farewell).await.is_err();
+    acks.send(&channel).await.map_err(error)?;
+    if left {
         tracing::warn!(queue = %broker.jobs(), "jobs in hand are left to somebody else");
     }
     // The broker gives back at once what was not acknowledged.
@@ -135,12 +154,17 @@ async fn begin(broker: &Broker) -> Result<(Connection, Channel, Consumer), Error
 }
 
 /// Gives a job to the subscriber and waits for its end, however long that takes.
-async fn hand_over(message: Message, jobs: &mpsc::Sender<Delivery>) -> Result<(), lapin::Error> {
+async fn hand_over(
+    message: Message,
+    jobs: &mpsc::Sender<Delivery>,
+) -> Result<Settled, lapin::Error> {
+    let tag = message.delivery_tag;
     let job = match serde_json::from_slice::<Job>(&message.data) {
         Ok(job) => job,
         Err(error) => {
             tracing::error!(%error, "a job cannot be read; it goes to the dead ones");
-            return message.reject(BasicRejectOptions { requeue: false }).await.map(|_| ());
+            message.reject(BasicRejectOptions { requeue: false }).await?;
+            return Ok(Settled { tag, done: false });
         }
     };
     let before = times_before(&message);
@@ -152,11 +176,8 @@ async fn hand_over(message: Message, jobs: &mpsc::Sender<Delivery>) -> Result<()
     // There is room: it holds as many as the broker gives us.
     if jobs.send(delivery).await.is_ok() {
         if done.await.is_ok() {
-            // False: the connection was lost in between, and the job comes again.
-            if message.ack(BasicAckOptions::default()).await? {
-                metrics::counter!("voxflow_jobs_acknowledged_total").increment(1);
-            }
-            return Ok(());
+            metrics::counter!("voxflow_jobs_acknowledged_total").increment(1);
+            return Ok(Settled { tag, done: true });
         }
         tokio::select! {
             () = tokio::time::sleep(pause(before)) => {}
@@ -164,7 +185,66 @@ async fn hand_over(message: Message, jobs: &mpsc::Sender<Delivery>) -> Result<()
         }
     }
     let again = BasicNackOptions { multiple: false, requeue: true };
-    message.nack(again).await.map(|_| ())
+    message.nack(again).await?;
+    Ok(Settled { tag, done: false })
+}
+
+/// A delivery that came to its end.
+struct Settled {
+    /// How the channel calls it: they count up.
+    tag: u64,
+    /// Whether it is to be acknowledged; the broker knows of the others.
+    done: bool,
+}
+
+/// Acknowledgements on their way, several in one message.
+#[derive(Default)]
+struct Acks {
+    /// All up to here have come to their end.
+    below: u64,
+    /// Those above that have, and whether they are to be acknowledged.
+    above: BTreeMap<u64, bool>,
+    waiting: usize,
+    due: Option<Instant>,
+}
+
+impl Acks {
+    fn settled(&mut self, settled: Settled) {
+        self.above.insert(settled.tag, settled.done);
+        self.waiting += 1;
+        let due = if self.waiting >= TOGETHER { Instant::now() } else { Instant::now() + LATELY };
+        self.due = Some(self.due.map_or(due, |known| known.min(due)));
+    }
+
+    async fn due(&self) {
+        match self.due {
+            Some(due) => sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What is below the first that is still at work is acknowledged as one, the others one by one.
+    async fn send(&mut self, channel: &Channel) -> Result<(), lapin::Error> {
+        let mut last = None;
+        while let Some(entry) = self.above.first_entry()
+            && *entry.key() == self.below + 1
+        {
+            self.below = *entry.key();
+            if entry.remove() {
+                last = Some(self.below);
+            }
+        }
+        if let Some(last) = last {
+            channel.basic_ack(last, BasicAckOptions { multiple: true }).await?;
+        }
+        for (tag, done) in &mut self.above {
+            if std::mem::take(done) {
+                channel.basic_ack(*tag, BasicAckOptions::default()).await?;
+            }
+        }
+        (self.waiting, self.due) = (0, None);
+        Ok(())
+    }
 }
 
 /// How often the broker has given this job out before.

@@ -170,7 +170,6 @@ impl Host<'_> {
             match self.save(writes, patience).await {
                 Ok(()) => {
                     self.sending.extend(keys);
-                    self.runtime.outbox_changed();
                     self.runtime.timers_changed();
                 }
                 Err(error) => {
@@ -301,7 +300,6 @@ impl Host<'_> {
         }
         let status = if writes.is_empty() { "done" } else { "queued" };
         self.save(writes, Patience::Patient).await.map_err(|error| error.to_string())?;
-        self.runtime.outbox_changed();
         Ok(Took::Result { value: json!({ "status": status }), speak: true })
     }
 
@@ -346,7 +344,7 @@ impl Host<'_> {
             let mut all = self.unsaved.clone();
             all.push(Write::Run(self.run.clone()));
             all.extend(writes.iter().cloned());
-            let error = match self.runtime.parts.store.commit(all).await {
+            let error = match self.runtime.commit(all).await {
                 Ok(()) => {
                     self.unsaved.clear();
                     self.doubtful = 0;

@@ -172,8 +172,7 @@ impl Runtime {
                 writes.push(Write::Run(run));
             }
         }
-        self.parts.store.commit(writes).await?;
-        self.outbox_changed();
+        self.commit(writes).await?;
         self.timers_changed();
         if thought.ends.is_some() {
             let data = json!({ "session": session.id, "why": Why::StopService.word() });

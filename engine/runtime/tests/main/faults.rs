@@ -9,8 +9,8 @@ use flow::Taken;
 use jiff::Timestamp;
 use queue::{Dead, Job, Jobs, Queue};
 use store::{
-    AnswerRow, CallRow, Counts, DeedRow, Error, FlowRow, Line, MessageRow, OutboxRow, Peering,
-    RunRow, SessionRow, Store, ThreadRow, TimerRow, ToldRow, Write,
+    AnswerRow, CallRow, Counts, DeedRow, Error, FlowRow, Line, MessageRow, OutboxRow, RunRow,
+    SessionRow, Store, ThreadRow, TimerRow, ToldRow, Write,
 };
 
 /// What becomes of a commit.
@@ -43,18 +43,18 @@ impl Faulty {
 
 #[async_trait]
 impl Store for Faulty {
-    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+    async fn commit_told(&self, writes: Vec<Write>) -> Result<Vec<OutboxRow>, Error> {
         let lost = || Err(Error::Unavailable("the test took it down".into()));
         let fault = *self.fault.lock().unwrap();
         if fault == Fault::Down {
             return lost();
         }
-        self.store.commit(writes).await?;
+        let committed = self.store.commit_told(writes).await?;
         if fault == Fault::Mute {
             self.is(Fault::None);
             return lost();
         }
-        Ok(())
+        Ok(committed)
     }
 
     async fn flow_named(&self, tenant: &Tenant, name: &str) -> Result<Option<FlowRow>, Error> {
@@ -94,6 +94,10 @@ impl Store for Faulty {
         self.store.threads(peer, before, limit).await
     }
 
+    async fn inbox(&self, thread: &str) -> Result<Vec<MessageRow>, Error> {
+        self.store.inbox(thread).await
+    }
+
     async fn messages(
         &self,
         thread: &str,
@@ -131,8 +135,8 @@ impl Store for Faulty {
         self.store.session_by_id(id).await
     }
 
-    async fn opted_out(&self, peering: &Peering) -> Result<bool, Error> {
-        self.store.opted_out(peering).await
+    async fn opted_out(&self, thread: &str) -> Result<bool, Error> {
+        self.store.opted_out(thread).await
     }
 
     async fn due(&self, now: Timestamp, hold: u32, limit: u32) -> Result<Vec<TimerRow>, Error> {

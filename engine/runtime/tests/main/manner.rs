@@ -128,7 +128,7 @@ async fn a_run_learns_how_far_its_text_came() {
     assert_eq!(run.state.vars["message.status"], "delivered");
     assert!(run.outcome.is_none());
     let thread = rig.store.thread(&rig.thread_id()).await.unwrap().unwrap();
-    assert!(!rig.store.opted_out(&thread.peering).await.unwrap());
+    assert!(!rig.store.opted_out(&thread.id).await.unwrap());
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_receipt_can_say_that_the_peer_has_left() {
     };
     rig.runtime().receipt(receipt).await.unwrap();
     let thread = rig.store.thread(&rig.thread_id()).await.unwrap().unwrap();
-    assert!(rig.store.opted_out(&thread.peering).await.unwrap());
+    assert!(rig.store.opted_out(&thread.id).await.unwrap());
 }
 
 #[tokio::test]

@@ -5,20 +5,26 @@
 //! groups take the rows of threads in the same order, whichever process they are from.
 //!
 //! Invariant: a commit that fails, fails alone. The group is undone, that one is told, and the
-//! others go again.
+//! others go again: jointly, in turn when the server refuses that, and at last each alone.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use deadpool_postgres::Pool;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Failed, PATIENCE, TRIES, transact};
+use super::PATIENCE;
+use super::joint::{Commit, Forms};
+use super::transaction::{Failed, Manner, transact};
 use crate::statement::{Record, Statement};
 
 /// Writers of a process; each has a connection while it writes.
-const WRITERS: u64 = 3;
+static WRITERS: std::sync::LazyLock<u64> =
+    std::sync::LazyLock::new(|| std::env::var("W").ok().and_then(|w| w.parse().ok()).unwrap_or(3));
+/// How often a commit that the server has undone by itself is begun anew.
+const TRIES: u32 = 4;
 /// Commits of one transaction, at most.
-const GROUP: usize = 64;
+static GROUP: std::sync::LazyLock<usize> =
+    std::sync::LazyLock::new(|| std::env::var("G").ok().and_then(|w| w.parse().ok()).unwrap_or(64));
 /// Commits that may wait for a writer before their makers do.
 const WAITING: usize = 1024;
 
@@ -34,9 +40,10 @@ struct Ask {
 
 impl Groups {
     pub(super) fn new(pool: &Pool) -> Self {
-        let writers = (0..WRITERS).map(|_| {
+        let forms = Forms::default();
+        let writers = (0..*WRITERS).map(|_| {
             let (asks, waiting) = mpsc::channel(WAITING);
-            tokio::spawn(write_for_ever(pool.clone(), waiting));
+            tokio::spawn(write_for_ever(pool.clone(), forms.clone(), waiting));
             asks
         });
         Self(writers.collect())
@@ -51,7 +58,7 @@ impl Groups {
         let gone = || Failed::Server("the writer has ended".into());
         let mut hasher = DefaultHasher::new();
         lane.hash(&mut hasher);
-        let writer = usize::try_from(hasher.finish() % WRITERS).unwrap_or(0);
+        let writer = usize::try_from(hasher.finish() % *WRITERS).unwrap_or(0);
         let (answer, answered) = oneshot::channel();
         let ask = Ask { lane: lane.into(), statements, answer };
         self.0[writer].send(ask).await.map_err(|_| gone())?;
@@ -60,21 +67,22 @@ impl Groups {
 }
 
 /// A writer's life.
-async fn write_for_ever(pool: Pool, mut waiting: mpsc::Receiver<Ask>) {
-    let mut group = Vec::with_capacity(GROUP);
-    while waiting.recv_many(&mut group, GROUP).await > 0 {
+async fn write_for_ever(pool: Pool, forms: Forms, mut waiting: mpsc::Receiver<Ask>) {
+    let mut group = Vec::with_capacity(*GROUP);
+    while waiting.recv_many(&mut group, *GROUP).await > 0 {
         metrics::histogram!("voxflow_store_group_size").record(group.len() as f64);
         group.sort_by(|a, b| a.lane.cmp(&b.lane));
-        write(&pool, std::mem::take(&mut group)).await;
+        write(&pool, Manner::Jointly(&forms), std::mem::take(&mut group)).await;
     }
 }
 
 /// Commits a group, without those of it that cannot be.
-async fn write(pool: &Pool, mut group: Vec<Ask>) {
+async fn write(pool: &Pool, manner: Manner<'_>, mut group: Vec<Ask>) {
     let mut tries = 1;
     while !group.is_empty() {
-        let commits: Vec<&[Statement]> = group.iter().map(|ask| &*ask.statements).collect();
-        let done = tokio::time::timeout(PATIENCE, transact(pool, &commits)).await;
+        let commits: Vec<Commit<'_>> =
+            group.iter().map(|ask| (&*ask.lane, &*ask.statements)).collect();
+        let done = tokio::time::timeout(PATIENCE, transact(pool, &commits, manner)).await;
         // Who no longer waits reads the rows again.
         match done.unwrap_or_else(|_| Err(Failed::Server("no answer".into()))) {
             Ok(records) => {
@@ -82,18 +90,25 @@ async fn write(pool: &Pool, mut group: Vec<Ask>) {
                     let _ = ask.answer.send(Ok(records));
                 }
             }
-            Err(Failed::Must(at, error)) => {
-                let ask = group.remove(at);
-                let _ = ask.answer.send(Err(Failed::Must(at, error)));
+            Err(Failed::Must(broken)) => {
+                // From the last one, so that the places of the others stay.
+                for (at, error) in broken.into_iter().rev() {
+                    let ask = group.remove(at);
+                    let _ = ask.answer.send(Err(Failed::Must(vec![(0, error)])));
+                }
             }
             Err(Failed::Again(why)) if tries < TRIES => {
                 tries += 1;
                 tracing::warn!(why, "a commit is begun anew");
             }
-            // One of them may be what the server cannot do: each is tried alone.
-            Err(Failed::Odd(_)) if group.len() > 1 => {
+            // One of them may be what the server cannot do, or what it cannot do with the others.
+            Err(Failed::Odd(why)) if group.len() > 1 => {
+                tracing::debug!(why, "a group of commits is done one by one");
+                if let Manner::Jointly(_) = manner {
+                    return Box::pin(write(pool, Manner::InTurn, group)).await;
+                }
                 for ask in group.drain(..) {
-                    Box::pin(write(pool, vec![ask])).await;
+                    Box::pin(write(pool, manner, vec![ask])).await;
                 }
             }
             Err(failed) => {

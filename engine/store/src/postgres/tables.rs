@@ -8,7 +8,8 @@ use deadpool_postgres::{Pool, PoolError};
 use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 
-use super::{Failed, chain};
+use super::chain;
+use super::transaction::Failed;
 use crate::migration::{self, POSTGRES};
 
 /// Held while tables are made, so that processes that start together take turns.
@@ -86,7 +87,8 @@ async fn make(pool: &Pool) -> Result<(), Failed> {
     transaction.batch_execute(&locked).await?;
     transaction.batch_execute(migration::TABLE).await?;
     let version = transaction.query_one(migration::VERSION, &[]).await?.try_get(0)?;
-    for migration in migration::missing(POSTGRES, version).map_err(|e| Failed::Must(0, e))? {
+    let missing = migration::missing(POSTGRES, version);
+    for migration in missing.map_err(|error| Failed::Must(vec![(0, error)]))? {
         transaction.batch_execute(migration.sql).await?;
         transaction.execute(migration::DONE, &[&migration.number]).await?;
     }

@@ -12,9 +12,11 @@ pub(super) const RUN: &str =
     "id, tenant, flow, flow_name, medium, subject, seq, state, outcome, created, updated";
 pub(super) const THREAD: &str =
     "id, tenant, channel, ours, peer, seq, handled, waiting_run, assigned, updated";
+pub(super) const MESSAGE: &str =
+    "id, thread, n, claim, inbound, text, media, answered_by_carrier, at";
 pub(super) const SESSION: &str = "id, thread, seq, agent, generation, answered, run, awaited, history, \
                        rest, active, idle_s, ended";
-pub(super) const OUTBOX: &str = "key, thread, outgoing, run, about, status, carrier_id, why, attempts, \
+pub(crate) const OUTBOX: &str = "key, thread, outgoing, run, about, status, carrier_id, why, attempts, \
                       not_before, claimed_by, tried, unsure, created, receipt_at";
 pub(super) const CALL: &str =
     "id, tenant, carrier, carrier_id, from_address, to_address, run, status, started, ended";

@@ -1,0 +1,15 @@
+-- Threads with texts that nobody has handled, and when the oldest of these came: apart, so that a
+-- thread's own row can be changed where it is.
+CREATE TABLE unhandled (
+    thread TEXT PRIMARY KEY,
+    since BIGINT NOT NULL
+);
+INSERT INTO unhandled SELECT id, waiting_since FROM threads WHERE last_in > handled;
+DROP INDEX threads_unhandled;
+ALTER TABLE threads DROP COLUMN waiting_since;
+
+-- Rows that are changed soon after they were made have room beside them for that.
+ALTER TABLE threads SET (fillfactor = 50);
+ALTER TABLE runs SET (fillfactor = 50);
+ALTER TABLE sessions SET (fillfactor = 50);
+ALTER TABLE outbox SET (fillfactor = 50);
