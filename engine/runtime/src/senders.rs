@@ -3,14 +3,15 @@
 //! Whoever commits a text claims it in the same commit and sends it from memory, unless another one
 //! of its thread waits or this process is busy: then it is claimed by whoever looks next.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use conversation::Messenger;
 use store::{OutboxRow, Write};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Runtime;
@@ -22,8 +23,10 @@ const AT_ONCE: u32 = 512;
 const CLAIMED: usize = 64;
 /// How often other processes' texts are looked for.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often they are looked for while texts wait behind others.
+/// How often they are looked for while texts of ours wait behind others.
 const SOON: Duration = Duration::from_millis(100);
+/// For how long that is done.
+const BEHIND: Duration = Duration::from_secs(30);
 /// How long a commit may be on its way of which nobody saw the end.
 const DOUBT: Duration = Duration::from_secs(1);
 
@@ -32,8 +35,10 @@ pub(crate) struct Senders {
     room: Arc<Semaphore>,
     /// No more are begun.
     ending: AtomicBool,
-    /// Threads of which texts of ours wait behind others.
-    kept: Mutex<HashSet<String>>,
+    /// Threads of which texts wait behind others, and since when.
+    kept: Mutex<HashMap<String, Instant>>,
+    /// One more does.
+    behind: Notify,
     by_channel: HashMap<&'static str, Arc<dyn Messenger>>,
 }
 
@@ -42,21 +47,33 @@ impl Senders {
         let by_channel = messengers.iter().map(|m| (m.channel(), Arc::clone(m))).collect();
         // Nothing is sent from memory before the loop runs, nor after it has ended.
         let (room, ending) = (Arc::new(Semaphore::new(0)), AtomicBool::new(false));
-        Self { room, ending, kept: Mutex::default(), by_channel }
+        Self { room, ending, kept: Mutex::default(), behind: Notify::new(), by_channel }
     }
 
     /// A text of this thread waits behind another.
     fn keep(&self, thread: String) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(thread);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(thread, Instant::now());
+        self.behind.notify_one();
     }
 
     /// Whether one does, or did: the next look will tell.
     fn keeps(&self, thread: &str) -> bool {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(thread)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(thread).is_some()
     }
 
-    fn keeps_any(&self) -> bool {
-        !self.kept.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    /// Until it is worth while to look for texts whose way is free without our knowing, since
+    /// another process has sent the one before them.
+    async fn soon(&self) {
+        let waits = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.retain(|_, since| since.elapsed() < BEHIND);
+            !kept.is_empty()
+        };
+        if !waits {
+            self.behind.notified().await;
+        }
+        tokio::time::sleep(SOON).await;
     }
 }
 
@@ -164,8 +181,7 @@ impl Runtime {
                 () = self.texts_to_send.notified() => {}
                 _ = self.senders.room.acquire(), if wished == 0 => {}
                 () = self.next_text() => {}
-                // What waits behind a text that another process sends is free without our knowing.
-                () = tokio::time::sleep(SOON), if self.senders.keeps_any() => {}
+                () = self.senders.soon() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }

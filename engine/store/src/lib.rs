@@ -6,13 +6,15 @@
 //! keeps two workers from acting on one thread.
 //!
 //! Read in this order: [`row`] (what is kept) → this file (the seam) → `change` (what a write means
-//! in SQL) → `records` (the seam over any database) → `sqlite` (the default) → `postgres` (many
-//! processes).
+//! in SQL, with `claims`, `outbox`, `timer` and `outside`) → `records` (the seam over any database)
+//! → `sqlite` (the default) → `postgres` (many processes).
 //!
 //! Times are kept to the microsecond.
 
 mod change;
+mod claims;
 mod migration;
+mod outbox;
 mod outside;
 mod postgres;
 mod records;

@@ -4,7 +4,8 @@ use conversation::Tenant;
 use jiff::SignedDuration;
 
 use crate::Error;
-use crate::change::{CLAIM_LIFE, conflict, earlier};
+use crate::change::{conflict, earlier};
+use crate::claims::CLAIM_LIFE;
 use crate::row::{AnswerRow, DeedRow, ToldRow};
 use crate::statement::{Cell, Record, Statement, json, text, time};
 

@@ -16,13 +16,14 @@ pub(crate) use self::read::OUTBOX;
 use self::read::{
     CALL, MESSAGE, RUN, SESSION, THREAD, call, flow, line, message, outbox, run, session, thread,
 };
-use crate::change::{self, CLAIMS, FORWARD, later};
+use crate::change::{self, later};
+use crate::outbox::{self as outgoing, CLAIMS, FORWARD};
 use crate::row::{
     AnswerRow, CallRow, DeedRow, FlowRow, Line, MessageRow, OutboxRow, RunRow, SessionRow,
     ThreadRow, TimerRow, ToldRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
-use crate::{Counts, Error, INBOX_MOST, Store, Write, outside, timer};
+use crate::{Counts, Error, INBOX_MOST, Store, Write, claims, outside, timer};
 
 /// One received text in this many also throws away old claims.
 const PURGE_EVERY: u64 = 1024;
@@ -101,7 +102,7 @@ impl<D: Database> Store for Records<D> {
             if let Write::Receive(row, _) = write
                 && self.received.fetch_add(1, Ordering::Relaxed) % PURGE_EVERY == PURGE_EVERY - 1
             {
-                change::purge(row.at, &mut all);
+                claims::purge(row.at, &mut all);
             }
         }
         change::statements(writes, &mut all)?;
@@ -294,7 +295,7 @@ impl<D: Database> Store for Records<D> {
         cells.extend([
             word(&receipt.status)?,
             maybe_text(receipt.code.clone()),
-            change::rank(receipt.status),
+            outgoing::rank(receipt.status),
             time(receipt_time()),
         ]);
         let forward = Statement::new(
@@ -320,7 +321,7 @@ impl<D: Database> Store for Records<D> {
             "SELECT key, status FROM outbox WHERE channel = $1 AND carrier_id = $2",
             named(),
         );
-        let lock = change::lock_receipts(&receipt.channel, &receipt.carrier_id);
+        let lock = outgoing::lock_receipts(&receipt.channel, &receipt.carrier_id);
         let records =
             self.database.write(&receipt.carrier_id, vec![lock, forward, early, found]).await?;
         records.into_iter().next().map(|mut r| Ok((r.text()?, r.word()?))).transpose()

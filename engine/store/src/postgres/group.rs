@@ -18,13 +18,11 @@ use super::transaction::{Failed, Manner, transact};
 use crate::statement::{Record, Statement};
 
 /// Writers of a process; each has a connection while it writes.
-static WRITERS: std::sync::LazyLock<u64> =
-    std::sync::LazyLock::new(|| std::env::var("W").ok().and_then(|w| w.parse().ok()).unwrap_or(3));
+const WRITERS: u64 = 2;
 /// How often a commit that the server has undone by itself is begun anew.
 const TRIES: u32 = 4;
 /// Commits of one transaction, at most.
-static GROUP: std::sync::LazyLock<usize> =
-    std::sync::LazyLock::new(|| std::env::var("G").ok().and_then(|w| w.parse().ok()).unwrap_or(64));
+const GROUP: usize = 128;
 /// Commits that may wait for a writer before their makers do.
 const WAITING: usize = 1024;
 
@@ -41,7 +39,7 @@ struct Ask {
 impl Groups {
     pub(super) fn new(pool: &Pool) -> Self {
         let forms = Forms::default();
-        let writers = (0..*WRITERS).map(|_| {
+        let writers = (0..WRITERS).map(|_| {
             let (asks, waiting) = mpsc::channel(WAITING);
             tokio::spawn(write_for_ever(pool.clone(), forms.clone(), waiting));
             asks
@@ -58,7 +56,7 @@ impl Groups {
         let gone = || Failed::Server("the writer has ended".into());
         let mut hasher = DefaultHasher::new();
         lane.hash(&mut hasher);
-        let writer = usize::try_from(hasher.finish() % *WRITERS).unwrap_or(0);
+        let writer = usize::try_from(hasher.finish() % WRITERS).unwrap_or(0);
         let (answer, answered) = oneshot::channel();
         let ask = Ask { lane: lane.into(), statements, answer };
         self.0[writer].send(ask).await.map_err(|_| gone())?;
@@ -68,8 +66,8 @@ impl Groups {
 
 /// A writer's life.
 async fn write_for_ever(pool: Pool, forms: Forms, mut waiting: mpsc::Receiver<Ask>) {
-    let mut group = Vec::with_capacity(*GROUP);
-    while waiting.recv_many(&mut group, *GROUP).await > 0 {
+    let mut group = Vec::with_capacity(GROUP);
+    while waiting.recv_many(&mut group, GROUP).await > 0 {
         metrics::histogram!("voxflow_store_group_size").record(group.len() as f64);
         group.sort_by(|a, b| a.lane.cmp(&b.lane));
         write(&pool, Manner::Jointly(&forms), std::mem::take(&mut group)).await;

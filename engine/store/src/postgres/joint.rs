@@ -184,7 +184,7 @@ impl Call<'_> {
     fn column(&self, n: usize, kind: &Type) -> Column<'_> {
         let cells = self.parts.iter().map(|(_, statement)| statement.cells.get(n));
         match *kind {
-            Type::INT8 => Column::Ints(
+            Type::INT8 | Type::INT4 => Column::Ints(
                 cells
                     .map(|cell| if let Some(Cell::Int(i)) = cell { Some(*i) } else { None })
                     .collect(),

@@ -27,7 +27,8 @@ pub(super) fn many(sql: &str, kinds: &[Type], must: bool) -> Option<Many> {
     let arrays = kinds.iter().enumerate().map(|(at, kind)| {
         let name = match *kind {
             Type::TEXT => "text",
-            Type::INT8 => "int8",
+            // What is added to a small number written in the statement looks like one.
+            Type::INT8 | Type::INT4 => "int8",
             Type::BOOL => "bool",
             _ => return None,
         };
