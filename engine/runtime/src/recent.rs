@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use flow::Outcome;
 use store::{RunRow, SessionRow, ThreadRow};
 
 /// Runs that are kept; when there are more, all are forgotten.
@@ -21,7 +20,7 @@ pub(crate) struct Recent(Mutex<HashMap<String, Around>>);
 impl Recent {
     /// Keeps a run that is not over, as it is after its commit.
     pub(crate) fn keep(&self, run: RunRow, thread: Option<ThreadRow>, session: Option<SessionRow>) {
-        if matches!(run.outcome, None::<Outcome>) {
+        if run.outcome.is_none() {
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.len() >= KEPT {
                 kept.clear();

@@ -22,9 +22,10 @@ pub(super) type Commit<'a> = (&'a str, &'a [Statement]);
 /// Statements with the same words, each with the place of its commit.
 type Joint<'a> = Vec<(usize, &'a Statement)>;
 
-/// The forms for many that were asked for, by their words.
+/// The forms for many that were asked for, by their words and whether they must touch a row.
 #[derive(Clone, Default)]
-pub(super) struct Forms(Arc<Mutex<HashMap<(String, bool), Option<Arc<Many>>>>>);
+pub(super) struct Forms(Arc<Mutex<Known>>);
+type Known = HashMap<(String, bool), Option<Arc<Many>>>;
 
 impl Forms {
     fn of(&self, statement: &Statement, kinds: &[Type]) -> Option<Arc<Many>> {
