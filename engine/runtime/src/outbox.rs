@@ -88,7 +88,8 @@ impl Runtime {
         if let Some(Err(Refusal::Full { why, after })) = sent {
             let at = self.not_full(&row, after);
             self.pause(&outgoing, at);
-            return self.put_back(row, at, why).await;
+            self.put_back(row, at, why).await;
+            return None;
         }
         // What was held up here is free to be claimed again.
         let exit = sent.and_then(|sent| self.outcome(&mut row, sent, &peering, &mut writes));
