@@ -81,5 +81,35 @@ async fn a_run_tells_what_came_what_it_did_and_what_became_of_its_texts() {
             rest.find(part).unwrap_or_else(|| panic!("`{part}` is not told in its place:\n{told}"));
         rest = &rest[at..];
     }
+
+    // What there was to count was counted, under the names that monitoring knows.
+    for (name, at_least) in [
+        ("voxflow_texts_received_total", 2.0),
+        ("voxflow_runs_total", 1.0),
+        ("voxflow_steps_total", 3.0),
+        ("voxflow_jobs_published_total", 2.0),
+        ("voxflow_jobs_delivered_total", 2.0),
+        ("voxflow_jobs_acknowledged_total", 2.0),
+        ("voxflow_jobs_worked_total", 2.0),
+        ("voxflow_jobs_seconds_count", 2.0),
+        ("voxflow_outbox_sent_total", 2.0),
+        ("voxflow_outbox_seconds_count", 2.0),
+        ("voxflow_outbox_receipts_total", 2.0),
+        ("voxflow_store_commits_total", 2.0),
+    ] {
+        let counted = voxflow.metric(name).await;
+        assert!(counted >= at_least, "{name} is {counted}");
+    }
+    let all = voxflow.metrics().await;
+    for gauge in [
+        "voxflow_sessions_active{kind=\"text\"} 0",
+        "voxflow_sessions_active{kind=\"call\"} 0",
+        "voxflow_outbox_queued 0",
+        "voxflow_outbox_unsure 0",
+        "voxflow_threads_unhandled 0",
+        "voxflow_runs_total{outcome=\"finished\"} 1",
+    ] {
+        assert!(all.lines().any(|line| line == gauge), "no `{gauge}` in\n{all}");
+    }
     voxflow.stop().await;
 }

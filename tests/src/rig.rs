@@ -349,13 +349,21 @@ impl Voxflow {
     /// # Panics
     /// When there are no metrics.
     pub async fn metric(&self, name: &str) -> f64 {
-        let url = format!("http://{}/metrics", self.at);
-        let text =
-            http().get(url).bearer_auth(ACCESS_KEY).send().await.unwrap().text().await.unwrap();
-        text.lines()
+        self.metrics()
+            .await
+            .lines()
             .filter(|line| line.split(['{', ' ']).next() == Some(name))
             .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
             .sum()
+    }
+
+    /// Every metric, as it is shown.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.at);
+        http().get(url).bearer_auth(ACCESS_KEY).send().await.unwrap().text().await.unwrap()
     }
 
     /// How many tasks are alive in it.

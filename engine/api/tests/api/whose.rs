@@ -2,7 +2,9 @@
 
 use api::openapi;
 use axum::http::StatusCode;
+use flow::Medium;
 use serde_json::{Value, json};
+use store::Write;
 
 use crate::rig::{Rig, from, peering};
 
@@ -89,4 +91,23 @@ async fn a_tenants_key_shows_and_does_what_is_that_tenants() {
     assert_eq!(ask("theirs", "GET", "/metrics", "").await.0, 403);
     assert_eq!(ask("all", "GET", "/metrics", "").await.0, 200);
     assert_eq!(ask("nobody's", "GET", "/v1.0/numbers", "").await.0, 401);
+}
+
+/// Its process has died, or hangs: nobody has stopped the call, and nobody says so.
+#[tokio::test]
+async fn a_call_whose_host_is_silent_is_not_said_to_be_stopped() {
+    let rig = Rig::new(&[]).await;
+    rig.fill().await;
+    let store = &rig.runtime.parts.store;
+    let mut run = store.run("r1").await.unwrap().unwrap();
+    (run.id, run.subject, run.medium, run.seq) = ("r2".into(), "c1".into(), Medium::Call, 0);
+    store.commit(vec![Write::Run(run)]).await.unwrap();
+    // The host has some seconds to answer.
+    tokio::time::pause();
+    let (status, answer) =
+        rig.ask(from("127.0.0.1:9", "POST", "/v1.0/activeflows/r2/stop", "")).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    assert!(answer.contains("SERVICE_UNAVAILABLE"), "{answer}");
+    assert!(store.run("r2").await.unwrap().unwrap().outcome.is_none());
+    assert!(store.told(9).await.unwrap().is_empty(), "somebody may still take it");
 }

@@ -236,3 +236,17 @@ async fn a_flow_that_ends_the_session_at_once_still_gets_its_reply() {
     rig.carrier.sent(2).await;
     assert_eq!(rig.carrier.texts(), ["hi", "hi again"]);
 }
+
+#[tokio::test]
+async fn an_agent_that_nobody_has_configured_is_told_of_in_the_run() {
+    let rig = Rig::texts(json!([
+        { "id": "agent", "type": "ai_talk", "option": { "ai": { "id": "nobody" } } },
+    ]))
+    .await;
+    rig.text("hello").await;
+    let run = rig.ended(1).await.remove(0);
+    let said = rig.store.transcript(&run.id).await.unwrap();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0].who, "note");
+    assert!(said[0].text.contains("ai_talk") && said[0].text.contains("nobody"), "{said:?}");
+}
