@@ -7,6 +7,7 @@ use tests::double::assemblyai::AssemblyAi;
 use tests::double::cartesia::{self, Cartesia};
 use tests::double::deepgram::Deepgram;
 use tests::double::elevenlabs::{ElevenLabs, MS_PER_CHARACTER};
+use tests::double::flux::{self, Flux};
 use tests::double::gemini::Gemini;
 use tests::double::line::Line;
 use tests::double::openai::{OpenAi, Reply, last_user};
@@ -64,6 +65,15 @@ async fn gemini_speaks_as_its_library_expects() {
     let gemini = Gemini::open(mind, "my name is eve").await;
     python::run("conform_gemini.py", &[&gemini.base(), KEY]).await;
     assert_eq!(gemini.violations(), [""; 0]);
+}
+
+#[tokio::test]
+async fn deepgram_hears_turns_and_speaks_as_its_library_expects() {
+    let double = Flux::open(&["first words of all"]).await;
+    let per_character = flux::MS_PER_CHARACTER.to_string();
+    python::run("conform_flux.py", &[&double.base(), KEY, &per_character]).await;
+    assert_eq!(double.spoken().all(), ["Hello there. Bye."]);
+    assert_eq!(double.violations(), [""; 0]);
 }
 
 #[tokio::test]

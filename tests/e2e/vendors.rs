@@ -6,7 +6,8 @@ use tests::double::KEY;
 use tests::double::anthropic::Anthropic;
 use tests::double::assemblyai::AssemblyAi;
 use tests::double::cartesia::Cartesia;
-use tests::double::openai::Reply;
+use tests::double::flux::Flux;
+use tests::double::openai::{Reply, last_user};
 use tests::phone::Dialling;
 use tests::rig::{Setup, World};
 use tests::sound;
@@ -50,6 +51,34 @@ async fn a_call_is_held_by_the_vendors_that_the_agent_names() {
     assert_eq!(cartesia.violations(), [""; 0]);
     assert_eq!(anthropic.violations(), [""; 0]);
     assert!(world.deepgram.opened().is_empty() && world.elevenlabs.spoken().is_empty());
+}
+
+#[tokio::test]
+async fn deepgram_alone_hears_turns_and_speaks() {
+    let deepgram = Flux::open(&["that was all"]).await;
+    let world = World::open(
+        |request| {
+            assert_eq!(last_user(request), "that was all");
+            Reply::say("Goodbye, and thank you. ").and_call("stop_service", &json!({}))
+        },
+        &[],
+    )
+    .await;
+    let mut ai = baker();
+    ai["stt_type"] = "deepgram.flux-general-en".into();
+    ai["tts_type"] = "deepgram".into();
+    let environment = vec![("VOXFLOW_DEEPGRAM_BASE_URL", deepgram.base())];
+    let setup = Setup { call_flow: Some(line(&ai)), environment, ..Setup::default() };
+    let voxflow = world.start(setup).await;
+    let phone = world.call(&voxflow, Dialling::default());
+    phone.hears_out(0, "the greeting").await;
+    let before = phone.count();
+    phone.say(&sound::speech("that was all"));
+    phone.hears_out(before, "the goodbye").await;
+    let run = finished_run(&voxflow).await;
+    assert_eq!(transcript(&run)[1], ("caller".to_owned(), "that was all".to_owned()));
+    assert_eq!(deepgram.spoken().all(), [GREETING, "Goodbye, and thank you."]);
+    assert_eq!(deepgram.violations(), [""; 0]);
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! AssemblyAI streaming: sound in, turns out.
 //!
-//! It hears by loudness: sound after silence begins a turn, whose words are the next of the test's
-//! script; half a second of silence ends it. Time is counted in sound received.
+//! The words of each turn that it hears are the next of the test's script.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -14,12 +13,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
+use super::ear::{Ear, Heard, half};
 use super::{Door, KEY};
 use crate::record::Record;
-use crate::sound;
-
-/// Silence that ends a turn.
-const END_MS: usize = 500;
 
 struct Inner {
     script: Mutex<VecDeque<String>>,
@@ -85,47 +81,28 @@ async fn door(
         return (StatusCode::BAD_REQUEST, "bad parameters").into_response();
     };
     inner.opened.push(options);
-    let ear = Ear::new(inner, encoding == "pcm_mulaw", rate);
-    upgrade.on_upgrade(move |socket| ear.serve(socket))
+    let ear = Ear::new(encoding == "pcm_mulaw", rate);
+    let stream = Stream { inner, ear, words: String::new(), turns: 0 };
+    upgrade.on_upgrade(move |socket| stream.serve(socket))
 }
 
-/// One stream's hearing.
-struct Ear {
+/// One stream.
+struct Stream {
     inner: Arc<Inner>,
-    mulaw: bool,
-    rate: usize,
-    carry: Vec<u8>,
-    heard_ms: usize,
-    voice_ms: usize,
-    quiet_ms: usize,
+    ear: Ear,
     /// The words of the turn that goes on.
-    words: Option<String>,
+    words: String,
     turns: usize,
 }
 
-impl Ear {
-    fn new(inner: Arc<Inner>, mulaw: bool, rate: usize) -> Self {
-        let carry = Vec::new();
-        Self {
-            inner,
-            mulaw,
-            rate,
-            carry,
-            heard_ms: 0,
-            voice_ms: 0,
-            quiet_ms: 0,
-            words: None,
-            turns: 0,
-        }
-    }
-
+impl Stream {
     async fn serve(mut self, mut socket: WebSocket) {
         let begin = json!({ "type": "Begin", "id": "5f1c9b1e-0d0c-4b0e-9d0e-2f9c1a7b3c4d", "expires_at": 1_900_000_000 });
         let _ = socket.send(Message::text(begin.to_string())).await;
         while let Some(Ok(message)) = socket.recv().await {
             let answers = match message {
                 Message::Binary(bytes) => {
-                    let ms = bytes.len() * 1000 / self.rate / if self.mulaw { 1 } else { 2 };
+                    let ms = self.ear.length(&bytes);
                     if !(50..=1000).contains(&ms) {
                         self.inner.violations.push(format!("{ms} ms of sound at once"));
                         let reason = "Input duration violation".into();
@@ -139,7 +116,7 @@ impl Ear {
                     let told: Value = serde_json::from_str(&text).unwrap_or_default();
                     self.inner.told.push(told.clone());
                     if told["type"] == "Terminate" {
-                        let seconds = self.heard_ms / 1000;
+                        let seconds = self.ear.ms / 1000;
                         let last = json!({ "type": "Termination", "audio_duration_seconds": seconds,
                                            "session_duration_seconds": seconds });
                         let _ = socket.send(Message::text(last.to_string())).await;
@@ -160,39 +137,22 @@ impl Ear {
     }
 
     fn hear(&mut self, bytes: &[u8]) -> Vec<Value> {
-        self.carry.extend_from_slice(bytes);
-        let size = self.rate / 50 * if self.mulaw { 1 } else { 2 };
-        let mut answers = Vec::new();
-        while self.carry.len() >= size {
-            let frame: Vec<u8> = self.carry.drain(..size).collect();
-            let loud = if self.mulaw {
-                sound::audible(&frame)
-            } else {
-                let pairs = frame.as_chunks::<2>().0.iter();
-                sound::loudness(pairs.map(|pair| i16::from_le_bytes(*pair))) > 300.0
-            };
-            self.heard_ms += 20;
-            self.step(loud, &mut answers);
-        }
-        answers
+        let heard = self.ear.hear(bytes);
+        heard.into_iter().map(|heard| self.tell(heard)).collect()
     }
 
-    fn step(&mut self, loud: bool, answers: &mut Vec<Value>) {
-        (self.voice_ms, self.quiet_ms) =
-            if loud { (self.voice_ms + 20, 0) } else { (0, self.quiet_ms + 20) };
-        if self.words.is_none() && self.voice_ms >= 60 {
-            self.words = Some(self.inner.script.lock().unwrap().pop_front().unwrap_or_default());
-            answers.push(json!({ "type": "SpeechStarted", "timestamp": self.heard_ms }));
-        }
-        let Some(words) = self.words.clone() else { return };
-        if self.voice_ms == 300 {
-            let half: String = words.split_inclusive(' ').take(2).collect();
-            answers.push(self.turn(half.trim(), false));
-        }
-        if self.quiet_ms >= END_MS {
-            answers.push(self.turn(&words, true));
-            self.words = None;
-            self.turns += 1;
+    fn tell(&mut self, heard: Heard) -> Value {
+        match heard {
+            Heard::Began => {
+                self.words = self.inner.script.lock().unwrap().pop_front().unwrap_or_default();
+                json!({ "type": "SpeechStarted", "timestamp": self.ear.ms })
+            }
+            Heard::Half => self.turn(&half(&self.words), false),
+            Heard::Ended => {
+                let turn = self.turn(&self.words, true);
+                self.turns += 1;
+                turn
+            }
         }
     }
 

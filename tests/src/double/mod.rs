@@ -1,7 +1,7 @@
 //! The world's servers on loopback: each speaks its vendor's real wire, remembers what it was
 //! asked, and fails on command.
 //!
-//! Read in this order: [`openai`] → [`realtime`] → [`anthropic`] → [`gemini`] → [`deepgram`] → [`assemblyai`] → [`elevenlabs`] → [`cartesia`] → [`twilio`] → [`telnyx`] →
+//! Read in this order: [`openai`] → [`realtime`] → [`anthropic`] → [`gemini`] → [`deepgram`] → [`flux`] → [`assemblyai`] → [`elevenlabs`] → [`cartesia`] → [`twilio`] → [`telnyx`] →
 //! [`voipms`] → [`line`] → [`hook`] → [`collector`] (who is told of spans).
 
 pub mod anthropic;
@@ -9,7 +9,9 @@ pub mod assemblyai;
 pub mod cartesia;
 pub mod collector;
 pub mod deepgram;
+mod ear;
 pub mod elevenlabs;
+pub mod flux;
 pub mod gemini;
 pub mod hook;
 pub mod line;

@@ -107,7 +107,7 @@ impl Wire for Scribe {
         match kind {
             "partial_transcript" if words.is_empty() => Ok(Vec::new()),
             "partial_transcript" => Ok(vec![Words::Partial(words.into())]),
-            "committed_transcript" | "final_transcript" => Ok(vec![Words::Final(words.into())]),
+            "committed_transcript" => Ok(vec![Words::Final(words.into())]),
             // There was nothing to fix.
             "commit_throttled" => Ok(vec![Words::Final(String::new())]),
             "auth_error" | "quota_exceeded" | "unaccepted_terms" | "input_error"
