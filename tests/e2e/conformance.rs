@@ -119,15 +119,30 @@ async fn twilio_answers_as_its_library_expects() {
     assert_eq!((sent[0].to(), sent[0].body()), ("+15557654321", "héllo & bye"));
     let update = updates.recv().await.unwrap();
     assert_eq!(field(&update, "Twiml"), "<Response><Hangup/></Response>");
-    assert_eq!(twilio.refused().len(), 6);
+    let (_, dialed) = twilio.dialed().all().pop().unwrap();
+    // As we ask for it, too.
+    let events: Vec<&str> = dialed
+        .iter()
+        .filter(|(name, _)| name == "StatusCallbackEvent")
+        .map(|(_, event)| event.as_str())
+        .collect();
+    assert_eq!(events, ["ringing", "completed"]);
+    assert_eq!(
+        (field(&dialed, "AsyncAmd"), field(&dialed, "MachineDetection")),
+        ("true", "Enable")
+    );
+    assert_eq!(twilio.refused().len(), 7);
 }
 
 #[tokio::test]
 async fn telnyx_answers_as_its_library_expects() {
     let telnyx = Telnyx::open().await;
     telnyx.opt_out("+15550000013");
+    telnyx.ends("v3:ended");
     python::run("conform_telnyx.py", &[&telnyx.base(), KEY]).await;
     assert_eq!(telnyx.sent().len(), 2);
+    let asked: Vec<String> = telnyx.asked().all().into_iter().map(|asked| asked.action).collect();
+    assert_eq!(asked, ["dial", "answer", "send_dtmf", "transfer"]);
 }
 
 #[tokio::test]

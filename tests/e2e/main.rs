@@ -8,6 +8,7 @@ mod calls;
 mod carriers;
 mod conformance;
 mod demo;
+mod dials;
 mod faults;
 mod manner;
 mod phone;

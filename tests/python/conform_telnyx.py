@@ -34,4 +34,14 @@ assert again[0] == again[1] != sent.id, again
 refused(400, "40310", lambda: send(to="x"))
 refused(400, "40300", lambda: send(to="+15550000013"))
 refused(401, "10009", lambda: client("wrong").messages.send(from_="+1", to="+1", text="x"))
+
+calls = client(key).calls
+dialed = calls.dial(connection_id="1494404757140276705", to="+15557654321", from_="+15550001000", timeout_secs=20).data
+assert dialed.call_control_id.startswith("v3:") and dialed.is_alive is False, dialed
+leg = dialed.call_control_id
+assert calls.actions.answer(leg).data.result == "ok"
+assert calls.actions.send_dtmf(leg, digits="1w2").data.result == "ok"
+assert calls.actions.transfer(leg, to="+15550003000").data.result == "ok"
+refused(422, "10016", lambda: calls.dial(connection_id="1", to="x", from_="+1"))
+refused(422, "90018", lambda: calls.actions.hangup("v3:ended"))
 print("fine")

@@ -40,5 +40,10 @@ refused(20003, lambda: client("wrong").messages.create(to="+15557654321", from_=
 
 updated = twilio.calls(live_call).update(twiml="<Response><Hangup/></Response>")
 assert updated.sid == live_call and updated.status == "in-progress"
+dialed = twilio.calls.create(to="+15557654321", from_="+15550001000", twiml="<Response/>", timeout=20,
+                             status_callback="https://a/1", status_callback_event=["ringing", "completed"],
+                             machine_detection="Enable", async_amd="true", async_amd_status_callback="https://a/2")
+assert dialed.sid.startswith("CA") and dialed.status == "queued" and dialed.to == "+15557654321", dialed
+refused(21211, lambda: twilio.calls.create(to="x", from_="+15550001000", twiml="<Response/>"))
 refused(21220, lambda: twilio.calls("CA" + "0" * 32).update(status="completed"))
 print("fine")

@@ -1,9 +1,9 @@
-//! Telnyx's REST API: texts that are sent.
+//! Telnyx's REST API: texts that are sent, calls that are dialed and told what to do.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -27,8 +27,21 @@ pub struct Sent {
     pub body: Value,
 }
 
+/// Something that was asked of a call.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its call control id.
+    pub call: String,
+    /// `dial`, or what stands behind `actions/`.
+    pub action: String,
+    /// As it was asked for.
+    pub body: Value,
+}
+
 struct Inner {
     sent: Record<Sent>,
+    asked: Record<Asked>,
+    ended: Mutex<Vec<String>>,
     fault: Switch,
     opted_out: Mutex<Vec<String>>,
     keys: Mutex<HashMap<String, Value>>,
@@ -45,12 +58,17 @@ impl Telnyx {
     pub async fn open() -> Self {
         let inner = Arc::new(Inner {
             sent: Record::default(),
+            asked: Record::default(),
+            ended: Mutex::default(),
             fault: Switch::default(),
             opted_out: Mutex::default(),
             keys: Mutex::default(),
         });
-        let router =
-            Router::new().route("/v2/messages", post(messages)).with_state(Arc::clone(&inner));
+        let router = Router::new()
+            .route("/v2/messages", post(messages))
+            .route("/v2/calls", post(dial))
+            .route("/v2/calls/{call}/actions/{action}", post(command))
+            .with_state(Arc::clone(&inner));
         Self { door: Door::open(router).await, inner }
     }
 
@@ -62,6 +80,16 @@ impl Telnyx {
     /// Every text that left.
     pub fn sent(&self) -> &Record<Sent> {
         &self.inner.sent
+    }
+
+    /// Everything that was asked of calls.
+    pub fn asked(&self) -> &Record<Asked> {
+        &self.inner.asked
+    }
+
+    /// A call is over: what is asked of it from now on is refused.
+    pub fn ends(&self, call: &str) {
+        self.inner.ended.lock().unwrap().push(call.into());
     }
 
     /// Fails like this from now on.
@@ -81,22 +109,101 @@ fn refuse(status: StatusCode, code: &str, title: &str) -> Response {
     (status, Json(json!({ "errors": [error] }))).into_response()
 }
 
-async fn messages(
-    State(inner): State<Arc<Inner>>,
-    headers: HeaderMap,
-    Json(body): Json<Value>,
-) -> Response {
+/// What every request goes through.
+async fn at_the_door(inner: &Inner, headers: &HeaderMap) -> Result<(), Response> {
     let authorized =
         headers.get(header::AUTHORIZATION).is_some_and(|sent| *sent == format!("Bearer {KEY}"));
     match inner.fault.get() {
         Fault::Stall => std::future::pending().await,
         Fault::Drop | Fault::Rubbish => {
-            return (StatusCode::BAD_GATEWAY, "<html>bad gateway").into_response();
+            Err((StatusCode::BAD_GATEWAY, "<html>bad gateway").into_response())
         }
         fault if fault == Fault::Refuse || !authorized => {
-            return refuse(StatusCode::UNAUTHORIZED, "10009", "Authentication failed");
+            Err(refuse(StatusCode::UNAUTHORIZED, "10009", "Authentication failed"))
         }
-        _ => {}
+        _ => Ok(()),
+    }
+}
+
+/// The parts of a request for a stream that Telnyx would refuse, or misunderstand.
+fn stream_is_fine(body: &Value) -> bool {
+    let said = |name: &str| body[name].as_str().unwrap_or_default();
+    let state = said("client_state");
+    body["stream_url"].is_null()
+        || (said("stream_url").starts_with("wss://")
+            && said("stream_bidirectional_mode") == "rtp"
+            && said("stream_bidirectional_codec") == "PCMU"
+            && base64::Engine::decode(&base64::prelude::BASE64_STANDARD, state).is_ok())
+}
+
+async fn dial(
+    State(inner): State<Arc<Inner>>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    if let Err(refused) = at_the_door(&inner, &headers).await {
+        return refused;
+    }
+    let said = |name: &str| body[name].as_str().unwrap_or_default();
+    if said("connection_id").is_empty() {
+        return refuse(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "10015",
+            "Invalid value for connection_id",
+        );
+    }
+    if !said("to").starts_with('+') && !said("to").starts_with("sip:") {
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "10016", "Phone number must be in +E.164");
+    }
+    if !stream_is_fine(&body) {
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "10015", "Invalid stream");
+    }
+    let (leg, session) = (uuid::Uuid::now_v7(), uuid::Uuid::now_v7());
+    let call = format!("v3:{}", leg.simple());
+    inner.asked.push(Asked { call: call.clone(), action: "dial".into(), body });
+    Json(json!({ "data": { "record_type": "call", "call_control_id": call, "call_leg_id": leg,
+        "call_session_id": session, "is_alive": false } }))
+    .into_response()
+}
+
+async fn command(
+    State(inner): State<Arc<Inner>>,
+    Path((call, action)): Path<(String, String)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    if let Err(refused) = at_the_door(&inner, &headers).await {
+        return refused;
+    }
+    if inner.ended.lock().unwrap().contains(&call) {
+        let title = "Call has already ended";
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "90018", title);
+    }
+    let missing = match action.as_str() {
+        "send_dtmf" => body["digits"].as_str().is_none().then_some("digits"),
+        "transfer" => body["to"].as_str().is_none().then_some("to"),
+        "reject" => body["cause"].as_str().is_none().then_some("cause"),
+        "answer" | "hangup" | "streaming_start" => None,
+        _ => return refuse(StatusCode::NOT_FOUND, "10005", "Resource not found"),
+    };
+    if let Some(name) = missing {
+        let title = format!("Missing required parameter {name}");
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "10004", &title);
+    }
+    if !stream_is_fine(&body) {
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "10015", "Invalid stream");
+    }
+    inner.asked.push(Asked { call, action, body });
+    Json(json!({ "data": { "result": "ok" } })).into_response()
+}
+
+async fn messages(
+    State(inner): State<Arc<Inner>>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    if let Err(refused) = at_the_door(&inner, &headers).await {
+        return refused;
     }
     let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap().to_owned());
     if let Some(known) = key.as_ref().and_then(|key| inner.keys.lock().unwrap().get(key).cloned()) {

@@ -1,4 +1,4 @@
-//! Twilio's REST API: texts that are sent and listed, calls that are redirected or ended.
+//! Twilio's REST API: texts that are sent and listed, calls that are dialed, redirected or ended.
 //!
 //! A call that a [`crate::phone::Phone`] holds is told of its redirects, as in the real network.
 
@@ -77,6 +77,7 @@ impl Sent {
 struct Inner {
     sent: Record<Sent>,
     updates: Record<(String, Form)>,
+    dialed: Record<(String, Form)>,
     refused: Record<String>,
     lists: AtomicUsize,
     fault: Switch,
@@ -97,6 +98,7 @@ impl Twilio {
         let inner = Arc::new(Inner {
             sent: Record::default(),
             updates: Record::default(),
+            dialed: Record::default(),
             refused: Record::default(),
             lists: AtomicUsize::default(),
             fault: Switch::default(),
@@ -107,6 +109,7 @@ impl Twilio {
         let router = Router::new()
             .route("/2010-04-01/Accounts/{account}/Messages.json", post(messages).get(list))
             .route("/2010-04-01/Accounts/{account}/Calls/{file}", post(calls))
+            .route("/2010-04-01/Accounts/{account}/{file}", post(calls))
             .with_state(Arc::clone(&inner));
         Self { door: Door::open(router).await, inner }
     }
@@ -124,6 +127,11 @@ impl Twilio {
     /// Every change of a call: its id, and the form.
     pub fn updates(&self) -> &Record<(String, Form)> {
         &self.inner.updates
+    }
+
+    /// Every call that was dialed: its id, and the form.
+    pub fn dialed(&self) -> &Record<(String, Form)> {
+        &self.inner.dialed
     }
 
     /// Requests that were refused, and why.
@@ -330,6 +338,9 @@ async fn calls(
         Ok(form) => form,
         Err(refusal) => return refusal,
     };
+    if file == "Calls.json" {
+        return dial(&inner, &account, form);
+    }
     let sid = file.trim_end_matches(".json").to_owned();
     let live = inner.calls.lock().unwrap().get(&sid).cloned();
     let Some(live) = live else {
@@ -356,6 +367,29 @@ async fn calls(
     let answer = call_object(&account, &sid);
     let _ = live.send(form);
     Json(answer).into_response()
+}
+
+fn dial(inner: &Inner, account: &str, form: Form) -> Response {
+    let (to, from) = (field(&form, "To"), field(&form, "From"));
+    if !to.starts_with('+') && !to.starts_with("sip:") {
+        return refuse(inner, StatusCode::BAD_REQUEST, 21211, "Invalid 'To' Phone Number");
+    }
+    if from.is_empty() {
+        return refuse(inner, StatusCode::BAD_REQUEST, 21213, "'From' is required");
+    }
+    if field(&form, "Url").is_empty() && field(&form, "Twiml").is_empty() {
+        return refuse(inner, StatusCode::BAD_REQUEST, 21205, "Url parameter is required");
+    }
+    let ring = field(&form, "Timeout");
+    if !ring.is_empty() && !ring.parse().is_ok_and(|ring: u32| (1..=600).contains(&ring)) {
+        return refuse(inner, StatusCode::BAD_REQUEST, 21220, "Invalid Timeout");
+    }
+    let sid = format!("CA{}", uuid::Uuid::now_v7().simple());
+    let mut answer = call_object(account, &sid);
+    (answer["status"], answer["direction"]) = ("queued".into(), "outbound-api".into());
+    (answer["to"], answer["from"]) = (to.into(), from.into());
+    inner.dialed.push((sid, form));
+    (StatusCode::CREATED, Json(answer)).into_response()
 }
 
 fn call_object(account: &str, sid: &str) -> Value {
