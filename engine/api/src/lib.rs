@@ -20,6 +20,7 @@ mod numbers;
 mod once;
 pub mod openapi;
 mod params;
+mod recordings;
 pub mod runs;
 pub mod texts;
 
@@ -72,6 +73,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1.0/activeflows/{id}/continue", post(runs::go_on))
         .route("/v1.0/calls", get(calls::list).post(calls::create))
         .route("/v1.0/calls/{id}", get(calls::show))
+        .route("/v1.0/recordings", get(recordings::list))
+        .route("/v1.0/recordings/{id}", get(recordings::fetch))
         .route("/v1.0/conversations", get(conversations::list))
         .route("/v1.0/conversations/{id}", get(conversations::show))
         .route(

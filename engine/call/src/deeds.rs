@@ -6,7 +6,7 @@ use std::time::Duration;
 use agent::Config;
 use audio::Frame;
 use audio::playout::fresh_mark;
-use flow::Deed;
+use flow::{Command, Deed};
 use talk::{Inbound, Outbound, Say, Speaking, Spoken, TurnId, Voice};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -40,15 +40,15 @@ pub(crate) async fn carry_out(
     }
     tokio::select! {
         biased;
-        end = simple(line, order.command.deed) => end,
+        end = simple(line, order.command) => end,
         () = stop.cancelled() => Ok(Finish::done()),
     }
 }
 
 /// The deeds that may simply be dropped.
-async fn simple(line: &mut Line, deed: Deed) -> Result<Finish, Gone> {
+async fn simple(line: &mut Line, command: Command) -> Result<Finish, Gone> {
     let interrupting = line.interrupting.take();
-    match deed {
+    match command.deed {
         Deed::Answer => answer(line).await,
         Deed::Say { text, language, tts_type, voice_id, stop_on_digit } => {
             let config = Config {
@@ -98,7 +98,9 @@ async fn simple(line: &mut Line, deed: Deed) -> Result<Finish, Gone> {
             };
             connect(line, dial).await
         }
-        Deed::Service { name, option } => services::carry_out(line, &name, &option).await,
+        Deed::Service { name, option } => {
+            services::carry_out(line, &command.key, &name, &option).await
+        }
         Deed::Talk { .. }
         | Deed::Hangup { .. }
         | Deed::StopService
@@ -118,7 +120,9 @@ async fn answer(line: &mut Line) -> Result<Finish, Gone> {
 
 /// The carrier bridges where it can and the flow wants no more than that; otherwise we do.
 async fn connect(line: &mut Line, dial: Dial) -> Result<Finish, Gone> {
-    if (dial.needs_us() || !line.control.bridges()) && bridge::reaches(line, &dial.destinations) {
+    // What a carrier bridges cannot be recorded here.
+    let ours = dial.needs_us() || line.recording.is_some() || !line.control.bridges();
+    if ours && bridge::reaches(line, &dial.destinations) {
         return bridge::connect(line, dial).await;
     }
     let control = Arc::clone(&line.control);

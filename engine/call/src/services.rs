@@ -2,34 +2,48 @@
 
 use std::time::Duration;
 
-use audio::dtmf;
+use audio::{dtmf, tone};
+use flow::Key;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use talk::Inbound;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::deeds;
 use crate::leg::{Picked, Unable};
+use crate::recorder::{self, Ends};
 use crate::session::{Finish, Gone, Line};
 
 /// How long carriers take to say who picked up: Twilio gives up after 30 s.
 const DETECTION: Duration = Duration::from_secs(40);
 
 /// The action types that a call carries out; others are services beside it.
-const NAMES: &[&str] = &["detect_machine", "echo", "send_digits"];
+const NAMES: &[&str] =
+    &["detect_machine", "echo", "send_digits", "start_recording", "stop_recording"];
 
 /// Whether a call carries out what the action of this type asks for.
 pub fn carries(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// Carries it out.
-pub(crate) async fn carry_out(line: &mut Line, name: &str, option: &Value) -> Result<Finish, Gone> {
+/// Carries it out, under this key.
+pub(crate) async fn carry_out(
+    line: &mut Line,
+    key: &Key,
+    name: &str,
+    option: &Value,
+) -> Result<Finish, Gone> {
     match name {
         "detect_machine" => with(line, option, detect_machine).await,
         "echo" => with(line, option, echo).await,
         "send_digits" => with(line, option, send_digits).await,
+        "start_recording" => {
+            let file = recording_file(key);
+            with(line, option, async |line, start| start_recording(line, file, start).await).await
+        }
+        "stop_recording" => Ok(stop_recording(line)),
         other => Ok(Finish::failed(format!("a call knows nothing of `{other}`"))),
     }
 }
@@ -119,4 +133,75 @@ async fn detect_machine(line: &mut Line, detect: DetectMachine) -> Result<Finish
         Ok(Err(unable)) => Finish::failed(unable.to_string()),
         Err(_) => Finish::failed("the carrier did not say in time who picked up"),
     })
+}
+
+#[derive(Deserialize)]
+struct StartRecording {
+    format: String,
+    silence_s: u64,
+    finish_on: String,
+    max_s: u64,
+    beep: bool,
+    on_end: Option<String>,
+}
+
+/// The name of a recording's file: the run comes first, so that its recordings can be found.
+fn recording_file(key: &Key) -> String {
+    let fine = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    format!("{}.wav", key.0.chars().map(fine).collect::<String>())
+}
+
+async fn start_recording(
+    line: &mut Line,
+    file: String,
+    start: StartRecording,
+) -> Result<Finish, Gone> {
+    let Some(folder) = line.means.recordings.clone() else {
+        return Ok(Finish::failed("no folder for recordings is set: `media.recordings`"));
+    };
+    if start.format != "wav" {
+        let why = format!("recordings are written as wav, not as {}", start.format);
+        return Ok(Finish::failed(why));
+    }
+    if start.on_end.is_some() {
+        return Ok(Finish::failed("no flow is started at the end of a recording here: `on_end`"));
+    }
+    if line.recording.as_ref().is_some_and(|recording| !recording.stop.is_cancelled()) {
+        return Ok(Finish::failed("this call is being recorded already"));
+    }
+    if start.beep {
+        deeds::hear(line, tone::beep(line.rate)).await?;
+    }
+    let after = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
+    let ends = Ends {
+        silence: after(start.silence_s),
+        keys: start.finish_on,
+        longest: after(start.max_s),
+    };
+    let inbound = std::mem::replace(&mut line.inbound, mpsc::channel(1).1);
+    let outbound = std::mem::replace(&mut line.outbound, mpsc::channel(1).0);
+    let begun = recorder::begin(&folder, file, line.rate, (inbound, outbound), ends);
+    let (finish, ways) = match begun {
+        Ok((recording, ways)) => {
+            let mut finish = Finish::done();
+            finish.values.insert("file".into(), recording.file.clone().into());
+            line.recording = Some(recording);
+            (finish, ways)
+        }
+        Err((why, ways)) => (Finish::failed(why), ways),
+    };
+    (line.inbound, line.outbound) = ways;
+    Ok(finish)
+}
+
+fn stop_recording(line: &mut Line) -> Finish {
+    match line.recording.take() {
+        Some(recording) => {
+            recording.stop.cancel();
+            let mut finish = Finish::done();
+            finish.values.insert("file".into(), recording.file.into());
+            finish
+        }
+        None => Finish::failed("this call is not being recorded"),
+    }
 }

@@ -4,6 +4,7 @@
 //! are typed ahead are kept, and when the caller is gone nothing else matters.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::deeds;
 use crate::dialer::Dialer;
 use crate::leg::{Arrival, Control, Leg};
+use crate::recorder::Recording;
 
 /// A command of the run, and what a conversation needs beside it.
 pub struct Order {
@@ -62,6 +64,8 @@ pub struct Means {
     pub library: Arc<dyn Library>,
     /// Carriers that can dial.
     pub dialers: Arc<[Arc<dyn Dialer>]>,
+    /// Where recordings are kept; `None` = nothing is recorded.
+    pub recordings: Option<Arc<Path>>,
 }
 
 /// Keys that a caller may type ahead.
@@ -123,6 +127,8 @@ pub(crate) struct Line {
     pub(crate) keys: VecDeque<char>,
     /// The key that interrupted a text: the first of the digits, if they are asked for next.
     pub(crate) interrupting: Option<char>,
+    /// The recording that goes on, or that ended by itself.
+    pub(crate) recording: Option<Recording>,
 }
 
 impl Line {
@@ -130,7 +136,18 @@ impl Line {
     pub(crate) fn new(leg: Leg, means: Means, reports: mpsc::UnboundedSender<Report>) -> Self {
         let Leg { arrival, rate, inbound, outbound, control } = leg;
         let (keys, interrupting) = (VecDeque::new(), None);
-        Self { arrival, rate, inbound, outbound, control, means, reports, keys, interrupting }
+        Self {
+            arrival,
+            rate,
+            inbound,
+            outbound,
+            control,
+            means,
+            reports,
+            keys,
+            interrupting,
+            recording: None,
+        }
     }
 
     /// The next thing from the leg that a deed may care for; keys go to `keys` first.

@@ -278,6 +278,8 @@ pub(crate) enum Policy {
 pub(crate) struct Media {
     /// The folder of the files. Without one, files are looked for beside the flows.
     pub(crate) folder: Option<PathBuf>,
+    /// The folder where recordings of calls are kept. Without one, nothing is recorded.
+    pub(crate) recordings: Option<PathBuf>,
     /// Whether `https://` sources may lie on this machine or in a private network.
     pub(crate) allow_private_addresses: bool,
 }

@@ -86,6 +86,7 @@ pub(crate) async fn build(
         library: Arc::new(shelf),
         web: Arc::new(web),
         services: mail.into_iter().collect(),
+        recordings: settings.media.recordings.clone().map(Into::into),
         dialers: carriers.dialers.clone().into(),
         messengers: carriers.messengers.clone(),
         texting: manner(&settings.texting)?,

@@ -39,6 +39,7 @@ pub mod web;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -80,6 +81,8 @@ pub struct Parts {
     pub library: Arc<dyn Library>,
     /// Carriers that can dial; a call prefers its own, then the first that reaches.
     pub dialers: Arc<[Arc<dyn Dialer>]>,
+    /// Where recordings of calls are kept; `None` = nothing is recorded.
+    pub recordings: Option<Arc<Path>>,
     /// Servers that flows ask.
     pub web: Arc<dyn Web>,
     /// Services that flows call by the names of their actions.

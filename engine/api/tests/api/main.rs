@@ -345,3 +345,21 @@ async fn a_call_is_made_with_a_flow_from_a_number_of_ours() {
         post(json!({ "destinations": to, "actions": actions, "source": stranger })).await;
     assert!(status == 404 && said.contains("no number of ours"), "{said}");
 }
+
+#[tokio::test]
+async fn recordings_are_listed_and_fetched() {
+    let rig = Rig::new(&[]).await;
+    assert_eq!(rig.get("/v1.0/recordings").await.1["result"], json!([]));
+    std::fs::write(rig.folder.path().join("r1_rec_1_1.wav"), "RIFF").unwrap();
+    std::fs::write(rig.folder.path().join("notes.txt"), "not a recording").unwrap();
+    let listed = rig.get("/v1.0/recordings").await.1;
+    let rows = listed["result"].as_array().unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((&rows[0]["id"], &rows[0]["activeflow_id"]), (&json!("r1_rec_1_1"), &json!("r1")));
+    assert_eq!(rows[0]["size"], 4);
+    let (status, wav) = rig.get("/v1.0/recordings/r1_rec_1_1").await;
+    assert_eq!((status.as_u16(), wav), (200, json!("RIFF")));
+    for none in ["r2", "..%2Fnotes", "notes.txt"] {
+        assert_eq!(rig.get(&format!("/v1.0/recordings/{none}")).await.0.as_u16(), 404, "{none}");
+    }
+}

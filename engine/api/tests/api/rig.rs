@@ -50,6 +50,8 @@ pub(crate) const FLOW: &str = r#"{ "name": "greet", "actions": [
     { "id": "hi", "type": "send_message", "option": { "text": "hello" } } ] }"#;
 
 pub(crate) struct Rig {
+    /// Where its recordings are.
+    pub(crate) folder: tempfile::TempDir,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) router: Router,
     pub(crate) stop: CancellationToken,
@@ -63,6 +65,7 @@ impl Rig {
     /// With keys for everybody's data, and keys of tenants.
     pub(crate) async fn with(keys: &[&str], of_tenants: &[(&str, &str)]) -> Self {
         let of_tenants = of_tenants.iter().map(|(key, tenant)| ((*key).into(), (*tenant).into()));
+        let folder = tempfile::tempdir().unwrap();
         let runtime = Runtime::new(Parts {
             store: store::open("sqlite::memory:").await.unwrap(),
             queue: queue::open("embedded").await.unwrap(),
@@ -72,6 +75,7 @@ impl Rig {
             web: Arc::new(runtime::web::Offline),
             services: Vec::new(),
             dialers: Arc::new([]),
+            recordings: Some(folder.path().into()),
             messengers: Vec::new(),
             delivery: Default::default(),
             catalog: actions::ALL,
@@ -93,7 +97,7 @@ impl Rig {
             metrics: recorder.handle(),
             stop: stop.clone(),
         });
-        Self { runtime, router, stop }
+        Self { folder, runtime, router, stop }
     }
 
     pub(crate) async fn ask(&self, request: Request<Body>) -> (StatusCode, String) {

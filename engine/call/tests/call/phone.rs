@@ -58,6 +58,17 @@ impl Phone {
         marks: Marks,
         dialers: Arc<[Arc<dyn Dialer>]>,
     ) -> Self {
+        Self::keeping(vendors, library, marks, dialers, None)
+    }
+
+    /// The same, with a folder for recordings.
+    pub(crate) fn keeping(
+        vendors: Arc<dyn Vendors>,
+        library: Arc<dyn Library>,
+        marks: Marks,
+        dialers: Arc<[Arc<dyn Dialer>]>,
+        recordings: Option<Arc<std::path::Path>>,
+    ) -> Self {
         let (caller, inbound) = mpsc::channel(64);
         let (outbound, given) = mpsc::channel(64);
         let (dialled, dials) = mpsc::channel(1);
@@ -79,7 +90,7 @@ impl Phone {
         tokio::spawn(play(given, caller.clone(), Arc::clone(&record), start, marks));
         let (orders, to_do) = mpsc::channel(16);
         let (tell, reports) = mpsc::unbounded_channel();
-        let means = Means { vendors, library, dialers };
+        let means = Means { vendors, library, dialers, recordings };
         let live = tokio::spawn(call::session::live(leg, means, to_do, tell));
         Self { orders: Some(orders), reports, caller, record, dialled, live, start }
     }

@@ -163,6 +163,7 @@ impl Runtime {
             vendors: Arc::clone(&self.parts.vendors),
             library: Arc::clone(&self.parts.library),
             dialers: Arc::clone(&self.parts.dialers),
+            recordings: self.parts.recordings.clone(),
         };
         tokio::join!(
             call::session::live(leg, means, taken, reports),

@@ -1,0 +1,334 @@
+//! What was said on a call, as a file: the caller left, we right, both where they were heard.
+//!
+//! A leg that is recorded is tapped: a task passes on what comes and goes, and writes it down.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use audio::{Frame, Rate};
+use talk::{Inbound, Outbound};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How late a frame may come and still follow the one before it without a gap.
+const JITTER: Duration = Duration::from_millis(120);
+
+/// How much is kept to be changed before it is written: more than a leg is ahead of the ear.
+const KEPT: Duration = Duration::from_secs(2);
+
+/// What is more quiet than this, as a root mean square, is silence: -40 dBm0 and some.
+const SILENCE: f64 = 230.0;
+
+/// Bytes of a RIFF WAVE head of linear sound.
+const HEAD: u32 = 44;
+
+/// Two voices on one line of time. Pure: times are counted from the beginning.
+struct Score {
+    rate: Rate,
+    caller: Vec<i16>,
+    ours: Vec<i16>,
+    /// Samples that are written already, of both.
+    written: usize,
+}
+
+impl Score {
+    fn new(rate: Rate) -> Self {
+        Self { rate, caller: Vec::new(), ours: Vec::new(), written: 0 }
+    }
+
+    /// The place of a moment, in samples.
+    fn place(&self, at: Duration) -> usize {
+        (at.as_micros() * u128::from(self.rate) / 1_000_000) as usize
+    }
+
+    /// What the caller said until this moment.
+    fn caller(&mut self, at: Duration, frame: &Frame) {
+        let begins = self.place(at).saturating_sub(frame.samples.len());
+        let next = self.written + self.caller.len();
+        let begins = if begins <= next + self.place(JITTER) { next } else { begins };
+        self.caller.resize(begins - self.written, 0);
+        self.caller.extend_from_slice(&frame.samples);
+    }
+
+    /// What we gave at this moment: it is heard when all before it was.
+    fn ours(&mut self, at: Duration, frame: &Frame) {
+        let next = self.written + self.ours.len();
+        let begins = self.place(at).max(next);
+        self.ours.resize(begins - self.written, 0);
+        self.ours.extend_from_slice(&frame.samples);
+    }
+
+    /// What is not heard yet will not be.
+    fn clear(&mut self, at: Duration) {
+        let heard = self.place(at).saturating_sub(self.written);
+        self.ours.truncate(heard);
+    }
+
+    /// What cannot change any more, one sample of each in turn.
+    fn take(&mut self, before: Duration) -> Vec<i16> {
+        let length = self.place(before).saturating_sub(self.written);
+        for voice in [&mut self.caller, &mut self.ours] {
+            if voice.len() < length {
+                voice.resize(length, 0);
+            }
+        }
+        let pairs = self.caller.drain(..length).zip(self.ours.drain(..length));
+        let taken = pairs.flat_map(|(caller, ours)| [caller, ours]).collect();
+        self.written += length;
+        taken
+    }
+
+    /// How long it is, at this moment.
+    fn rest(&mut self, at: Duration) -> Vec<i16> {
+        self.clear(at);
+        self.take(at)
+    }
+}
+
+/// When a recording ends by itself.
+#[derive(Default)]
+pub(crate) struct Ends {
+    /// Silence of the caller.
+    pub(crate) silence: Option<Duration>,
+    /// Any of these keys.
+    pub(crate) keys: String,
+    /// The longest it may be.
+    pub(crate) longest: Option<Duration>,
+}
+
+/// A recording that goes on.
+pub(crate) struct Recording {
+    /// The name of its file.
+    pub(crate) file: String,
+    pub(crate) stop: CancellationToken,
+}
+
+/// The two ends of a leg's sound.
+pub(crate) type Ways = (mpsc::Receiver<Inbound>, mpsc::Sender<Outbound>);
+
+/// Begins to record what goes through these ways; gives those that go through the recorder.
+///
+/// # Errors
+/// The file cannot be made.
+pub(crate) fn begin(
+    folder: &Path,
+    file: String,
+    rate: Rate,
+    ways: Ways,
+    ends: Ends,
+) -> Result<(Recording, Ways), (String, Ways)> {
+    let path = folder.join(&file);
+    let opened = std::fs::create_dir_all(folder).and_then(|()| std::fs::File::create(&path));
+    let out = match opened.and_then(|mut out| out.write_all(&head(rate, 0)).map(|()| out)) {
+        Ok(out) => out,
+        Err(error) => return Err((format!("`{}`: {error}", path.display()), ways)),
+    };
+    let (pieces, to_write) = mpsc::unbounded_channel();
+    // A thread of its own: it waits for as long as the call lasts.
+    let writer = std::thread::Builder::new().name("recorder".into());
+    if let Err(error) = writer.spawn(move || write(out, rate, to_write)) {
+        return Err((format!("no thread for a recording: {error}"), ways));
+    }
+    let stop = CancellationToken::new();
+    let (to_call, inbound) = mpsc::channel(64);
+    let (outbound, from_call) = mpsc::channel(64);
+    let tap = Tap { to_call, from_call, ways, ends, stop: stop.clone() };
+    tokio::spawn(tap.pass(Score::new(rate), pieces));
+    Ok((Recording { file, stop }, (inbound, outbound)))
+}
+
+struct Tap {
+    to_call: mpsc::Sender<Inbound>,
+    from_call: mpsc::Receiver<Outbound>,
+    ways: Ways,
+    ends: Ends,
+    stop: CancellationToken,
+}
+
+impl Tap {
+    /// Passes on what comes and goes as long as the call lasts; writes it down until it is stopped.
+    async fn pass(mut self, score: Score, pieces: mpsc::UnboundedSender<Vec<i16>>) {
+        let start = Instant::now();
+        let (mut spoke, mut flushed) = (start, Duration::ZERO);
+        let mut score = Some(score);
+        let mut waiting: Option<Outbound> = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled(), if score.is_some() => {
+                    if let Some(mut score) = score.take() {
+                        let _ = pieces.send(score.rest(start.elapsed()));
+                    }
+                    continue;
+                }
+                heard = self.ways.0.recv() => {
+                    let Some(heard) = heard else { break };
+                    match (&heard, &mut score) {
+                        (Inbound::Frame(frame), Some(score)) => {
+                            score.caller(start.elapsed(), frame);
+                            if loud(frame) {
+                                spoke = Instant::now();
+                            }
+                        }
+                        (Inbound::Digit(key), _) if self.ends.keys.contains(*key) => {
+                            self.stop.cancel();
+                        }
+                        _ => {}
+                    }
+                    let last = heard == Inbound::Gone;
+                    match self.to_call.try_send(heard) {
+                        Ok(()) => {}
+                        Err(mpsc::error::TrySendError::Full(Inbound::Frame(_))) => {
+                            metrics::counter!("voxflow_frames_dropped_total", "at" => "recorder")
+                                .increment(1);
+                        }
+                        // Keys and marks are waited with, as on any way.
+                        Err(mpsc::error::TrySendError::Full(other)) => {
+                            let _ = self.to_call.send(other).await;
+                        }
+                        Err(mpsc::error::TrySendError::Closed(_)) => break,
+                    }
+                    if last {
+                        break;
+                    }
+                }
+                room = self.ways.1.reserve(), if waiting.is_some() => {
+                    let Ok(room) = room else { break };
+                    if let Some(given) = waiting.take() {
+                        match (&given, &mut score) {
+                            (Outbound::Frame(frame), Some(score)) => {
+                                score.ours(start.elapsed(), frame);
+                            }
+                            (Outbound::Clear, Some(score)) => score.clear(start.elapsed()),
+                            _ => {}
+                        }
+                        room.send(given);
+                    }
+                }
+                given = self.from_call.recv(), if waiting.is_none() => match given {
+                    Some(given) => waiting = Some(given),
+                    None => break,
+                },
+            }
+            let now = start.elapsed();
+            if self.ends.longest.is_some_and(|longest| now >= longest)
+                || self.ends.silence.is_some_and(|silence| spoke.elapsed() >= silence)
+            {
+                self.stop.cancel();
+            }
+            if let Some(score) = &mut score
+                && now > flushed + KEPT + Duration::from_secs(1)
+            {
+                flushed = now - KEPT;
+                let _ = pieces.send(score.take(flushed));
+            }
+        }
+        if let Some(mut score) = score {
+            let _ = pieces.send(score.rest(start.elapsed()));
+        }
+    }
+}
+
+fn loud(frame: &Frame) -> bool {
+    let sum: f64 = frame.samples.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+    (sum / frame.samples.len().max(1) as f64).sqrt() > SILENCE
+}
+
+/// Writes pieces as they come, and at the end how long they are.
+fn write(mut out: std::fs::File, rate: Rate, mut pieces: mpsc::UnboundedReceiver<Vec<i16>>) {
+    let mut length: u32 = 0;
+    let mut all = || -> std::io::Result<()> {
+        while let Some(piece) = pieces.blocking_recv() {
+            let bytes: Vec<u8> = piece.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+            out.write_all(&bytes)?;
+            length = length.saturating_add(bytes.len() as u32);
+        }
+        out.seek(SeekFrom::Start(0))?;
+        out.write_all(&head(rate, length))
+    };
+    if let Err(error) = all() {
+        tracing::error!(%error, "a recording could not be written");
+    }
+}
+
+/// The head of a WAVE file of two channels of 16 bits, with so many bytes of sound.
+fn head(rate: Rate, length: u32) -> Vec<u8> {
+    const CHANNELS: u16 = 2;
+    const BYTES: u16 = 2;
+    let mut head = Vec::with_capacity(HEAD as usize);
+    head.extend(b"RIFF");
+    head.extend((length.saturating_add(HEAD - 8)).to_le_bytes());
+    head.extend(b"WAVEfmt ");
+    head.extend(16_u32.to_le_bytes());
+    for word in [1, CHANNELS] {
+        head.extend(word.to_le_bytes());
+    }
+    head.extend(rate.to_le_bytes());
+    head.extend((rate * u32::from(CHANNELS * BYTES)).to_le_bytes());
+    for word in [CHANNELS * BYTES, BYTES * 8] {
+        head.extend(word.to_le_bytes());
+    }
+    head.extend(b"data");
+    head.extend(length.to_le_bytes());
+    head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(sample: i16) -> Frame {
+        Frame { rate: 8000, samples: vec![sample; 160] }
+    }
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// What is heard in each 20 ms: the caller, and we.
+    fn parts(sound: &[i16]) -> Vec<(i16, i16)> {
+        sound.chunks(320).map(|part| (part[0], part[1])).collect()
+    }
+
+    #[test]
+    fn both_stand_where_they_were_heard() {
+        let mut score = Score::new(8000);
+        // The caller speaks from 0 to 60 ms; a frame that is late by its network is no gap.
+        for (at, sample) in [(20, 1), (40, 2), (95, 3)] {
+            score.caller(millis(at), &frame(sample));
+        }
+        // We give three frames at once at 20 ms: they are heard one after the other.
+        for sample in [7, 8, 9] {
+            score.ours(millis(20), &frame(sample));
+        }
+        let first = score.take(millis(60));
+        assert_eq!(parts(&first), [(1, 0), (2, 7), (3, 8)]);
+        // A pause of the caller is one.
+        score.caller(millis(400), &frame(4));
+        let rest = parts(&score.rest(millis(400)));
+        assert_eq!(rest.len(), 17);
+        assert_eq!((rest[0], rest[1], rest[16]), ((0, 9), (0, 0), (4, 0)));
+    }
+
+    #[test]
+    fn what_was_cleared_was_not_heard() {
+        let mut score = Score::new(8000);
+        for sample in 1..=10 {
+            score.ours(millis(0), &frame(sample));
+        }
+        score.clear(millis(40));
+        score.ours(millis(100), &frame(20));
+        let heard: Vec<i16> = parts(&score.rest(millis(120))).iter().map(|part| part.1).collect();
+        assert_eq!(heard, [1, 2, 0, 0, 0, 20]);
+    }
+
+    #[test]
+    fn the_head_is_read_as_it_was_written() {
+        let mut file = head(8000, 8);
+        file.extend([1, 0, 2, 0, 3, 0, 4, 0]);
+        let wav = audio::wav::read(&file).map(|wav| (wav.rate, wav.channels, wav.samples));
+        assert_eq!(wav, Ok((8000, 2, vec![1, 2, 3, 4])));
+    }
+}
