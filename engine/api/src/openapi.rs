@@ -66,6 +66,22 @@ pub const DOORS: &[Door] = &[
     door("get", "/v1.0/calls/{id}", "A call.", &[], "", "Call"),
     door(
         "get",
+        "/v1.0/recordings",
+        "The newest recordings of calls.",
+        &[PAGE, TOKEN],
+        "",
+        "Recordings",
+    ),
+    door(
+        "get",
+        "/v1.0/recordings/{id}",
+        "A recording: a wav file, the caller left, we right.",
+        &[],
+        "",
+        SOUND,
+    ),
+    door(
+        "get",
         "/v1.0/conversations",
         "The threads that moved last.",
         &[("peer", "With this address at the other end."), PAGE, TOKEN],
@@ -121,6 +137,9 @@ pub const DOORS: &[Door] = &[
     ),
     door("get", "/v1.0/openapi.json", "This document.", &[], "", "Anything"),
 ];
+
+/// The answer is a sound file, not JSON.
+const SOUND: &str = "audio/wav";
 
 const fn door(
     method: &'static str,
@@ -180,7 +199,10 @@ fn operation(door: &Door) -> Value {
             "description": "The same key within 48 hours has the answer of the first time." }));
     }
     let schema = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
-    let content = |name: &str| json!({ "application/json": { "schema": schema(name) } });
+    let content = |name: &str| match name {
+        SOUND => json!({ SOUND: {} }),
+        name => json!({ "application/json": { "schema": schema(name) } }),
+    };
     let mut operation = json!({
         "summary": door.about,
         "operationId": operation_id(door),
@@ -295,6 +317,15 @@ fn schemas() -> Value {
             ("tm_hangup?", maybe_time()),
         ]),
         "Calls": page("Call"),
+        "Recording": object(&[
+            ("id", text()),
+            ("filename", text()),
+            ("activeflow_id", text()),
+            ("format", text()),
+            ("size", number()),
+            ("tm_end", time()),
+        ]),
+        "Recordings": page("Recording"),
         "NewCalls": object(&[
             ("flow_id?", text()),
             ("actions?", list(anything())),

@@ -357,8 +357,9 @@ async fn recordings_are_listed_and_fetched() {
     assert_eq!(rows.len(), 1);
     assert_eq!((&rows[0]["id"], &rows[0]["activeflow_id"]), (&json!("r1_rec_1_1"), &json!("r1")));
     assert_eq!(rows[0]["size"], 4);
-    let (status, wav) = rig.get("/v1.0/recordings/r1_rec_1_1").await;
-    assert_eq!((status.as_u16(), wav), (200, json!("RIFF")));
+    let wav = from("127.0.0.1:9", "GET", "/v1.0/recordings/r1_rec_1_1", "");
+    let (status, wav) = rig.ask(wav).await;
+    assert_eq!((status.as_u16(), wav.as_str()), (200, "RIFF"));
     for none in ["r2", "..%2Fnotes", "notes.txt"] {
         assert_eq!(rig.get(&format!("/v1.0/recordings/{none}")).await.0.as_u16(), 404, "{none}");
     }

@@ -51,6 +51,19 @@ async fn a_tenants_key_shows_and_does_what_is_that_tenants() {
         (status.as_u16(), serde_json::from_str::<Value>(&text).unwrap_or(Value::String(text)))
     };
     let count = |answer: &Value| answer["result"].as_array().unwrap().len();
+    // The recordings of a run are whose the run is.
+    std::fs::write(rig.folder.path().join("r1_rec_1_1.wav"), "RIFF").unwrap();
+    for (key, rows) in [("all", 1), ("ours", 1), ("theirs", 0)] {
+        assert_eq!(count(&ask(key, "GET", "/v1.0/recordings", "").await.1), rows, "{key}");
+        let one = ask(key, "GET", "/v1.0/recordings/r1_rec_1_1", "").await.0;
+        assert_eq!(one, if rows == 1 { 200 } else { 404 }, "{key}");
+    }
+    // Nobody calls in another's name.
+    let call = r#"{ "customer_id": "default", "actions": [{ "type": "hangup" }],
+        "destinations": [{ "type": "tel", "target": "+15557654321" }] }"#;
+    for (key, status) in [("ours", 404), ("theirs", 403)] {
+        assert_eq!(ask(key, "POST", "/v1.0/calls", call).await.0, status, "{key}");
+    }
     for list in
         ["/v1.0/activeflows", "/v1.0/conversations", "/v1.0/conversations?peer=%2B15557654321"]
     {
