@@ -12,6 +12,7 @@ use tests::double::gemini::Gemini;
 use tests::double::line::Line;
 use tests::double::openai::{OpenAi, Reply, last_user};
 use tests::double::realtime::{Realtime, Turn};
+use tests::double::scribe::Scribe;
 use tests::double::telnyx::Telnyx;
 use tests::double::twilio::{ACCOUNT, TOKEN, Twilio, field};
 use tests::python;
@@ -74,6 +75,13 @@ async fn deepgram_hears_turns_and_speaks_as_its_library_expects() {
     python::run("conform_flux.py", &[&double.base(), KEY, &per_character]).await;
     assert_eq!(double.spoken().all(), ["Hello there. Bye."]);
     assert_eq!(double.violations(), [""; 0]);
+}
+
+#[tokio::test]
+async fn elevenlabs_hears_as_its_library_expects() {
+    let scribe = Scribe::open(&["first words of all"]).await;
+    python::run("conform_scribe.py", &[&scribe.base(), KEY]).await;
+    assert_eq!(scribe.violations(), [""; 0]);
 }
 
 #[tokio::test]

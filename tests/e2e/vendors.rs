@@ -8,6 +8,7 @@ use tests::double::assemblyai::AssemblyAi;
 use tests::double::cartesia::Cartesia;
 use tests::double::flux::Flux;
 use tests::double::openai::{Reply, last_user};
+use tests::double::scribe::Scribe;
 use tests::phone::Dialling;
 use tests::rig::{Setup, World};
 use tests::sound;
@@ -79,6 +80,30 @@ async fn deepgram_alone_hears_turns_and_speaks() {
     assert_eq!(transcript(&run)[1], ("caller".to_owned(), "that was all".to_owned()));
     assert_eq!(deepgram.spoken().all(), [GREETING, "Goodbye, and thank you."]);
     assert_eq!(deepgram.violations(), [""; 0]);
+}
+
+#[tokio::test]
+async fn scribe_hears_a_call() {
+    let scribe = Scribe::open(&["that was all"]).await;
+    let world = World::open(
+        |_| Reply::say("Goodbye, and thank you. ").and_call("stop_service", &json!({})),
+        &[],
+    )
+    .await;
+    let mut ai = baker();
+    ai["stt_type"] = "elevenlabs".into();
+    ai["tts_type"] = "openai".into();
+    let environment = vec![("VOXFLOW_ELEVENLABS_BASE_URL", scribe.base())];
+    let setup = Setup { call_flow: Some(line(&ai)), environment, ..Setup::default() };
+    let voxflow = world.start(setup).await;
+    let phone = world.call(&voxflow, Dialling::default());
+    phone.hears_out(0, "the greeting").await;
+    let before = phone.count();
+    phone.say(&sound::speech("that was all"));
+    phone.hears_out(before, "the goodbye").await;
+    let run = finished_run(&voxflow).await;
+    assert_eq!(transcript(&run)[1], ("caller".to_owned(), "that was all".to_owned()));
+    assert_eq!(scribe.violations(), [""; 0]);
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 //! Realtime on the other.
 
 use serde_json::json;
-use tests::double::KEY;
+use tests::double::anthropic::Anthropic;
 use tests::double::gemini::Gemini;
 use tests::double::openai::Reply;
 use tests::double::realtime::{Realtime, Turn};
+use tests::double::{Fault, KEY};
 use tests::phone::Dialling;
 use tests::rig::{Setup, World};
 use tests::sound;
@@ -92,4 +93,38 @@ async fn a_caller_is_answered_by_gemini_and_the_call_ends_by_its_tool() {
     let expected = [("agent", GREETING), ("caller", "that is all"), ("agent", "Goodbye then.")];
     assert_eq!(transcript(&run), expected.map(|(who, text)| (who.to_owned(), text.to_owned())));
     assert_eq!(gemini.violations(), [""; 0]);
+}
+
+#[tokio::test]
+async fn when_the_model_refuses_or_is_cut_off_others_hold_the_call() {
+    for fault in [Fault::Refuse, Fault::Drop, Fault::Rubbish] {
+        let realtime = Realtime::open(Vec::new()).await;
+        realtime.fail(fault);
+        let anthropic = Anthropic::open(|_| {
+            Reply::say("Goodbye, and thank you. ").and_call("stop_service", &json!({}))
+        })
+        .await;
+        let world = World::open(|_| Reply::broken(), &["that was all"]).await;
+        let mut ai = baker();
+        ai["engine_model"] = "openai.gpt-realtime-2.1".into();
+        ai["engine_fallback"] = json!(["anthropic.claude-x"]);
+        let environment = vec![
+            ("VOXFLOW_OPENAI_BASE_URL", realtime.base()),
+            ("ANTHROPIC_API_KEY", KEY.to_owned()),
+            ("ANTHROPIC_BASE_URL", anthropic.base()),
+        ];
+        let setup = Setup { call_flow: Some(line(&ai)), environment, ..Setup::default() };
+        let voxflow = world.start(setup).await;
+        let phone = world.call(&voxflow, Dialling::default());
+        phone.hears_out(0, "the greeting").await;
+        let before = phone.count();
+        phone.say(&sound::speech("that was all"));
+        phone.hears_out(before, "the goodbye").await;
+        let run = finished_run(&voxflow).await;
+        let expected =
+            [("agent", GREETING), ("caller", "that was all"), ("agent", "Goodbye, and thank you.")];
+        let expected = expected.map(|(who, text)| (who.to_owned(), text.to_owned()));
+        assert_eq!(transcript(&run), expected, "{fault:?}");
+        assert!(!voxflow.log().contains(KEY), "no key is logged");
+    }
 }

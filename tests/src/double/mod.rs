@@ -1,7 +1,7 @@
 //! The world's servers on loopback: each speaks its vendor's real wire, remembers what it was
 //! asked, and fails on command.
 //!
-//! Read in this order: [`openai`] → [`realtime`] → [`anthropic`] → [`gemini`] → [`deepgram`] → [`flux`] → [`assemblyai`] → [`elevenlabs`] → [`cartesia`] → [`twilio`] → [`telnyx`] →
+//! Read in this order: [`openai`] → [`realtime`] → [`anthropic`] → [`gemini`] → [`deepgram`] → [`flux`] → [`assemblyai`] → [`elevenlabs`] → [`scribe`] → [`cartesia`] → [`twilio`] → [`telnyx`] →
 //! [`voipms`] → [`line`] → [`hook`] → [`collector`] (who is told of spans).
 
 pub mod anthropic;
@@ -17,6 +17,7 @@ pub mod hook;
 pub mod line;
 pub mod openai;
 pub mod realtime;
+pub mod scribe;
 pub mod telnyx;
 pub mod twilio;
 pub mod voipms;
