@@ -1,5 +1,6 @@
 //! From the settings to carriers: those that have credentials, and doors for all of them.
 
+pub(crate) mod audiosocket;
 pub(crate) mod sip;
 
 use std::sync::Arc;

@@ -1,9 +1,10 @@
 //! What can be set, as one typed structure. Where it comes from is the matter of [`crate::sources`].
 //!
-//! Read on in `vendors` (speech and language) and `sip`.
+//! Read on in `vendors` (speech and language), `sip` and `audiosocket`.
 //!
 //! Invariant: what nobody may see is a [`SecretString`], so that no log and no `Debug` shows it.
 
+mod audiosocket;
 mod sip;
 mod vendors;
 
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub(crate) use self::audiosocket::AudioSocket;
 pub(crate) use self::sip::{Sip, SipTransport};
 pub(crate) use self::vendors::{Agent, Vendor};
 
@@ -103,6 +105,8 @@ pub(crate) struct Settings {
     pub(crate) telnyx: Telnyx,
     /// SIP, for phones, exchanges and carriers.
     pub(crate) sip: Sip,
+    /// AudioSocket, for Asterisk.
+    pub(crate) audiosocket: AudioSocket,
     /// voip.ms.
     pub(crate) voipms: VoipMs,
     /// LINE. Its texts come to the number that is called `line`.
@@ -159,6 +163,7 @@ impl Default for Settings {
             twilio: Twilio::default(),
             telnyx: Telnyx::default(),
             sip: Sip::default(),
+            audiosocket: AudioSocket::default(),
             voipms: VoipMs::default(),
             line: Line::default(),
             hook: Vec::new(),

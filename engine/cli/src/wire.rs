@@ -75,6 +75,7 @@ pub(crate) async fn build(
     let web = web(settings)?;
     let mail = Mail::new(&settings.smtp)?.map(|mail| Arc::new(mail) as Arc<dyn Aide>);
 
+    let asterisk = carriers::audiosocket::open(&settings.audiosocket).await?;
     let sip = carriers::sip::open(&settings.sip).await?;
     let carriers = Carriers::new(settings, sip.as_ref(), without_twilio)?;
     let count = numbers.0.len();
@@ -107,6 +108,9 @@ pub(crate) async fn build(
     if let Some(sip) = sip {
         // As long as the process: calls go on while it drains.
         tokio::spawn(sip.serve(Arc::clone(&switchboard), stop.clone()));
+    }
+    if let Some(asterisk) = asterisk {
+        tokio::spawn(asterisk.serve(Arc::clone(&switchboard), stop.clone()));
     }
     let router = api::router(api::Api {
         runtime: Arc::clone(&runtime),

@@ -117,6 +117,12 @@ impl Speaker {
         packets
     }
 
+    /// These 20 ms nothing is sent: time goes on, and numbers do not.
+    pub fn pass(&mut self) {
+        self.timestamp = self.timestamp.wrapping_add(self.speech.codec.clock() * FRAME_MS / 1000);
+        self.keys.marker = true;
+    }
+
     fn next_key(&mut self) {
         let keys = &mut self.keys;
         if keys.event.is_some() || !keys.tones.is_empty() {
@@ -208,9 +214,13 @@ mod tests {
             [true, false, false, false, false]
         );
         let name = speaker.ssrc();
+        speaker.pass();
+        let next = speaker.tick(None).remove(0);
+        let gap = next.timestamp.wrapping_sub(packets[4].timestamp);
+        assert_eq!((next.sequence, gap, next.marker), (4, 1_920, true));
         speaker.agree(speech(Codec::Pcmu, None));
         let next = speaker.tick(None).remove(0);
-        assert_eq!((next.ssrc, next.sequence, next.payload.len()), (name, 4, 160));
+        assert_eq!((next.ssrc, next.sequence, next.payload.len()), (name, 5, 160));
     }
 
     #[test]

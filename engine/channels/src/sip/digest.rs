@@ -142,7 +142,7 @@ impl Guard {
 
     /// The challenges for a caller, the better one first.
     pub(super) fn challenges(&self, from: IpAddr, stale: bool) -> Vec<Header> {
-        let nonce = self.nonce(self.began.elapsed().as_secs(), from);
+        let nonce = self.nonce(self.began.elapsed().as_secs(), rand::random(), from);
         let stale = if stale { ", stale=true" } else { "" };
         let challenge = |hash: Hash| {
             let text = format!(
@@ -166,10 +166,13 @@ impl Guard {
         let Some(answer) = params(header) else { return Verdict::Ask(false) };
         let (user, nonce) = (get(&answer, "username"), get(&answer, "nonce"));
         let Some(hash) = Hash::read(get(&answer, "algorithm")) else { return Verdict::Ask(false) };
-        let at = nonce.split('-').next().and_then(|at| u64::from_str_radix(at, 16).ok());
-        let Some(at) = at.filter(|at| same(&self.nonce(*at, from), nonce)) else {
+        let mut parts = nonce.split('-').map(|part| u64::from_str_radix(part, 16).ok());
+        let (Some(Some(at)), Some(Some(salt))) = (parts.next(), parts.next()) else {
             return Verdict::Ask(false);
         };
+        if !same(&self.nonce(at, salt, from), nonce) {
+            return Verdict::Ask(false);
+        }
         // Somebody unknown takes as long as somebody known.
         let known = password(user);
         let wanted = response(hash, user, known.as_deref().unwrap_or(""), method, &answer);
@@ -186,11 +189,13 @@ impl Guard {
         Verdict::Known(user.to_owned())
     }
 
-    fn nonce(&self, at: u64, from: IpAddr) -> String {
+    /// When it was made, what tells it from others of that moment, and our proof of both.
+    fn nonce(&self, at: u64, salt: u64, from: IpAddr) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("any length is a key");
         mac.update(&at.to_be_bytes());
+        mac.update(&salt.to_be_bytes());
         mac.update(from.to_string().as_bytes());
-        format!("{at:x}-{}", hex(&mac.finalize().into_bytes()[..16]))
+        format!("{at:x}-{salt:x}-{}", hex(&mac.finalize().into_bytes()[..16]))
     }
 
     /// Whether an answer comes for the first time.
@@ -384,8 +389,6 @@ mod tests {
             assert_eq!(elsewhere, Verdict::Ask(false));
             assert_eq!(judged(&guard, &right, HERE), Verdict::Known("anna".into()));
             assert_eq!(judged(&guard, &right, HERE), Verdict::Ask(true), "played again");
-            // The hashes share a nonce: the next one counts on.
-            guard.used.lock().unwrap().clear();
         }
         assert_eq!(
             judged(&guard, &answered(&guard, Hash::Md5, "wrong", "1"), HERE),

@@ -79,6 +79,7 @@ pub(super) async fn arrive(
         Ok(agreed) => agreed,
         Err(why) => {
             tracing::info!(%source, why, "a call whose sound we cannot take");
+            drop((room, sockets));
             let warning = Header::Warning(format!("305 voxflow \"{why}\"").into());
             return refuse(transaction, StatusCode::NotAcceptableHere, vec![warning]).await;
         }
@@ -92,6 +93,7 @@ pub(super) async fn arrive(
         Ok(dialog) => dialog,
         Err(error) => {
             tracing::debug!(%error, "an INVITE that is none");
+            drop((room, sockets));
             return refuse(transaction, StatusCode::BadRequest, Vec::new()).await;
         }
     };

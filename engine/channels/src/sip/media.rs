@@ -3,7 +3,6 @@
 //! It listens to the source that the description names, or else to the first that speaks: behind
 //! a router that is another one. Once settled it stays, so that nobody else can talk into a call.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,19 +11,18 @@ use audio::rtp::rtcp::Reports;
 use audio::rtp::speak::Speaker;
 use audio::rtp::{Packet, is_rtcp};
 use audio::{FRAME_MS, Frame, Rate};
-use call::{Inbound, Outbound};
+use call::Inbound;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::ports::Sockets;
 use super::sdp::Agreed;
 use super::srtp::{Key, Shield};
+use crate::pace::Pace;
 use crate::rim::Rim;
 
 /// The largest packet that is read: more than any network carries.
 const LARGEST: usize = 2_048;
-/// Frames that wait for their time, 1.3 s; then the call waits.
-const QUEUE: usize = 64;
 /// Without any packet for so long, the far side is gone. RFC-less; carriers use 30 to 60 s.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Ticks between two reports: 5 s, as RFC 3550 says for two parties.
@@ -61,7 +59,7 @@ pub(super) struct Media {
     path: Path,
     /// What was agreed on: ways in and out.
     ways: Option<Ways>,
-    queue: VecDeque<Outbound>,
+    pace: Pace,
     begun: bool,
     pressed: Vec<oneshot::Sender<()>>,
 }
@@ -97,7 +95,7 @@ impl Media {
             rate,
             path: Path::default(),
             ways: None,
-            queue: VecDeque::new(),
+            pace: Pace::default(),
             begun: false,
             pressed: Vec::new(),
         }
@@ -141,9 +139,9 @@ impl Media {
                 came = self.sockets.rtcp.recv_from(&mut report) => if let Ok((size, from)) = came {
                     self.reported(began.elapsed(), &report[..size], from);
                 },
-                given = self.rim.outbound.recv(), if !dropped && self.queue.len() < QUEUE => match given {
+                given = self.rim.outbound.recv(), if !dropped && !self.pace.is_full() => match given {
                     Some(given) => {
-                        self.given(given);
+                        self.pace.take(given, &mut self.rim);
                         if !self.begun && !wanted {
                             wanted = tell.try_send(Said::Wanted).is_ok();
                         }
@@ -207,19 +205,6 @@ impl Media {
         }
     }
 
-    fn given(&mut self, given: Outbound) {
-        match given {
-            Outbound::Clear => {
-                for left in std::mem::take(&mut self.queue) {
-                    if let Outbound::Mark(id) = left {
-                        self.rim.tell(Inbound::Mark(id));
-                    }
-                }
-            }
-            Outbound::Frame(_) | Outbound::Mark(_) => self.queue.push_back(given),
-        }
-    }
-
     /// 20 ms for the call.
     fn hear(&mut self, now: Duration) {
         let Some(ways) = &mut self.ways else { return };
@@ -231,17 +216,13 @@ impl Media {
         }
     }
 
-    /// 20 ms for the far side. What went out a tick ago has been heard now.
+    /// 20 ms for the far side.
     fn speak(&mut self) {
-        while let Some(Outbound::Mark(id)) = self.queue.front() {
-            self.rim.tell(Inbound::Mark(*id));
-            self.queue.pop_front();
-        }
-        let frame = match self.queue.pop_front() {
-            Some(Outbound::Frame(frame)) => Some(frame),
-            _ => None,
-        };
+        let frame = self.pace.tick(&mut self.rim);
         let Some(ways) = &mut self.ways else { return };
+        let Some(to) = self.path.seen.or(self.path.told).filter(|_| ways.we_send) else {
+            return ways.speaker.pass();
+        };
         let packets = ways.speaker.tick(frame.as_ref());
         if !ways.speaker.is_pressing() {
             for done in self.pressed.drain(..) {
@@ -249,7 +230,6 @@ impl Media {
                 let _ = done.send(());
             }
         }
-        let Some(to) = self.path.seen.or(self.path.told).filter(|_| ways.we_send) else { return };
         if ways.keys.is_some() && ways.shield.is_none() {
             // Rather nothing than everything for all to hear.
             return;

@@ -95,6 +95,8 @@ struct Going {
     /// Our offer went out in an answer; theirs comes in the ACK.
     ack_answers: bool,
     transfer: Option<(oneshot::Sender<Result<(), Unable>>, Instant)>,
+    /// Whom the far side shall be asked to go on with, once it has confirmed our answer.
+    refer_to: Option<String>,
     moving: bool,
 }
 
@@ -144,7 +146,14 @@ impl Talk {
         // Replaced by `run`, which has the other end.
         let tell = mpsc::channel(1).0;
         let confirmed = Instant::now();
-        let going = Going { tell, confirmed, ack_answers: false, transfer: None, moving: false };
+        let going = Going {
+            tell,
+            confirmed,
+            ack_answers: false,
+            transfer: None,
+            refer_to: None,
+            moving: false,
+        };
         Self { sip, dialog, ours, words, agreed, stage, session, going }
     }
 
@@ -228,6 +237,7 @@ impl Talk {
                 let _ = handle.reply(StatusCode::MethodNotAllowed).await;
             }
             DialogState::Confirmed(..) => {
+                self.refer();
                 if std::mem::take(&mut self.going.ack_answers) {
                     let ack = self.dialog.last_remote_ack();
                     let answer = ack.and_then(|ack| described(&ack.body));

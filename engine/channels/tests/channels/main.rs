@@ -1,6 +1,7 @@
 //! The doors on loopback: real HTTP and WebSockets against a fake runtime and a fake Twilio.
 #![allow(clippy::unwrap_used)]
 
+mod audiosocket;
 mod booth;
 mod browser;
 mod calls;
@@ -10,6 +11,8 @@ mod hook;
 mod house;
 mod line;
 mod post;
+mod sip;
+mod telephone;
 mod telnyx;
 mod telnyx_calls;
 mod texts;

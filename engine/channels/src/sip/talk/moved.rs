@@ -66,6 +66,16 @@ impl Talk {
             _ => format!("<sip:{}@{host}>", to.target),
         };
         self.going.transfer = Some((reply, Instant::now() + TRANSFER));
+        self.going.refer_to = Some(target);
+        self.refer();
+    }
+
+    /// Asks, as soon as the call is confirmed: before that nothing can be asked in it.
+    pub(super) fn refer(&mut self) {
+        if !matches!(self.dialog.state(), DialogState::Confirmed(..)) {
+            return;
+        }
+        let Some(target) = self.going.refer_to.take() else { return };
         let (dialog, tell) = (self.dialog.clone(), self.going.tell.clone());
         tokio::spawn(async move {
             let taken = match dialog.refer(target.as_str(), None, None).await {
@@ -115,8 +125,11 @@ impl Talk {
         }
         let (sip, mut ours) = (Arc::clone(&self.sip), self.ours.clone());
         let (old, tell) = (self.dialog.clone(), self.going.tell.clone());
+        // Whoever does not listen to this does not hold up the call.
         tokio::spawn(async move {
             let _ = old.notify_refer(StatusCode::Trying, "active;expires=60").await;
+        });
+        tokio::spawn(async move {
             let caller = Caller::named("voxflow");
             let words = ours.offer(way.encrypt);
             let moved = outbound::reach(&sip, way, caller, &words, headers, RING).await;

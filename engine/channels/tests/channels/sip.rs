@@ -1,0 +1,604 @@
+//! Calls by SIP, against a telephone made by hand.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use audio::Frame;
+use call::dialer::{Dialer, Progress, Wanted};
+use call::{Destination, Dialled, HangupCause, Inbound, Leg, Outbound};
+use channels::sip::{CODECS, Settings, Sip, Transport, Trunk, User};
+use md5::{Digest, Md5};
+use sha2::Sha256;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::house::{Desk, OURS, PEER, SOON};
+use crate::telephone::{self, REFUSED, Telephone};
+
+/// The byte of a loud sample in mu-law, and of silence.
+const LOUD: u8 = 0x80;
+const SILENT: u8 = 0xFF;
+
+struct Agent {
+    sip: Arc<Sip>,
+    at: SocketAddr,
+    legs: UnboundedReceiver<Leg>,
+    stop: CancellationToken,
+}
+
+impl Agent {
+    async fn open(change: impl FnOnce(&mut Settings)) -> Self {
+        // Whoever was first installed the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let at = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut settings = Settings {
+            listen: at,
+            tls: None,
+            authorities: None,
+            public_ip: None,
+            rtp_ports: 43_000..=44_999,
+            codecs: CODECS.into(),
+            allow: vec!["127.0.0.1".parse().unwrap()],
+            users: Vec::new(),
+            ask_sha256: true,
+            trunks: Vec::new(),
+            direct: true,
+            most_calls: 10,
+        };
+        change(&mut settings);
+        let sip = Sip::open(settings).await.unwrap();
+        let desk = Arc::new(Desk::default());
+        let legs = desk.legs();
+        let stop = CancellationToken::new();
+        tokio::spawn(Arc::clone(&sip).serve(desk, stop.clone()));
+        Self { sip, at, legs, stop }
+    }
+
+    async fn phone(&self) -> Telephone {
+        Telephone::at(self.at).await
+    }
+
+    async fn leg(&mut self) -> Leg {
+        timeout(SOON, self.legs.recv()).await.expect("a leg").unwrap()
+    }
+}
+
+/// The next thing from a leg that is no sound.
+async fn news(leg: &mut Leg) -> Inbound {
+    loop {
+        let heard = timeout(SOON, leg.inbound.recv()).await.expect("news").unwrap();
+        if !matches!(heard, Inbound::Frame(_)) {
+            return heard;
+        }
+    }
+}
+
+/// Until a leg hears something loud.
+async fn loud(leg: &mut Leg) {
+    loop {
+        match timeout(SOON, leg.inbound.recv()).await.expect("sound").unwrap() {
+            Inbound::Frame(frame) if frame.samples.iter().any(|s| s.unsigned_abs() > 9_000) => {
+                return;
+            }
+            Inbound::Frame(_) => {}
+            other => panic!("{other:?} came in place of sound"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_answered_heard_and_hung_up() {
+    let mut agent = Agent::open(|_| {}).await;
+    let mut phone = agent.phone().await;
+    let words = phone.words("0 101", "a=rtpmap:101 telephone-event/8000\r\n");
+    phone.request("INVITE", OURS, "", "", &words).await;
+    assert_eq!(phone.next().await.status(), 100);
+    assert_eq!(phone.next().await.status(), 180);
+    let mut leg = agent.leg().await;
+    assert_eq!((leg.arrival.from.as_str(), leg.arrival.to.as_str()), (PEER, OURS));
+    assert_eq!((leg.arrival.carrier_id.as_str(), leg.rate), (phone.call.as_str(), 8_000));
+    leg.control.answer().await.unwrap();
+    let answer = phone.status(200).await;
+    let port = answer.sound_port();
+    let tag = answer.get("to").split("tag=").nth(1).unwrap().to_owned();
+    phone.request("ACK", OURS, &tag, "", "").await;
+
+    // Silence comes at once, so that everybody knows where we are; then what we say.
+    assert_eq!(phone.hear().await.2, vec![SILENT; 160]);
+    phone.speak(port, 1, 10, LOUD).await;
+    loud(&mut leg).await;
+    let said = Frame { rate: 8_000, samples: vec![20_000; 160] };
+    leg.outbound.send(Outbound::Frame(said)).await.unwrap();
+    leg.outbound.send(Outbound::Mark(7)).await.unwrap();
+    assert_eq!(news(&mut leg).await, Inbound::Mark(7));
+    let mut last = None;
+    loop {
+        let (kind, sequence, sound) = phone.hear().await;
+        assert!(last.is_none_or(|last: u16| last.wrapping_add(1) == sequence) && kind == 0);
+        last = Some(sequence);
+        if sound.iter().all(|byte| *byte < 0xA0) {
+            break;
+        }
+    }
+    // A key, as three packets of one event.
+    for (n, end) in [(20u16, 0u8), (21, 0), (22, 0x80)] {
+        let mut packet = vec![0x80, 101, 0, n as u8, 0, 0, 99, 0, 0, 0, 0, 9];
+        packet.extend([5, end | 10, 0, 160]);
+        phone.rtp.send_to(&packet, ("127.0.0.1", port)).await.unwrap();
+    }
+    assert_eq!(news(&mut leg).await, Inbound::Digit('5'));
+    // Ours go out as events too.
+    leg.control.send_digits("9").await.unwrap();
+    while phone.hear().await.0 != 101 {}
+    let (kind, _, event) = phone.hear().await;
+    assert_eq!((kind, event[0]), (101, 9));
+
+    leg.control.hangup(HangupCause::Normal).await.unwrap();
+    let bye = phone.asked("BYE").await;
+    assert!(bye.get("reason").contains("cause=16"));
+    phone.answer(&bye, "200 OK", "", "").await;
+    assert_eq!(news(&mut leg).await, Inbound::Gone);
+}
+
+#[tokio::test]
+async fn the_caller_may_give_up_or_hang_up() {
+    let mut agent = Agent::open(|_| {}).await;
+    let mut phone = agent.phone().await;
+    let words = phone.words("0", "");
+    phone.request("INVITE", OURS, "", "", &words).await;
+    phone.status(180).await;
+    let mut leg = agent.leg().await;
+    phone.request("CANCEL", OURS, "", "", "").await;
+    let (first, second) = (phone.next().await, phone.next().await);
+    let mut ends = [first.status(), second.status()];
+    ends.sort_unstable();
+    assert_eq!(ends, [200, 487]);
+    phone.request("ACK", OURS, REFUSED, "", "").await;
+    assert_eq!(news(&mut leg).await, Inbound::Gone);
+    assert!(leg.control.answer().await.is_err());
+
+    let mut phone = agent.phone().await;
+    let legs = &mut agent.legs;
+    let mut leg = None;
+    let (_, tag) = phone
+        .call(&words, async || {
+            let came = legs.recv().await.unwrap();
+            came.control.answer().await.unwrap();
+            leg = Some(came);
+        })
+        .await;
+    phone.request("BYE", OURS, &tag, "", "").await;
+    assert_eq!(phone.status(200).await.get("cseq"), "3 BYE");
+    assert_eq!(news(&mut leg.unwrap()).await, Inbound::Gone);
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_is_refused_with_its_reason() {
+    let agent = Agent::open(|settings| settings.most_calls = 1).await;
+    let mut phone = agent.phone().await;
+    let words = phone.words("0", "");
+    let g729 = phone.words("18", "a=rtpmap:18 G729/8000\r\n");
+    for (user, headers, body, status) in [
+        ("+15559999999", "", words.as_str(), 404),
+        (OURS, "", g729.as_str(), 488),
+        (OURS, "Require: 100rel\r\n", words.as_str(), 420),
+        (OURS, "Session-Expires: 60\r\n", words.as_str(), 422),
+    ] {
+        phone.request("INVITE", user, "", headers, body).await;
+        let refusal = phone.status(status).await;
+        phone.request("ACK", user, REFUSED, "", "").await;
+        match status {
+            420 => assert_eq!(refusal.get("unsupported"), "100rel"),
+            422 => assert_eq!(refusal.get("min-se"), "90"),
+            _ => {}
+        }
+    }
+    phone.request("OPTIONS", OURS, "", "", "").await;
+    assert!(phone.status(200).await.get("allow").contains("REFER"));
+    phone.request("REGISTER", OURS, "", "", "").await;
+    phone.status(405).await;
+    phone.request("BYE", OURS, "unknown", "", "").await;
+    phone.status(481).await;
+
+    // One call is all there is room for; then nobody comes any more.
+    phone.request("INVITE", OURS, "", "", &words).await;
+    phone.status(180).await;
+    let mut second = agent.phone().await;
+    second.request("INVITE", OURS, "", "", &words).await;
+    assert_eq!(second.status(503).await.get("retry-after"), "10");
+    agent.stop.cancel();
+    let mut third = agent.phone().await;
+    third.request("INVITE", OURS, "", "", &words).await;
+    third.status(503).await;
+}
+
+/// An answer to a challenge, by the book.
+fn proof(challenge: &str, method: &str, uri: &str, password: &str) -> String {
+    let get = |name: &str| {
+        let rest = challenge.split(&format!("{name}=")).nth(1).unwrap();
+        rest.split(',').next().unwrap().trim().trim_matches('"').to_owned()
+    };
+    let hash = |text: String| -> String {
+        let bytes = match get("algorithm").as_str() {
+            "MD5" => Md5::digest(text).to_vec(),
+            _ => Sha256::digest(text).to_vec(),
+        };
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let (realm, nonce) = (get("realm"), get("nonce"));
+    let ours = hash(format!("anna:{realm}:{password}"));
+    let asked = hash(format!("{method}:{uri}"));
+    let response = hash(format!("{ours}:{nonce}:00000001:abc:auth:{asked}"));
+    format!(
+        "Authorization: Digest username=\"anna\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
+         response=\"{response}\", algorithm={}, cnonce=\"abc\", qop=auth, nc=00000001\r\n",
+        get("algorithm")
+    )
+}
+
+#[tokio::test]
+async fn strangers_prove_their_password_or_stay_outside() {
+    let strict = Agent::open(|settings| settings.allow.clear()).await;
+    let mut phone = strict.phone().await;
+    let words = phone.words("0", "");
+    phone.request("INVITE", OURS, "", "", &words).await;
+    phone.status(403).await;
+
+    let agent = Agent::open(|settings| {
+        settings.allow.clear();
+        settings.users = vec![User { name: "anna".into(), password: "secret".into() }];
+    })
+    .await;
+    let uri = format!("sip:{OURS}@{}", agent.at);
+    for which in [0, 1] {
+        let mut phone = agent.phone().await;
+        phone.request("INVITE", OURS, "", "", &words).await;
+        let asked = phone.status(401).await;
+        let challenges: Vec<String> =
+            asked.all("www-authenticate").iter().map(|c| (*c).to_owned()).collect();
+        assert_eq!(challenges.len(), 2);
+        phone.request("ACK", OURS, REFUSED, "", "").await;
+        let wrong = proof(&challenges[which], "INVITE", &uri, "wrong");
+        phone.request("INVITE", OURS, "", &wrong, &words).await;
+        phone.status(401).await;
+        phone.request("ACK", OURS, REFUSED, "", "").await;
+        let right = proof(&challenges[which], "INVITE", &uri, "secret");
+        phone.request("INVITE", OURS, "", &right, &words).await;
+        phone.status(180).await;
+        // What was seen on the wire is of no use to anybody else.
+        let mut thief = agent.phone().await;
+        thief.request("INVITE", OURS, "", &right, &words).await;
+        let refused = thief.status(401).await;
+        assert!(refused.get("www-authenticate").contains("stale=true"));
+    }
+}
+
+#[tokio::test]
+async fn hold_and_resume_change_who_is_heard() {
+    let mut agent = Agent::open(|_| {}).await;
+    let mut phone = agent.phone().await;
+    let words = phone.words("8 0", "");
+    let legs = &mut agent.legs;
+    let mut leg = None;
+    let (answer, tag) = phone
+        .call(&words, async || {
+            let came = legs.recv().await.unwrap();
+            came.control.answer().await.unwrap();
+            leg = Some(came);
+        })
+        .await;
+    assert!(answer.body.contains("m=audio") && answer.body.contains("PCMA/8000"));
+    let mut leg = leg.unwrap();
+    let (kind, mut last, _) = phone.hear().await;
+    assert_eq!(kind, 8);
+
+    let held = phone.words("8 0", "a=sendonly\r\n");
+    phone.request("INVITE", OURS, &tag, "Session-Expires: 1800;refresher=uac\r\n", &held).await;
+    let mirrored = phone.status(200).await;
+    assert!(mirrored.body.contains("a=recvonly"), "{}", mirrored.body);
+    assert_eq!(mirrored.get("session-expires"), "1800;refresher=uac");
+    assert!(mirrored.body.contains(" 2 IN IP4"), "a new version: {}", mirrored.body);
+    phone.request("ACK", OURS, &tag, "", "").await;
+    // What was on its way still comes; then nothing.
+    while let Ok(packet) = timeout(Duration::from_millis(200), phone.hear()).await {
+        last = packet.1;
+    }
+
+    // Resumed with another codec: numbers go on, and the leg keeps its rate.
+    let resumed = phone.words("9", "");
+    phone.request("INVITE", OURS, &tag, "", &resumed).await;
+    let port = phone.status(200).await.sound_port();
+    phone.request("ACK", OURS, &tag, "", "").await;
+    let (kind, sequence, _) = phone.hear().await;
+    assert_eq!(kind, 9);
+    assert!(sequence == last.wrapping_add(1), "{last} and then {sequence}");
+    // G.722 of a loud tone is a matter of its codec; that something comes is ours.
+    for n in 1..30u16 {
+        let mut packet = vec![0x80, 9];
+        packet.extend(n.to_be_bytes());
+        packet.extend((u32::from(n) * 160).to_be_bytes());
+        packet.extend([0, 0, 0, 9]);
+        packet.extend((0..160u8).map(|at| at.wrapping_mul(37)));
+        phone.rtp.send_to(&packet, ("127.0.0.1", port)).await.unwrap();
+    }
+    loop {
+        let heard = timeout(SOON, leg.inbound.recv()).await.expect("sound").unwrap();
+        let Inbound::Frame(frame) = heard else { panic!("{heard:?}") };
+        assert_eq!((frame.rate, frame.samples.len()), (8_000, 160));
+        if frame.samples.iter().any(|sample| *sample != 0) {
+            break;
+        }
+    }
+    drop(leg);
+    // Whoever drops a leg hangs up.
+    phone.asked("BYE").await;
+}
+
+#[tokio::test]
+async fn a_call_without_an_offer_gets_ours_and_answers_in_its_ack() {
+    let mut agent = Agent::open(|_| {}).await;
+    let mut phone = agent.phone().await;
+    phone.request("INVITE", OURS, "", "", "").await;
+    phone.status(180).await;
+    let mut leg = agent.leg().await;
+    leg.control.answer().await.unwrap();
+    let offer = phone.status(200).await;
+    assert!(offer.body.contains("m=audio") && offer.body.contains("opus/48000/2"));
+    let tag = offer.get("to").split("tag=").nth(1).unwrap().to_owned();
+    let words = phone.words("0", "");
+    phone.request("ACK", OURS, &tag, "", &words).await;
+    assert_eq!(phone.hear().await.0, 0);
+    phone.speak(offer.sound_port(), 1, 10, LOUD).await;
+    loud(&mut leg).await;
+}
+
+#[tokio::test]
+async fn sound_before_the_answer_is_early_media() {
+    let mut agent = Agent::open(|_| {}).await;
+    let mut phone = agent.phone().await;
+    let words = phone.words("0", "");
+    phone.request("INVITE", OURS, "", "", &words).await;
+    phone.status(180).await;
+    let leg = agent.leg().await;
+    let said = Frame { rate: 8_000, samples: vec![20_000; 160] };
+    leg.outbound.send(Outbound::Frame(said)).await.unwrap();
+    let progress = phone.status(183).await;
+    assert!(progress.body.contains("m=audio"));
+    while phone.hear().await.2.iter().all(|byte| *byte >= 0xA0) {}
+    leg.control.hangup(HangupCause::Busy).await.unwrap();
+    phone.status(486).await;
+}
+
+#[tokio::test]
+async fn a_call_is_handed_over_and_the_outcome_is_told() {
+    let mut agent = Agent::open(|_| {}).await;
+    let mut phone = agent.phone().await;
+    let words = phone.words("0", "");
+    let legs = &mut agent.legs;
+    let mut leg = None;
+    phone
+        .call(&words, async || {
+            let came = legs.recv().await.unwrap();
+            came.control.answer().await.unwrap();
+            leg = Some(came);
+        })
+        .await;
+    let mut leg = leg.unwrap();
+    let to = Destination { kind: "tel".into(), target: "+15551230000".into(), name: None };
+    for (fragment, taken) in [("SIP/2.0 486 Busy Here", false), ("SIP/2.0 200 OK", true)] {
+        let control = Arc::clone(&leg.control);
+        let to = to.clone();
+        let transfer = tokio::spawn(async move { control.transfer(&to).await });
+        let refer = phone.asked("REFER").await;
+        assert_eq!(refer.get("refer-to"), "<sip:+15551230000@127.0.0.1>");
+        phone.answer(&refer, "202 Accepted", "", "").await;
+        let cseq = refer.get("to").split("tag=").nth(1).map(str::to_owned);
+        assert_eq!(cseq.as_deref(), Some("mine"));
+        let ours = refer.get("from").split("tag=").nth(1).unwrap().to_owned();
+        let event = "Event: refer\r\nSubscription-State: terminated;reason=noresource\r\n";
+        phone.request("NOTIFY", OURS, &ours, event, fragment).await;
+        assert_eq!(transfer.await.unwrap().is_ok(), taken, "{fragment}");
+    }
+    phone.asked("BYE").await;
+    assert_eq!(news(&mut leg).await, Inbound::Gone);
+}
+
+#[tokio::test]
+async fn the_far_side_may_hand_us_on_to_somebody_else() {
+    let mut agent = Agent::open(|_| {}).await;
+    let (mut phone, other) = (agent.phone().await, agent.phone().await);
+    let words = phone.words("0", "");
+    let legs = &mut agent.legs;
+    let mut leg = None;
+    let (_, tag) = phone
+        .call(&words, async || {
+            let came = legs.recv().await.unwrap();
+            came.control.answer().await.unwrap();
+            leg = Some(came);
+        })
+        .await;
+    let mut leg = leg.unwrap();
+    let replaces = "Replaces=1%402%3Bto-tag%3Da%3Bfrom-tag%3Db";
+    let refer = format!("Refer-To: <sip:other@{}?{replaces}>\r\n", other.address());
+    phone.request("REFER", OURS, &tag, &refer, "").await;
+    phone.status(202).await;
+    let invite = other.asked("INVITE").await;
+    assert_eq!(invite.get("replaces"), "1@2;to-tag=a;from-tag=b");
+    let answer = other.words("0", "");
+    other.answer(&invite, "200 OK", "", &answer).await;
+    other.asked("ACK").await;
+    // The first one is told, in the end that it worked, and hangs up.
+    loop {
+        let notify = phone.asked("NOTIFY").await;
+        phone.answer(&notify, "200 OK", "", "").await;
+        if notify.body.starts_with("SIP/2.0 200") {
+            break;
+        }
+        assert!(notify.body.starts_with("SIP/2.0 100"), "{notify:?}");
+    }
+    phone.request("BYE", OURS, &tag, "", "").await;
+    phone.status(200).await;
+    // The leg goes on with the other one.
+    other.speak(invite.sound_port(), 1, 20, LOUD).await;
+    loud(&mut leg).await;
+    assert_eq!(other.hear().await.0, 0);
+    leg.control.hangup(HangupCause::Normal).await.unwrap();
+    other.asked("BYE").await;
+}
+
+fn wanted(ring: Duration) -> Wanted {
+    Wanted {
+        from: OURS.into(),
+        to: Destination { kind: "tel".into(), target: "+15551230000".into(), name: None },
+        ring,
+        early_media: true,
+        anonymous: false,
+        detect_machine: false,
+    }
+}
+
+/// An agent whose trunk is a telephone.
+async fn with_trunk() -> (Agent, Telephone) {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let host = socket.local_addr().unwrap().to_string();
+    let agent = Agent::open(|settings| {
+        settings.trunks = vec![Trunk {
+            name: "trunk".into(),
+            host,
+            transport: Transport::Udp,
+            user: Some("anna".into()),
+            password: Some("secret".into()),
+            encrypt: false,
+        }];
+    })
+    .await;
+    let mut phone = agent.phone().await;
+    phone.sip = socket;
+    (agent, phone)
+}
+
+#[tokio::test]
+async fn we_dial_prove_ourselves_and_are_answered() {
+    for (header, status) in [
+        ("Proxy-Authenticate", "407 Proxy Authentication Required"),
+        ("WWW-Authenticate", "401 Unauthorized"),
+    ] {
+        for algorithm in ["MD5", "SHA-256"] {
+            let (agent, phone) = with_trunk().await;
+            let mut ringing = agent.sip.dial(wanted(SOON)).await.unwrap();
+            let invite = phone.asked("INVITE").await;
+            assert!(invite.line.starts_with("INVITE sip:+15551230000@"));
+            assert!(invite.get("from").contains("sip:+15550001000@"));
+            let challenge = format!(
+                "{header}: Digest realm=\"trunk\", nonce=\"abc\", algorithm={algorithm}, qop=\"auth,auth-int\"\r\n"
+            );
+            phone.answer(&invite, status, &challenge, "").await;
+            phone.asked("ACK").await;
+            let proved = phone.asked("INVITE").await;
+            let name =
+                if status.starts_with("407") { "proxy-authorization" } else { "authorization" };
+            checked(&proved, name, algorithm);
+            phone.answer(&proved, "180 Ringing", "", "").await;
+            assert!(matches!(ringing.next().await, Progress::Ringing));
+            let words = phone.words("0", "");
+            phone.answer(&proved, "183 Session Progress", "", &words).await;
+            let Progress::EarlyMedia(mut leg) = ringing.next().await else {
+                panic!("no early media")
+            };
+            phone.speak(proved.sound_port(), 1, 10, LOUD).await;
+            loud(&mut leg).await;
+            phone
+                .answer(&proved, "200 OK", "Session-Expires: 1800;refresher=uac\r\n", &words)
+                .await;
+            assert!(matches!(ringing.next().await, Progress::Answered(None)));
+            phone.asked("ACK").await;
+            assert_eq!(leg.arrival.to, "+15551230000");
+            drop(leg);
+            phone.asked("BYE").await;
+        }
+    }
+}
+
+/// The answer to a challenge is right, and spelled as RFC 7616 says.
+fn checked(request: &telephone::Sip, name: &str, algorithm: &str) {
+    let proof = request.get(name);
+    let get = |name: &str| {
+        let rest = proof.split(&format!("{name}=")).nth(1).unwrap_or_else(|| panic!("{proof}"));
+        rest.split(',').next().unwrap().trim().to_owned()
+    };
+    assert_eq!((get("algorithm").as_str(), get("qop").as_str()), (algorithm, "auth"));
+    let plain = |name: &str| get(name).trim_matches('"').to_owned();
+    let hash = |text: String| -> String {
+        let bytes = match algorithm {
+            "MD5" => Md5::digest(text).to_vec(),
+            _ => Sha256::digest(text).to_vec(),
+        };
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let ours = hash("anna:trunk:secret".into());
+    let asked = hash(format!("INVITE:{}", plain("uri")));
+    let (nc, cnonce) = (get("nc"), plain("cnonce"));
+    assert_eq!(plain("response"), hash(format!("{ours}:abc:{nc}:{cnonce}:auth:{asked}")));
+}
+
+#[tokio::test]
+async fn what_the_far_side_says_becomes_an_exit() {
+    for (status, how) in [
+        ("486 Busy Here", Dialled::Busy),
+        ("600 Busy Everywhere", Dialled::Busy),
+        ("480 Temporarily Unavailable", Dialled::NoAnswer),
+        ("408 Request Timeout", Dialled::NoAnswer),
+        ("603 Decline", Dialled::Rejected),
+        ("403 Forbidden", Dialled::Rejected),
+        ("404 Not Found", Dialled::Failed),
+        ("503 Service Unavailable", Dialled::Failed),
+    ] {
+        let (agent, phone) = with_trunk().await;
+        let mut ringing = agent.sip.dial(wanted(SOON)).await.unwrap();
+        let invite = phone.asked("INVITE").await;
+        phone.answer(&invite, status, "", "").await;
+        let Progress::Ended(end) = ringing.next().await else { panic!("it goes on") };
+        assert_eq!(end.how, how, "{status}");
+        assert!(end.why.starts_with(&status[..3]), "{}", end.why);
+    }
+}
+
+#[tokio::test]
+async fn a_dial_that_rings_too_long_or_is_not_wanted_is_cancelled() {
+    for unwanted in [false, true] {
+        let (agent, phone) = with_trunk().await;
+        let ring = if unwanted { SOON } else { Duration::from_millis(300) };
+        let mut ringing = agent.sip.dial(wanted(ring)).await.unwrap();
+        let invite = phone.asked("INVITE").await;
+        phone.answer(&invite, "180 Ringing", "", "").await;
+        assert!(matches!(ringing.next().await, Progress::Ringing));
+        let ringing = if unwanted {
+            drop(ringing);
+            None
+        } else {
+            Some(ringing)
+        };
+        let cancel = phone.asked("CANCEL").await;
+        phone.answer(&cancel, "200 OK", "", "").await;
+        phone.answer(&invite, "487 Request Terminated", "", "").await;
+        phone.asked("ACK").await;
+        if let Some(mut ringing) = ringing {
+            let Progress::Ended(end) = ringing.next().await else { panic!("it goes on") };
+            assert_eq!(end.how, Dialled::NoAnswer);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_anonymous_caller_is_asserted_to_the_trunk_only() {
+    let (agent, phone) = with_trunk().await;
+    let _ringing = agent.sip.dial(Wanted { anonymous: true, ..wanted(SOON) }).await.unwrap();
+    let invite = phone.asked("INVITE").await;
+    assert!(invite.get("from").contains("sip:anonymous@anonymous.invalid"));
+    assert_eq!(invite.get("privacy"), "id");
+    assert!(invite.get("p-asserted-identity").contains(OURS));
+    let nowhere = Destination { kind: "email".into(), target: "a@b".into(), name: None };
+    assert!(!agent.sip.reaches(&nowhere));
+}
