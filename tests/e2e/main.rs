@@ -13,6 +13,7 @@ mod faults;
 mod manner;
 mod phone;
 mod shared;
+mod sip;
 mod story;
 mod texts;
 mod traces;

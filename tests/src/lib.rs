@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`record`] (what happened, awaited) → [`sound`] (speech and tones) →
 //! [`double`] (the vendors and the carrier on loopback) → [`phone`] (a caller, as Twilio brings
-//! one) → [`rig`] (voxflow itself, as processes) → [`servers`] (a broker and a database to break)
+//! one) → [`softphone`] (a caller by SIP) and [`rough`] (a bad network for it) → [`rig`] (voxflow itself, as processes) → [`servers`] (a broker and a database to break)
 //! → [`python`] (the vendors' own libraries).
 //!
 //! Invariant: nothing here uses voxflow's own code. What it speaks is written from the vendors'
@@ -16,7 +16,9 @@ pub mod phone;
 pub mod python;
 pub mod record;
 pub mod rig;
+pub mod rough;
 pub mod servers;
+pub mod softphone;
 pub mod sound;
 
 /// How long a test waits for anything before it fails, seconds. Generous: a busy machine is no bug.

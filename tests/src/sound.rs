@@ -100,24 +100,53 @@ pub fn padded(before_ms: usize, samples: &[i16], after_ms: usize) -> Vec<i16> {
 /// # Panics
 /// When the file cannot be written.
 pub fn write_wav(path: &Path, samples: &[i16], rate: u32) {
+    write_channels(path, samples, rate, 1);
+}
+
+/// The same of several channels, whose samples take turns.
+///
+/// # Panics
+/// When the file cannot be written.
+pub fn write_channels(path: &Path, samples: &[i16], rate: u32, channels: u16) {
     let bytes = samples.len() as u32 * 2;
     let mut wav = Vec::with_capacity(44 + samples.len() * 2);
     wav.extend(b"RIFF");
     wav.extend((36 + bytes).to_le_bytes());
     wav.extend(b"WAVEfmt ");
     wav.extend(16_u32.to_le_bytes());
-    for field in [1_u16, 1] {
+    for field in [1_u16, channels] {
         wav.extend(field.to_le_bytes());
     }
     wav.extend(rate.to_le_bytes());
-    wav.extend((rate * 2).to_le_bytes());
-    for field in [2_u16, 16] {
+    wav.extend((rate * 2 * u32::from(channels)).to_le_bytes());
+    for field in [2 * channels, 16] {
         wav.extend(field.to_le_bytes());
     }
     wav.extend(b"data");
     wav.extend(bytes.to_le_bytes());
     wav.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
     std::fs::write(path, wav).unwrap();
+}
+
+/// Which of these sentences are spoken in samples of 16 kHz, in order, as pocketsphinx hears it.
+///
+/// # Panics
+/// Without pocketsphinx.
+pub fn understood(samples: &[i16], sentences: &[&str]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (grammar, wav) = (folder.path().join("sentences.gram"), folder.path().join("heard.wav"));
+    let text = format!("#JSGF V1.0;\ngrammar g;\npublic <s> = {};\n", sentences.join(" | "));
+    std::fs::write(&grammar, text).unwrap();
+    write_wav(&wav, samples, 16_000);
+    let heard = Command::new("pocketsphinx_continuous")
+        .args(["-logfn", "/dev/null", "-jsgf"])
+        .arg(&grammar)
+        .arg("-infile")
+        .arg(&wav)
+        .output()
+        .expect("pocketsphinx is installed by tests/run.sh");
+    let heard = String::from_utf8(heard.stdout).unwrap();
+    heard.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect()
 }
 
 #[cfg(test)]

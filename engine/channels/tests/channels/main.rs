@@ -12,6 +12,7 @@ mod house;
 mod line;
 mod post;
 mod sip;
+mod sip_dial;
 mod telephone;
 mod telnyx;
 mod telnyx_calls;

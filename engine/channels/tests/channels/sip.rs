@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audio::Frame;
-use call::dialer::{Dialer, Progress, Wanted};
-use call::{Destination, Dialled, HangupCause, Inbound, Leg, Outbound};
-use channels::sip::{CODECS, Settings, Sip, Transport, Trunk, User};
+use call::{Destination, HangupCause, Inbound, Leg, Outbound};
+use channels::sip::{CODECS, Settings, Sip, User};
 use md5::{Digest, Md5};
 use sha2::Sha256;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -15,21 +14,21 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::house::{Desk, OURS, PEER, SOON};
-use crate::telephone::{self, REFUSED, Telephone};
+use crate::telephone::{REFUSED, Telephone};
 
 /// The byte of a loud sample in mu-law, and of silence.
-const LOUD: u8 = 0x80;
+pub(crate) const LOUD: u8 = 0x80;
 const SILENT: u8 = 0xFF;
 
-struct Agent {
-    sip: Arc<Sip>,
+pub(crate) struct Agent {
+    pub(crate) sip: Arc<Sip>,
     at: SocketAddr,
     legs: UnboundedReceiver<Leg>,
     stop: CancellationToken,
 }
 
 impl Agent {
-    async fn open(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn open(change: impl FnOnce(&mut Settings)) -> Self {
         // Whoever was first installed the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let at = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -56,7 +55,7 @@ impl Agent {
         Self { sip, at, legs, stop }
     }
 
-    async fn phone(&self) -> Telephone {
+    pub(crate) async fn phone(&self) -> Telephone {
         Telephone::at(self.at).await
     }
 
@@ -76,7 +75,7 @@ async fn news(leg: &mut Leg) -> Inbound {
 }
 
 /// Until a leg hears something loud.
-async fn loud(leg: &mut Leg) {
+pub(crate) async fn loud(leg: &mut Leg) {
     loop {
         match timeout(SOON, leg.inbound.recv()).await.expect("sound").unwrap() {
             Inbound::Frame(frame) if frame.samples.iter().any(|s| s.unsigned_abs() > 9_000) => {
@@ -446,159 +445,4 @@ async fn the_far_side_may_hand_us_on_to_somebody_else() {
     assert_eq!(other.hear().await.0, 0);
     leg.control.hangup(HangupCause::Normal).await.unwrap();
     other.asked("BYE").await;
-}
-
-fn wanted(ring: Duration) -> Wanted {
-    Wanted {
-        from: OURS.into(),
-        to: Destination { kind: "tel".into(), target: "+15551230000".into(), name: None },
-        ring,
-        early_media: true,
-        anonymous: false,
-        detect_machine: false,
-    }
-}
-
-/// An agent whose trunk is a telephone.
-async fn with_trunk() -> (Agent, Telephone) {
-    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let host = socket.local_addr().unwrap().to_string();
-    let agent = Agent::open(|settings| {
-        settings.trunks = vec![Trunk {
-            name: "trunk".into(),
-            host,
-            transport: Transport::Udp,
-            user: Some("anna".into()),
-            password: Some("secret".into()),
-            encrypt: false,
-        }];
-    })
-    .await;
-    let mut phone = agent.phone().await;
-    phone.sip = socket;
-    (agent, phone)
-}
-
-#[tokio::test]
-async fn we_dial_prove_ourselves_and_are_answered() {
-    for (header, status) in [
-        ("Proxy-Authenticate", "407 Proxy Authentication Required"),
-        ("WWW-Authenticate", "401 Unauthorized"),
-    ] {
-        for algorithm in ["MD5", "SHA-256"] {
-            let (agent, phone) = with_trunk().await;
-            let mut ringing = agent.sip.dial(wanted(SOON)).await.unwrap();
-            let invite = phone.asked("INVITE").await;
-            assert!(invite.line.starts_with("INVITE sip:+15551230000@"));
-            assert!(invite.get("from").contains("sip:+15550001000@"));
-            let challenge = format!(
-                "{header}: Digest realm=\"trunk\", nonce=\"abc\", algorithm={algorithm}, qop=\"auth,auth-int\"\r\n"
-            );
-            phone.answer(&invite, status, &challenge, "").await;
-            phone.asked("ACK").await;
-            let proved = phone.asked("INVITE").await;
-            let name =
-                if status.starts_with("407") { "proxy-authorization" } else { "authorization" };
-            checked(&proved, name, algorithm);
-            phone.answer(&proved, "180 Ringing", "", "").await;
-            assert!(matches!(ringing.next().await, Progress::Ringing));
-            let words = phone.words("0", "");
-            phone.answer(&proved, "183 Session Progress", "", &words).await;
-            let Progress::EarlyMedia(mut leg) = ringing.next().await else {
-                panic!("no early media")
-            };
-            phone.speak(proved.sound_port(), 1, 10, LOUD).await;
-            loud(&mut leg).await;
-            phone
-                .answer(&proved, "200 OK", "Session-Expires: 1800;refresher=uac\r\n", &words)
-                .await;
-            assert!(matches!(ringing.next().await, Progress::Answered(None)));
-            phone.asked("ACK").await;
-            assert_eq!(leg.arrival.to, "+15551230000");
-            drop(leg);
-            phone.asked("BYE").await;
-        }
-    }
-}
-
-/// The answer to a challenge is right, and spelled as RFC 7616 says.
-fn checked(request: &telephone::Sip, name: &str, algorithm: &str) {
-    let proof = request.get(name);
-    let get = |name: &str| {
-        let rest = proof.split(&format!("{name}=")).nth(1).unwrap_or_else(|| panic!("{proof}"));
-        rest.split(',').next().unwrap().trim().to_owned()
-    };
-    assert_eq!((get("algorithm").as_str(), get("qop").as_str()), (algorithm, "auth"));
-    let plain = |name: &str| get(name).trim_matches('"').to_owned();
-    let hash = |text: String| -> String {
-        let bytes = match algorithm {
-            "MD5" => Md5::digest(text).to_vec(),
-            _ => Sha256::digest(text).to_vec(),
-        };
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    };
-    let ours = hash("anna:trunk:secret".into());
-    let asked = hash(format!("INVITE:{}", plain("uri")));
-    let (nc, cnonce) = (get("nc"), plain("cnonce"));
-    assert_eq!(plain("response"), hash(format!("{ours}:abc:{nc}:{cnonce}:auth:{asked}")));
-}
-
-#[tokio::test]
-async fn what_the_far_side_says_becomes_an_exit() {
-    for (status, how) in [
-        ("486 Busy Here", Dialled::Busy),
-        ("600 Busy Everywhere", Dialled::Busy),
-        ("480 Temporarily Unavailable", Dialled::NoAnswer),
-        ("408 Request Timeout", Dialled::NoAnswer),
-        ("603 Decline", Dialled::Rejected),
-        ("403 Forbidden", Dialled::Rejected),
-        ("404 Not Found", Dialled::Failed),
-        ("503 Service Unavailable", Dialled::Failed),
-    ] {
-        let (agent, phone) = with_trunk().await;
-        let mut ringing = agent.sip.dial(wanted(SOON)).await.unwrap();
-        let invite = phone.asked("INVITE").await;
-        phone.answer(&invite, status, "", "").await;
-        let Progress::Ended(end) = ringing.next().await else { panic!("it goes on") };
-        assert_eq!(end.how, how, "{status}");
-        assert!(end.why.starts_with(&status[..3]), "{}", end.why);
-    }
-}
-
-#[tokio::test]
-async fn a_dial_that_rings_too_long_or_is_not_wanted_is_cancelled() {
-    for unwanted in [false, true] {
-        let (agent, phone) = with_trunk().await;
-        let ring = if unwanted { SOON } else { Duration::from_millis(300) };
-        let mut ringing = agent.sip.dial(wanted(ring)).await.unwrap();
-        let invite = phone.asked("INVITE").await;
-        phone.answer(&invite, "180 Ringing", "", "").await;
-        assert!(matches!(ringing.next().await, Progress::Ringing));
-        let ringing = if unwanted {
-            drop(ringing);
-            None
-        } else {
-            Some(ringing)
-        };
-        let cancel = phone.asked("CANCEL").await;
-        phone.answer(&cancel, "200 OK", "", "").await;
-        phone.answer(&invite, "487 Request Terminated", "", "").await;
-        phone.asked("ACK").await;
-        if let Some(mut ringing) = ringing {
-            let Progress::Ended(end) = ringing.next().await else { panic!("it goes on") };
-            assert_eq!(end.how, Dialled::NoAnswer);
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_anonymous_caller_is_asserted_to_the_trunk_only() {
-    let (agent, phone) = with_trunk().await;
-    let _ringing = agent.sip.dial(Wanted { anonymous: true, ..wanted(SOON) }).await.unwrap();
-    let invite = phone.asked("INVITE").await;
-    assert!(invite.get("from").contains("sip:anonymous@anonymous.invalid"));
-    assert_eq!(invite.get("privacy"), "id");
-    assert!(invite.get("p-asserted-identity").contains(OURS));
-    let nowhere = Destination { kind: "email".into(), target: "a@b".into(), name: None };
-    assert!(!agent.sip.reaches(&nowhere));
 }
