@@ -31,9 +31,8 @@ impl Agent {
     pub(crate) async fn open(change: impl FnOnce(&mut Settings)) -> Self {
         // Whoever was first installed the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let at = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut settings = Settings {
-            listen: at,
+            listen: "127.0.0.1:0".parse().unwrap(),
             tls: None,
             authorities: None,
             public_ip: None,
@@ -47,7 +46,17 @@ impl Agent {
             most_calls: 10,
         };
         change(&mut settings);
-        let sip = Sip::open(settings).await.unwrap();
+        // A port that is free for UDP may be taken for TCP, or be taken by another test meanwhile.
+        let sip = loop {
+            let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            settings.listen = free.local_addr().unwrap();
+            drop(free);
+            match Sip::open(settings.clone()).await {
+                Ok(sip) => break sip,
+                Err(why) => assert!(why.contains("in use"), "{why}"),
+            }
+        };
+        let at = settings.listen;
         let desk = Arc::new(Desk::default());
         let legs = desk.legs();
         let stop = CancellationToken::new();
