@@ -95,7 +95,8 @@ pub(crate) fn queue(
     Ok(())
 }
 
-/// A text waits, or is claimed when no other of its thread does.
+/// A text waits, or is claimed when no other of its thread does. (Its place is the last one; but an
+/// `EXISTS` by equality alone is answered by reading all texts that wait.)
 static QUEUE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT INTO outbox (key, thread, n, channel, outgoing, run, status, carrier_id, why, \
@@ -105,7 +106,7 @@ static QUEUE: LazyLock<String> = LazyLock::new(|| {
          CAST($10 AS BIGINT) AS not_before, CAST($11 AS BIGINT) AS created, $12 AS about, \
          $13 AS claimed_by, CAST($14 AS BIGINT) AS claimed_until, CAST($15 AS BIGINT) AS tried, \
          NOT EXISTS (SELECT 1 FROM outbox o \
-         WHERE o.thread = messages.thread AND o.status = 'queued') AS free \
+         WHERE o.thread = messages.thread AND o.n < messages.n AND o.status = 'queued') AS free \
          FROM messages/*,*/ WHERE id = $2) \
          SELECT key, thread, n, channel, outgoing, run, status, carrier_id, why, \
          CASE WHEN free THEN attempts ELSE 0 END, not_before, \

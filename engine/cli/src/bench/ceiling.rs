@@ -11,6 +11,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use tokio_postgres::NoTls;
+use tokio_postgres::types::ToSql;
 
 /// Jobs that are on their way at once.
 const WINDOW: usize = 512;
@@ -88,37 +89,60 @@ async fn consume(channel: Channel, name: &str, jobs: usize) -> Result<(), lapin:
     Ok(())
 }
 
-/// The rows of a text that is answered: received, worked, sent, its run ended.
-const ROWS: &[&str] = &[
-    "INSERT INTO bench_claims VALUES ($1, $2, 1)",
-    "INSERT INTO bench_threads VALUES ($1, $2, 0, 0) ON CONFLICT (id) DO UPDATE SET \
-     last_n = bench_threads.last_n + 1, body = excluded.body",
-    "INSERT INTO bench_messages VALUES ($2, $1, $2)",
-    "UPDATE bench_threads SET handled = handled + 1, body = $2 WHERE id = $1",
-    "INSERT INTO bench_runs VALUES ($2, $1, $2, 1)",
-    "INSERT INTO bench_messages VALUES ($2 || 'a', $1, $2)",
-    "INSERT INTO bench_outbox VALUES ($2, $1, $2, 0)",
-    "UPDATE bench_outbox SET status = status + 1 WHERE key = $2 AND thread = $1",
-    "UPDATE bench_outbox SET status = status + 1 WHERE key = $2 AND thread = $1",
-    "UPDATE bench_runs SET seq = seq + 1, body = $1 WHERE id = $2",
-    "INSERT INTO bench_taken (run, body) VALUES ($2, $1)",
-];
+/// Where the ceiling is measured, beside the tables of the real path.
+const SCHEMA: &str = "voxflow_bench";
+/// How long the state of a run is, and what it has done: bytes, as the real path has them.
+const BODY: usize = 700;
 
-/// Their tables, with the indexes that ours have.
-const TABLES: &str = "
-    DROP SCHEMA IF EXISTS voxflow_bench CASCADE; CREATE SCHEMA voxflow_bench;
-    SET search_path = voxflow_bench; SET synchronous_commit = on;
-    CREATE TABLE bench_claims (thread TEXT, claim TEXT, at BIGINT, PRIMARY KEY (thread, claim));
-    CREATE INDEX ON bench_claims (at);
-    CREATE TABLE bench_threads (id TEXT PRIMARY KEY, body TEXT, last_n BIGINT, handled BIGINT);
-    CREATE INDEX ON bench_threads (last_n);
-    CREATE TABLE bench_messages (id TEXT PRIMARY KEY, thread TEXT, body TEXT);
-    CREATE UNIQUE INDEX ON bench_messages (thread, id);
-    CREATE TABLE bench_runs (id TEXT PRIMARY KEY, thread TEXT, body TEXT, seq BIGINT);
-    CREATE TABLE bench_outbox (key TEXT PRIMARY KEY, thread TEXT, body TEXT, status BIGINT);
-    CREATE INDEX ON bench_outbox (thread) WHERE status = 0;
-    CREATE TABLE bench_taken (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run TEXT, body TEXT);
-    CREATE INDEX ON bench_taken (run, id)";
+/// The rows of a text that is answered, in the order of the real path: received, worked, sent, its
+/// run ended. The values are the thread (`t`), the text (`i`), a body (`b`).
+const ROWS: &[(&str, &str)] = &[
+    ("INSERT INTO claims (thread, claim, at) VALUES ($1, $2, 1)", "ti"),
+    (
+        "INSERT INTO threads (id, tenant, channel, ours, peer, seq, handled, updated, last_n, \
+         last_in) VALUES ($1, 'default', 'twilio', '+15550001000', $1, 0, 0, 1, 1, 1) \
+         ON CONFLICT (id) DO UPDATE SET last_n = threads.last_n + 1, last_in = threads.last_n + 1",
+        "t",
+    ),
+    ("INSERT INTO unhandled (thread, since) VALUES ($1, 1) ON CONFLICT (thread) DO NOTHING", "t"),
+    (
+        "INSERT INTO messages (id, thread, n, claim, inbound, text, media, answered_by_carrier, \
+         at) SELECT $2, id, last_n, $2, TRUE, 'hello', '[]', FALSE, 1 FROM threads WHERE id = $1",
+        "ti",
+    ),
+    ("UPDATE threads SET seq = seq + 1, handled = last_in, last_n = last_n + 1 WHERE id = $1", "t"),
+    ("DELETE FROM unhandled WHERE thread = $1", "t"),
+    (
+        "INSERT INTO runs (id, tenant, flow, flow_name, medium, subject, seq, state, created, \
+         updated) VALUES ($2, 'default', 'flow', 'echo', 'text', $1, 1, $3, 1, 1)",
+        "tib",
+    ),
+    ("INSERT INTO taken (run, items) VALUES ($1, $2)", "ib"),
+    (
+        "INSERT INTO timers (id, due, at, kind, subject, guard) VALUES ($1, 1, 1, 'run', $1, $1)",
+        "i",
+    ),
+    (
+        "INSERT INTO messages (id, thread, n, claim, inbound, text, media, answered_by_carrier, \
+         at) SELECT $2 || 'a', id, last_n, '', FALSE, 'hello', '[]', FALSE, 1 FROM threads \
+         WHERE id = $1",
+        "ti",
+    ),
+    (
+        "INSERT INTO outbox (key, thread, n, channel, outgoing, status, attempts, not_before, \
+         claimed_by, claimed_until, tried, created) SELECT $2, id, last_n, 'twilio', \
+         left($3, 210), 'queued', 1, 1, 'bench', 2, 1, 1 FROM threads WHERE id = $1",
+        "tib",
+    ),
+    (
+        "UPDATE outbox SET status = 'sent', carrier_id = $1, claimed_by = NULL, claimed_until = 0 \
+         WHERE key = $1",
+        "i",
+    ),
+    ("INSERT INTO taken (run, items) VALUES ($1, $2)", "ib"),
+    ("UPDATE runs SET seq = seq + 1, state = $2, outcome = 'completed' WHERE id = $1", "ib"),
+    ("DELETE FROM timers WHERE id = $1", "i"),
+];
 
 /// Texts per second whose rows are written by prepared statements in flights of 64 texts.
 ///
@@ -132,8 +156,22 @@ pub(crate) async fn database(
     if url.starts_with("sqlite:") {
         return Ok(None);
     }
-    let measured = measure_database(url, texts, threads).await;
-    measured.map(Some).map_err(|error| format!("`database`: {error}"))
+    let told = |error: tokio_postgres::Error| format!("`database`: {error}");
+    empty(url).await.map_err(told)?;
+    let joint = if url.contains('?') { '&' } else { '?' };
+    let inside = format!("{url}{joint}options=-csearch_path%3D{SCHEMA}");
+    // Our own tables, with their indexes.
+    store::open(&inside).await.map_err(|error| error.to_string())?;
+    let measured = measure_database(&inside, texts, threads).await;
+    measured.map(Some).map_err(told)
+}
+
+/// An empty schema, instead of what an earlier measurement has left.
+async fn empty(url: &str) -> Result<(), tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    let anew = format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}");
+    client.batch_execute(&anew).await
 }
 
 async fn measure_database(
@@ -143,12 +181,11 @@ async fn measure_database(
 ) -> Result<f64, tokio_postgres::Error> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
-    client.batch_execute(TABLES).await?;
     let began = Instant::now();
     let writers = (0..WRITERS).map(|writer| write(url, writer, texts / WRITERS, threads));
     try_join_all(writers).await?;
     let rate = (texts / WRITERS * WRITERS) as f64 / began.elapsed().as_secs_f64();
-    client.batch_execute("DROP SCHEMA voxflow_bench CASCADE").await?;
+    client.batch_execute(&format!("DROP SCHEMA {SCHEMA} CASCADE")).await?;
     Ok(rate)
 }
 
@@ -161,26 +198,31 @@ async fn write(
 ) -> Result<(), tokio_postgres::Error> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
-    client.batch_execute("SET search_path = voxflow_bench; SET synchronous_commit = on").await?;
+    client.batch_execute("SET synchronous_commit = on").await?;
     let mut prepared = Vec::new();
-    for sql in ROWS {
-        prepared.push(client.prepare(sql).await?);
+    for (sql, values) in ROWS {
+        prepared.push((client.prepare(sql).await?, *values));
     }
+    let body = "x".repeat(BODY);
     for group in (0..texts).collect::<Vec<_>>().chunks(GROUP) {
-        let body = "x".repeat(300);
         let cells: Vec<(String, String)> = group
             .iter()
             .map(|n| {
                 let thread = (n * WRITERS + writer) % threads;
-                (format!("thread-{thread:040}"), format!("{writer}-{n:040}-{body}"))
+                // As long as the ids of the real path.
+                (format!("{thread:036}"), format!("{writer}-{n:034}"))
             })
             .collect();
         client.batch_execute("BEGIN").await?;
-        let statements = cells.iter().flat_map(|(thread, id)| {
-            let client = &client;
-            prepared.iter().map(move |sql| async move {
-                // Sized as the rows of a text are; the second value is also its key.
-                client.execute(sql, &[thread, id]).await
+        let statements = cells.iter().flat_map(|(thread, text)| {
+            let (client, body) = (&client, &body);
+            prepared.iter().map(move |(sql, values)| async move {
+                let named = values.chars().map(|name| match name {
+                    't' => thread as &(dyn ToSql + Sync),
+                    'i' => text,
+                    _ => body,
+                });
+                client.execute(sql, &named.collect::<Vec<_>>()).await
             })
         });
         join_all(statements).await.into_iter().collect::<Result<Vec<_>, _>>()?;
