@@ -189,7 +189,7 @@ pub(super) fn abilities() -> Vec<Header> {
     vec![
         Header::Allow(ALLOW.into()),
         Header::Accept("application/sdp".into()),
-        Header::Supported("timer, replaces".into()),
+        Header::Supported("timer".into()),
     ]
 }
 
