@@ -73,6 +73,23 @@ impl Rim {
         self.rest.drain(..whole);
     }
 
+    /// What was not played will not be: as after a clear, its marks come back.
+    pub(crate) fn return_marks(&mut self, marks: &mut VecDeque<u64>) {
+        for id in marks.drain(..) {
+            self.tell(Inbound::Mark(id));
+        }
+    }
+
+    /// A mark comes back. Names that we did not give, or not any more, mean nothing.
+    pub(crate) fn marked(&mut self, marks: &mut VecDeque<u64>, name: &str) {
+        let id = mark_id(name);
+        if let Some(at) = marks.iter().position(|mark| Some(*mark) == id)
+            && let Some(id) = marks.remove(at)
+        {
+            self.tell(Inbound::Mark(id));
+        }
+    }
+
     /// Takes in a key or a mark.
     pub(crate) fn tell(&mut self, what: Inbound) {
         self.catch_up();
@@ -149,11 +166,40 @@ impl Closing {
     }
 }
 
+/// The number of a mark that we named `m` and that number.
+fn mark_id(name: &str) -> Option<u64> {
+    name.strip_prefix('m')?.parse().ok()
+}
+
+/// What is done about a message that cannot be read.
+pub(crate) fn malformed(channel: &'static str, why: &'static str) -> Closing {
+    metrics::counter!("voxflow_malformed_messages_total", "channel" => channel).increment(1);
+    Closing::policy(why)
+}
+
+/// What is done about a binary message on a socket of texts.
+pub(crate) fn binary(channel: &'static str) -> Closing {
+    metrics::counter!("voxflow_malformed_messages_total", "channel" => channel).increment(1);
+    Closing::unsupported("only JSON texts are taken")
+}
+
 /// Closes a socket and waits a moment for the far side to do so too: dropping it with unread data
 /// would reset the connection, and the reason would be lost.
 pub(crate) async fn close(mut socket: WebSocket, closing: Closing) {
     let frame = CloseFrame { code: closing.code, reason: closing.reason.into() };
     if write(&mut socket, Message::Close(Some(frame))).await.is_ok() {
         let _ = timeout(CLOSE, async { while let Some(Ok(_)) = socket.recv().await {} }).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_marks_that_we_named_have_a_number() {
+        assert_eq!(mark_id("m7"), Some(7));
+        assert_eq!(mark_id("resp-7"), None);
+        assert_eq!(mark_id("7"), None);
     }
 }

@@ -18,10 +18,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::calls::Place;
 use super::control::Remote;
-use super::media::{Stream, binary, malformed};
+use super::media::Stream;
 use super::wire::{self, Heard};
 use super::{CHANNEL, Doors, Telnyx, voice};
-use crate::rim::{Closing, Rim, close, write};
+use crate::rim::{Closing, Rim, binary, close, malformed, write};
 
 /// The rate of our legs.
 pub(super) const RATE: Rate = 8000;
@@ -221,7 +221,7 @@ impl Line {
                 biased;
                 happening = self.happenings.recv() => match happening {
                     Some(Happening::Stream { call, stream: new }) if self.is_mine(&call) => {
-                        self.return_marks(&mut marks);
+                        self.rim.return_marks(&mut marks);
                         return Next::Stream(new);
                     }
                     happening => if self.happens(happening).await {
@@ -269,7 +269,7 @@ impl Line {
                                     continue;
                                 }
                                 Ok(Heard::Mark(name)) => {
-                                    self.marked(&mut marks, &name);
+                                    self.rim.marked(&mut marks, &name);
                                     continue;
                                 }
                                 Ok(Heard::Error(why)) => {
@@ -279,10 +279,10 @@ impl Line {
                                 Ok(Heard::Other) => continue,
                                 Ok(Heard::Stop) => Closing::normal(),
                                 Ok(Heard::Start(_)) => Closing::policy("a second start"),
-                                Err(why) => malformed(why),
+                                Err(why) => malformed(CHANNEL, why),
                             }
                         }
-                        Some(Ok(Message::Binary(_))) => binary(),
+                        Some(Ok(Message::Binary(_))) => binary(CHANNEL),
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                         Some(Ok(Message::Close(_))) | None => {
                             return self.lost(&mut marks, "it was closed").await;
@@ -421,7 +421,7 @@ impl Line {
 
     /// The stream ended and Telnyx did not say that the call did: another one is asked for.
     async fn lost(&mut self, marks: &mut VecDeque<u64>, why: &str) -> Next {
-        self.return_marks(marks);
+        self.rim.return_marks(marks);
         // The webhook of a call that is over may just have come.
         tracing::warn!(call = self.call, why, "a media stream was lost");
         metrics::counter!("voxflow_streams_lost_total").increment(1);
@@ -434,23 +434,6 @@ impl Line {
         }
         self.until = Some(Instant::now() + self.telnyx.limits.lost);
         Next::Wait
-    }
-
-    /// What was not played will not be: as after a clear, its marks come back.
-    fn return_marks(&mut self, marks: &mut VecDeque<u64>) {
-        for id in marks.drain(..) {
-            self.rim.tell(Inbound::Mark(id));
-        }
-    }
-
-    /// A mark comes back. Names that we did not give, or not any more, mean nothing.
-    fn marked(&mut self, marks: &mut VecDeque<u64>, name: &str) {
-        let id = wire::mark_id(name);
-        if let Some(at) = marks.iter().position(|mark| Some(*mark) == id)
-            && let Some(id) = marks.remove(at)
-        {
-            self.rim.tell(Inbound::Mark(id));
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::line::{Happening, RATE};
 use super::wire::{self, Coding, Heard, Ordered, Start};
 use super::{CHANNEL, Doors};
 use crate::refusal::Refused;
-use crate::rim::{Closing, close};
+use crate::rim::{Closing, binary, close, malformed};
 
 /// The largest message that is read. Telnyx's have 300 bytes.
 const LARGEST: usize = 1024 * 1024;
@@ -85,24 +85,12 @@ async fn started(socket: &mut WebSocket) -> Result<Start, Closing> {
                 Ok(Heard::Start(start)) => return Ok(start),
                 Ok(Heard::Other) => {}
                 Ok(_) => return Err(Closing::policy("no start came first")),
-                Err(why) => return Err(malformed(why)),
+                Err(why) => return Err(malformed(CHANNEL, why)),
             },
-            Message::Binary(_) => return Err(binary()),
+            Message::Binary(_) => return Err(binary(CHANNEL)),
             Message::Ping(_) | Message::Pong(_) => {}
             Message::Close(_) => break,
         }
     }
     Err(Closing::normal())
-}
-
-/// What is done about a message that cannot be read.
-pub(super) fn malformed(why: &'static str) -> Closing {
-    metrics::counter!("voxflow_malformed_messages_total", "channel" => CHANNEL).increment(1);
-    Closing::policy(why)
-}
-
-/// What is done about a binary message.
-pub(super) fn binary() -> Closing {
-    metrics::counter!("voxflow_malformed_messages_total", "channel" => CHANNEL).increment(1);
-    Closing::unsupported("only JSON texts are taken")
 }

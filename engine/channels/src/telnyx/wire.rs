@@ -243,11 +243,6 @@ pub(super) fn mark(id: u64) -> String {
     format!(r#"{{"event":"mark","mark":{{"name":"m{id}"}}}}"#)
 }
 
-/// The number of a mark, if it is one of ours.
-pub(super) fn mark_id(name: &str) -> Option<u64> {
-    name.strip_prefix('m')?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -317,7 +312,6 @@ mod tests {
     fn what_we_say_is_what_telnyx_reads() {
         assert_eq!(media(&[0, -32124]), r#"{"event":"media","media":{"payload":"/wA="}}"#);
         assert_eq!(mark(7), r#"{"event":"mark","mark":{"name":"m7"}}"#);
-        assert_eq!((mark_id("m7"), mark_id("7")), (Some(7), None));
     }
 
     #[test]

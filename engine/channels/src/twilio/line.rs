@@ -19,10 +19,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use super::calls::{Claim, Place};
 use super::control::Remote;
 use super::dial::Taker;
-use super::media::{Stream, binary, malformed};
+use super::media::Stream;
 use super::wire::{self, Heard};
 use super::{CHANNEL, Doors, Twilio};
-use crate::rim::{Closing, Rim, close, write};
+use crate::rim::{Closing, Rim, binary, close, malformed, write};
 
 /// The longest that a dial may last: Twilio's own limit for a bridged call is 4 hours, and 10
 /// minutes for ringing.
@@ -147,7 +147,7 @@ impl Line {
                         return Next::Gone(Some((stream, Closing::normal())));
                     }
                     Some(Happening::Back(new)) => {
-                        self.return_marks(&mut marks);
+                        self.rim.return_marks(&mut marks);
                         self.dialled();
                         // The old one is of no use, and its end must not hold up the new one.
                         drop(stream);
@@ -186,14 +186,14 @@ impl Line {
                             match wire::read(&text) {
                                 Ok(Heard::Sound(samples)) => self.rim.sound(&samples),
                                 Ok(Heard::Digit(key)) => self.rim.tell(Inbound::Digit(key)),
-                                Ok(Heard::Mark(name)) => self.marked(&mut marks, &name),
+                                Ok(Heard::Mark(name)) => self.rim.marked(&mut marks, &name),
                                 Ok(Heard::Stop) => break Closing::normal(),
                                 Ok(Heard::Other) => {}
                                 Ok(Heard::Start(_)) => break Closing::policy("a second start"),
-                                Err(why) => break malformed(why),
+                                Err(why) => break malformed(CHANNEL, why),
                             }
                         }
-                        Some(Ok(Message::Binary(_))) => break binary(),
+                        Some(Ok(Message::Binary(_))) => break binary(CHANNEL),
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Close(_))) | None => {
                             return self.lost(&mut marks, "it was closed");
@@ -214,7 +214,7 @@ impl Line {
         if self.absence.is_none() {
             return Next::Gone(Some((stream, closing)));
         }
-        self.return_marks(&mut marks);
+        self.rim.return_marks(&mut marks);
         Next::Away
     }
 
@@ -265,30 +265,13 @@ impl Line {
             metrics::counter!("voxflow_streams_lost_total").increment(1);
             self.expect_back(self.twilio.settings.limits.lost);
         }
-        self.return_marks(marks);
+        self.rim.return_marks(marks);
         Next::Away
     }
 
     fn expect_back(&mut self, within: Duration) {
         let until = Instant::now() + within;
         self.absence = Some(Absence { reply: None, end: None, until });
-    }
-
-    /// What was not played will not be: as after a clear, its marks come back.
-    fn return_marks(&mut self, marks: &mut VecDeque<u64>) {
-        for id in marks.drain(..) {
-            self.rim.tell(Inbound::Mark(id));
-        }
-    }
-
-    /// A mark comes back. Names that we did not give, or not any more, mean nothing.
-    fn marked(&mut self, marks: &mut VecDeque<u64>, name: &str) {
-        let id = wire::mark_id(name);
-        if let Some(at) = marks.iter().position(|mark| Some(*mark) == id)
-            && let Some(id) = marks.remove(at)
-        {
-            self.rim.tell(Inbound::Mark(id));
-        }
     }
 
     fn dialing(&mut self, reply: oneshot::Sender<Dialled>) {

@@ -191,11 +191,6 @@ fn mark_name(id: u64) -> String {
     format!("m{id}")
 }
 
-/// The number of a mark, if it is one of ours.
-pub(super) fn mark_id(name: &str) -> Option<u64> {
-    name.strip_prefix('m')?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -272,7 +267,5 @@ mod tests {
         );
         assert_eq!(writer.mark(7), r#"{"event":"mark","streamSid":"MZ\"1","mark":{"name":"m7"}}"#);
         assert_eq!(writer.clear(), r#"{"event":"clear","streamSid":"MZ\"1"}"#);
-        assert_eq!(mark_id("m7"), Some(7));
-        assert_eq!(mark_id("resp-7"), None);
     }
 }
