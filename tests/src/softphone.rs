@@ -1,8 +1,10 @@
 //! A real telephone of SIP: baresip, told what to do over its control port.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -14,7 +16,6 @@ use tokio::time::{Duration, timeout};
 
 use crate::PATIENCE_S;
 use crate::record::until;
-use crate::rig::free_port;
 use crate::sound;
 
 /// What a telephone is and says.
@@ -55,6 +56,22 @@ pub struct Softphone {
     _child: Child,
 }
 
+/// Where it listens, and where it is told what to do. It also listens for TLS at the port after the
+/// first one, so the system's own choice of a port is none.
+fn free_ports() -> (SocketAddr, SocketAddr) {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = std::process::id() as u16 % 100 * 90;
+    loop {
+        let step = NEXT.fetch_add(3, Ordering::Relaxed);
+        let port = 10_000 + (first + step) % 9_000;
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let tcp = [port, port + 1, port + 2].map(|port| std::net::TcpListener::bind(at(port)));
+        if tcp.iter().all(Result::is_ok) && std::net::UdpSocket::bind(at(port)).is_ok() {
+            return (at(port), at(port + 2));
+        }
+    }
+}
+
 /// How long its microphone lasts at least, seconds: baresip hangs up when it ends.
 const LONG_S: usize = 120;
 
@@ -66,7 +83,7 @@ impl Softphone {
     pub async fn start(habit: Habit) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path();
-        let (at, control) = (free_port(), free_port());
+        let (at, control) = free_ports();
         let (rate, channels) = habit.rate;
         let each = (rate / 8_000) as usize * usize::from(channels);
         let mut says = habit.says;

@@ -21,11 +21,16 @@ pub(crate) async fn ready(State(api): State<Api>) -> (StatusCode, Json<Value>) {
     let (store, queue) = tokio::join!(parts.store.ready(), parts.queue.ready());
     let said = |result: Result<(), String>| result.err().unwrap_or_else(|| "ready".into());
     let stopping = api.stop.is_cancelled();
-    let ready = store.is_ok() && queue.is_ok() && !stopping;
+    let calls = match api.runtime.late() {
+        Some(late) => Err(format!("no more calls: ticks are {} ms late", late.as_millis())),
+        None => Ok(()),
+    };
+    let ready = store.is_ok() && queue.is_ok() && calls.is_ok() && !stopping;
     let body = json!({
         "ready": ready,
         "store": said(store.map_err(|error| error.to_string())),
         "queue": said(queue.map_err(|error| error.to_string())),
+        "calls": said(calls),
         "process": if stopping { "stopping" } else { "ready" },
     });
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -136,7 +136,7 @@ async fn arrive(
     let id = (name.kind == NAME).then_some(name.payload.as_slice());
     let id = id.and_then(|id| Uuid::from_slice(id).ok());
     let id = id.ok_or_else(|| malformed("no name came first"))?;
-    if !switchboard.answers(number) {
+    if !switchboard.answers(number) || !switchboard.admits() {
         return write(&mut writing, HANGUP, &[]).await;
     }
     let (heard, mut messages) = mpsc::channel(64);

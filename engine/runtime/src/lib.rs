@@ -140,6 +140,8 @@ pub struct Runtime {
     timers_set: Notify,
     /// When the watch over the timers looks next, microseconds since 1970.
     next_timer: AtomicI64,
+    /// Whether it can take another call.
+    pace: lines::pace::Pace,
     /// How fast our numbers may send, in this process.
     lanes: Mutex<Lanes>,
     /// For work beside a call.
@@ -178,6 +180,7 @@ impl Runtime {
             parts,
             senders,
             recent: recent::Recent::default(),
+            pace: lines::pace::Pace::default(),
             watch: Watch::default(),
             lines: lines::Lines::default(),
             flows: Mutex::new(flows),
@@ -216,6 +219,7 @@ impl Runtime {
         loops.spawn(Arc::clone(&self).send_texts(stop.clone()));
         loops.spawn(Arc::clone(&self).watch_timers(stop.clone()));
         loops.spawn(Arc::clone(&self).listen(stop.clone()));
+        loops.spawn(Arc::clone(&self).keep_pace(stop.clone()));
         loops.spawn(Arc::clone(&self).sweep(stop));
         while let Some(ended) = loops.join_next().await {
             if let Err(error) = ended {

@@ -74,15 +74,20 @@ async fn begin(doors: Arc<Doors>, asked: Asked, mut socket: WebSocket) {
         Ok(Err(closing)) => return close(socket, closing).await,
         Err(_) => return close(socket, Closing::policy("no start came in time")).await,
     };
-    if !doors.switchboard.answers(&to) {
-        let error = json!({ "type": "error", "message": "this number has no flow for calls" });
+    let refusal = if !doors.switchboard.answers(&to) {
+        Some("this number has no flow for calls")
+    } else {
+        (!doors.switchboard.admits()).then_some("no more calls can be taken at this moment")
+    };
+    if let Some(why) = refusal {
+        let error = json!({ "type": "error", "message": why });
         let ended = json!({ "type": "ended", "cause": "failed" });
         for message in [error, ended] {
             if write(&mut socket, json(&message)).await.is_err() {
                 return;
             }
         }
-        return close(socket, Closing::policy("this number has no flow for calls")).await;
+        return close(socket, Closing::policy(why)).await;
     }
     let id = format!("browser-{:032x}", rand::random::<u128>());
     let arrival = Arrival {

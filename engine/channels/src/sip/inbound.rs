@@ -56,7 +56,7 @@ pub(super) async fn arrive(
         Some((StatusCode::NotFound, Vec::new()))
     } else if session.is_some_and(|session| session.too_short()) {
         Some((StatusCode::SessionIntervalTooSmall, vec![Header::MinSE(LEAST.to_string().into())]))
-    } else if !sip.open_for_calls() {
+    } else if !sip.open_for_calls() || !switchboard.admits() {
         Some((StatusCode::ServiceUnavailable, Vec::new()))
     } else {
         None

@@ -78,10 +78,14 @@ async fn ring(doors: &Arc<Doors>, payload: Payload) {
         return tracing::warn!("a call comes in, and TELNYX_API_KEY is not set");
     };
     let (call, to) = (payload.call_control_id, payload.to);
-    if !doors.switchboard.answers(&to) {
+    let refusal = if !doors.switchboard.answers(&to) {
         tracing::warn!(call, to, "a call to a number that has no flow for calls");
-        if let Err(why) =
-            rest.command(&call, "reject", serde_json::json!({ "cause": "NOT_FOUND" })).await
+        Some("NOT_FOUND")
+    } else {
+        (!doors.switchboard.admits()).then_some("USER_BUSY")
+    };
+    if let Some(cause) = refusal {
+        if let Err(why) = rest.command(&call, "reject", serde_json::json!({ "cause": cause })).await
         {
             tracing::warn!(call, why, "a call could not be rejected");
         }

@@ -16,6 +16,9 @@ use crate::refusal::Refused;
 /// What a caller hears who dialed a number without a flow.
 const UNKNOWN: &str = "This number is not configured. Goodbye.";
 
+/// What a caller hears when this process can take no more.
+const BUSY: &str = "All our lines are busy. Please call again in a moment.";
+
 /// What a caller hears whose call nobody here knows any more.
 const CUT_OFF: &str = "Sorry, we were cut off. Please call again.";
 
@@ -31,6 +34,9 @@ pub(super) async fn ring(State(doors): State<Arc<Doors>>, form: Form) -> Result<
     if !doors.switchboard.answers(to) {
         tracing::warn!(call, to, "a call to a number that has no flow for calls");
         return Ok(twiml::answer(twiml::apologize(UNKNOWN)));
+    }
+    if !doors.switchboard.admits() {
+        return Ok(twiml::answer(twiml::apologize(BUSY)));
     }
     let arrival = Arrival {
         carrier: CHANNEL.into(),

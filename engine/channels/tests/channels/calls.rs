@@ -72,6 +72,11 @@ async fn a_call_is_answered_with_a_stream_and_an_unknown_number_with_words() {
     assert_eq!(status, 200);
     assert!(answer.contains("<Say>This number is not configured"), "{answer}");
     assert!(answer.ends_with("<Hangup /></Response>"), "{answer}");
+    *house.desk.busy.lock().unwrap() = true;
+    let another = [("CallSid", "CA0busy"), ("From", PEER), ("To", OURS)];
+    let (_, answer) = house.post("/twilio/voice", &another).await;
+    assert!(answer.contains("<Say>All our lines are busy"), "{answer}");
+    *house.desk.busy.lock().unwrap() = false;
     // A webhook that is repeated gets the same answer, another one another.
     let repeated = [("I-Twilio-Idempotency-Token", "t1")];
     let first = house.post_with("/twilio/voice", &form, &repeated).await;

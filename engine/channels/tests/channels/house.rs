@@ -85,6 +85,10 @@ impl Switchboard for Desk {
         to == OURS
     }
 
+    fn admits(&self) -> bool {
+        !*self.busy.lock().unwrap()
+    }
+
     async fn arrive(&self, leg: Leg) {
         let legs = self.legs.lock().unwrap().clone();
         legs.unwrap().send(leg).unwrap();

@@ -23,6 +23,7 @@ const SILENT: u8 = 0xFF;
 pub(crate) struct Agent {
     pub(crate) sip: Arc<Sip>,
     at: SocketAddr,
+    desk: Arc<Desk>,
     legs: UnboundedReceiver<Leg>,
     stop: CancellationToken,
 }
@@ -60,8 +61,8 @@ impl Agent {
         let desk = Arc::new(Desk::default());
         let legs = desk.legs();
         let stop = CancellationToken::new();
-        tokio::spawn(Arc::clone(&sip).serve(desk, stop.clone()));
-        Self { sip, at, legs, stop }
+        tokio::spawn(Arc::clone(&sip).serve(desk.clone(), stop.clone()));
+        Self { sip, at, desk, legs, stop }
     }
 
     pub(crate) async fn phone(&self) -> Telephone {
@@ -210,6 +211,12 @@ async fn what_cannot_be_taken_is_refused_with_its_reason() {
     phone.request("BYE", OURS, "unknown", "", "").await;
     phone.status(481).await;
 
+    // Those that live here would suffer.
+    *agent.desk.busy.lock().unwrap() = true;
+    phone.request("INVITE", OURS, "", "", &words).await;
+    assert_eq!(phone.status(503).await.get("retry-after"), "10");
+    phone.request("ACK", OURS, REFUSED, "", "").await;
+    *agent.desk.busy.lock().unwrap() = false;
     // One call is all there is room for; then nobody comes any more.
     phone.request("INVITE", OURS, "", "", &words).await;
     phone.status(180).await;

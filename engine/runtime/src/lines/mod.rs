@@ -8,6 +8,7 @@
 
 mod host;
 pub(crate) mod outbound;
+pub(crate) mod pace;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -90,6 +91,15 @@ impl Switchboard for Runtime {
         self.parts.numbers.get(to).is_some_and(|number| number.call_flow.is_some())
     }
 
+    fn admits(&self) -> bool {
+        let late = self.late();
+        if let Some(late) = late {
+            tracing::warn!(?late, "ticks are late; a call is refused");
+            metrics::counter!("voxflow_calls_refused_total").increment(1);
+        }
+        late.is_none()
+    }
+
     async fn arrive(&self, leg: Leg) {
         let Some(number) = self.parts.numbers.get(&leg.arrival.to) else { return };
         let Some((version, flow)) = &number.call_flow else { return };
@@ -112,6 +122,12 @@ impl Switchboard for Runtime {
 }
 
 impl Runtime {
+    /// How late the ticks of this process are (99 of 100 at most), when that is too late for another
+    /// call.
+    pub fn late(&self) -> Option<std::time::Duration> {
+        self.pace.too_late()
+    }
+
     /// Hosts a call until it is over: its run begins.
     async fn host(
         &self,
@@ -144,6 +160,7 @@ impl Runtime {
         let (events, told) = mpsc::unbounded_channel();
         let (wishes, wished) = mpsc::unbounded_channel();
         let _here = self.lines.enter(&id, events);
+        self.pace.begin();
         let host = Host {
             runtime: self,
             number,

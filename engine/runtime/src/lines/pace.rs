@@ -1,0 +1,107 @@
+//! How late this process is with its ticks, and so whether it can take another call.
+//!
+//! While a call lives here, a tick every 20 ms, as a call's sound has them, measures how long after
+//! its time it comes. When the 99th percentile of the last 10 s is above 10 ms, sound begins to
+//! stutter for everybody: new calls are refused, and those that live keep their figures.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::Runtime;
+
+/// As often as a call has a frame.
+const TICK: Duration = Duration::from_millis(20);
+/// Ticks that count: 10 s.
+const WINDOW: usize = 500;
+/// Fewer say nothing yet: 1 s.
+const LEAST: usize = 50;
+/// How late a tick may be before sound suffers: half a frame.
+const MOST: Duration = Duration::from_millis(10);
+
+/// The last ticks.
+#[derive(Default)]
+pub(crate) struct Pace {
+    late: Mutex<VecDeque<Duration>>,
+    begun: Notify,
+}
+
+impl Pace {
+    /// A call lives here.
+    pub(crate) fn begin(&self) {
+        self.begun.notify_one();
+    }
+
+    /// The 99th percentile of the lateness, when it is too much for another call.
+    pub(crate) fn too_late(&self) -> Option<Duration> {
+        let mut late: Vec<Duration> = {
+            let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+            late.iter().copied().collect()
+        };
+        late.sort_unstable();
+        let at = late.len().checked_sub(1 + late.len() / 100)?;
+        late.get(at).copied().filter(|p99| late.len() >= LEAST && *p99 > MOST)
+    }
+
+    fn note(&self, late: Duration) {
+        let mut all = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == WINDOW {
+            all.pop_front();
+        }
+        all.push_back(late);
+    }
+
+    fn forget(&self) {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Runtime {
+    /// Measures until `stop`, whenever a call lives here.
+    pub(crate) async fn keep_pace(self: Arc<Self>, stop: CancellationToken) {
+        let lateness = metrics::histogram!("voxflow_tick_lateness_seconds");
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.pace.begun.notified() => {}
+            }
+            let mut ticks = interval(TICK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            while self.lines.count() > 0 {
+                let due: Instant = tokio::select! {
+                    () = stop.cancelled() => return,
+                    due = ticks.tick() => due,
+                };
+                let late = due.elapsed();
+                lateness.record(late.as_secs_f64());
+                self.pace.note(late);
+            }
+            self.pace.forget();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_whose_ticks_are_late_is_full_until_they_are_not() {
+        let pace = Pace::default();
+        let tick = |late_ms, times| {
+            (0..times).for_each(|_| pace.note(Duration::from_millis(late_ms)));
+        };
+        tick(30, LEAST - 1);
+        assert_eq!(pace.too_late(), None, "a moment says nothing");
+        tick(30, 1);
+        assert_eq!(pace.too_late(), Some(Duration::from_millis(30)));
+        tick(1, WINDOW - 6);
+        assert_eq!(pace.too_late(), Some(Duration::from_millis(30)), "6 of 500 are above 1 %");
+        tick(1, 1);
+        assert_eq!(pace.too_late(), None);
+    }
+}
