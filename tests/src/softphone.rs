@@ -217,7 +217,10 @@ impl Softphone {
 
     /// Waits until it has heard a sentence; `others` may be heard too.
     pub async fn hears(&self, sentence: &str, others: &[&str]) {
-        let all: Vec<String> = others.iter().chain([&sentence]).map(|s| (*s).to_owned()).collect();
+        // One may follow another so soon that they are taken for one.
+        let joined: Vec<String> = others.iter().map(|s| format!("{s} {sentence}")).collect();
+        let alone = others.iter().chain([&sentence]).map(|s| (*s).to_owned());
+        let all: Vec<String> = alone.chain(joined.clone()).collect();
         until(sentence, || async {
             let (heard, all) = (self.heard(), all.clone());
             // It takes its time, and networks of tests must not stand still meanwhile.
@@ -225,7 +228,8 @@ impl Softphone {
                 let all: Vec<&str> = all.iter().map(String::as_str).collect();
                 sound::understood(&heard, &all)
             });
-            understood.await.unwrap().iter().any(|heard| heard == sentence).then_some(())
+            let is = |heard: &String| heard == sentence || joined.contains(heard);
+            understood.await.unwrap().iter().any(is).then_some(())
         })
         .await;
     }
