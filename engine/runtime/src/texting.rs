@@ -110,9 +110,11 @@ impl Runtime {
             tokio::join!(store.inbox(id), self.around(id), store.opted_out(id));
         let (Some(mut thread), session) = around? else { return Ok(()) };
         let mut texts = texts?;
+        let seen = thread.handled;
         let mut known = Some((left?, session));
         loop {
-            for text in &texts {
+            // They were asked for beside the thread, and may be older than it.
+            for text in texts.iter().filter(|text| text.n > seen) {
                 let (left, session) = match known.take() {
                     Some(known) => known,
                     None => (store.opted_out(id).await?, store.session(id).await?),

@@ -167,6 +167,13 @@ impl Rig {
         for running in self.running.drain(..) {
             running.served.abort();
             let _ = running.served.await;
+            // An aborted task may be running on another thread, and must not see a later time.
+            soon("a dead process", async {
+                while Arc::strong_count(&running.runtime) > 1 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
         }
     }
 
