@@ -8,7 +8,7 @@ pub mod embedded;
 pub mod rabbit;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,8 @@ pub struct Jobs(pub mpsc::Receiver<Delivery>);
 pub struct Delivery {
     /// The job.
     pub job: Job,
+    /// When the queue gave it out.
+    pub came: Instant,
     done: oneshot::Sender<()>,
 }
 
@@ -103,7 +105,7 @@ impl Delivery {
     /// A delivery, and what resolves when it is done (or fails when it was dropped).
     pub fn new(job: Job) -> (Self, oneshot::Receiver<()>) {
         let (done, acknowledged) = oneshot::channel();
-        (Self { job, done }, acknowledged)
+        (Self { job, came: Instant::now(), done }, acknowledged)
     }
 
     /// The work is committed: acknowledge.

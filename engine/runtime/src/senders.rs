@@ -14,8 +14,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Runtime;
 use crate::outbox::HOLD;
+use crate::{Runtime, trace};
 
 /// Texts that one process sends at once.
 const AT_ONCE: u32 = 512;
@@ -107,7 +107,7 @@ impl Runtime {
             _ => None,
         });
         let sooner = timers.min();
-        let texts = match self.parts.store.commit_told(writes).await {
+        let texts = match trace::database(self.parts.store.commit_told(writes)).await {
             Ok(texts) => texts,
             Err(error) => {
                 if let store::Error::Unavailable(_) = error {

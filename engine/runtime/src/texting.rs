@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::outbox::OPT_OUT;
 use crate::step::{Step, Stepped};
-use crate::{Runtime, Trouble, texts};
+use crate::{Runtime, Trouble, texts, trace};
 
 #[async_trait]
 impl Inbox for Runtime {
@@ -25,7 +25,7 @@ impl Inbox for Runtime {
         let peering = Peering::from(&message);
         let thread = peering.thread_id();
         let write = Write::Receive(MessageRow::received(&message), peering);
-        match self.parts.store.commit(vec![write]).await {
+        match trace::database(self.parts.store.commit(vec![write])).await {
             Ok(()) => {}
             Err(store::Error::Duplicate) => {
                 came_in(&message.channel, "again");
@@ -106,8 +106,8 @@ impl Runtime {
     pub(crate) async fn handle_thread(&self, id: &str) -> Result<(), Trouble> {
         // Whatever belongs to it is asked at once.
         let store = &self.parts.store;
-        let (texts, around, left) =
-            tokio::join!(store.inbox(id), self.around(id), store.opted_out(id));
+        let asked = async { tokio::join!(store.inbox(id), self.around(id), store.opted_out(id)) };
+        let (texts, around, left) = trace::database(asked).await;
         let (Some(mut thread), session) = around? else { return Ok(()) };
         let mut texts = texts?;
         let seen = thread.handled;

@@ -5,7 +5,7 @@
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
-use tracing::Span;
+use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// The target of every span of the way.
@@ -30,6 +30,25 @@ pub fn follow(span: &Span, parent: Option<&str>) {
         // Fails only for a span that nobody collects.
         let _ = span.set_parent(Context::new().with_remote_span_context(parent));
     }
+}
+
+/// The name of the spans of a wait for the database.
+pub const DATABASE: &str = "database";
+/// The name of the span from handing a job to the queue until the queue has it for good.
+pub const PUBLISH: &str = "publish";
+/// How long a job lay in this process before it was begun, on its span: microseconds.
+pub const LAY: &str = "lay_us";
+
+/// A wait for the database, as a part of the way.
+pub(crate) async fn database<T>(wait: impl Future<Output = T>) -> T {
+    wait.instrument(tracing::info_span!(target: TARGET, DATABASE, otel.kind = "client")).await
+}
+
+/// The same for the queue, as a part of the way that this job is on.
+pub(crate) async fn publish<T>(parent: Option<&str>, wait: impl Future<Output = T>) -> T {
+    let span = tracing::info_span!(target: TARGET, PUBLISH, otel.kind = "producer");
+    follow(&span, parent);
+    wait.instrument(span).await
 }
 
 /// A `traceparent`: `00-` trace `-` span `-` flags, in hexadecimal digits.

@@ -58,8 +58,8 @@ impl Runtime {
     }
 
     async fn publish(&self, job: Job) -> bool {
-        let Job { kind, id, .. } = job.clone();
-        match self.parts.queue.publish(job).await {
+        let Job { kind, id, trace } = job.clone();
+        match trace::publish(trace.as_deref(), self.parts.queue.publish(job)).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(kind, id, %error, "a job could not be published");

@@ -161,9 +161,11 @@ impl Runtime {
         let about = row.clone();
         let span = tracing::info_span!(
             target: trace::TARGET, "job", otel.name = format!("job {}", row.0), otel.kind = "consumer",
-            kind = row.0, id = row.1, outcome = field::Empty
+            kind = row.0, id = row.1, outcome = field::Empty, { trace::LAY } = field::Empty
         );
         trace::follow(&span, delivery.job.trace.as_deref());
+        let lay = delivery.came.elapsed().as_micros();
+        span.record(trace::LAY, u64::try_from(lay).unwrap_or(u64::MAX));
         let running = desk.tasks.spawn(async move {
             let began = std::time::Instant::now();
             let ended = runtime.do_job(&about.0, &about.1).instrument(span.clone()).await;

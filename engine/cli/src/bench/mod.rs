@@ -1,11 +1,13 @@
 //! `voxflow bench`: the figures of this machine, as ratios, so that they mean something elsewhere.
 //!
 //! Read in this order: [`ceiling`] (what the broker and the database can do at best) → [`texts`]
-//! (what we make of it) → [`idle`] (many sessions that sleep).
+//! (what we make of it), [`way`] (what of a text's time is ours) → [`idle`] (many sessions that
+//! sleep).
 
 mod ceiling;
 pub(crate) mod idle;
 pub(crate) mod texts;
+mod way;
 
 use std::sync::Arc;
 

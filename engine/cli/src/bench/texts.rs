@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use conversation::{Address, Inbox, Message, Tenant};
 use jiff::Timestamp;
-use runtime::Runtime;
+use runtime::{Runtime, trace};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
+use super::way::{self, Ways};
 use super::{Bench, OURS, Where, ceiling};
 
 /// Each text is answered by one text.
@@ -25,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// The broker or the database cannot be used, or texts were lost.
 pub(crate) async fn run(place: &Where, texts: usize, threads: usize) -> Result<String, String> {
+    let ways = Ways::open()?;
     let mut bench = Bench::build(place, FLOW).await?;
     let mut out = String::new();
     let broker = ceiling::broker(&bench.queue, texts).await?;
@@ -33,6 +36,7 @@ pub(crate) async fn run(place: &Where, texts: usize, threads: usize) -> Result<S
 
     let whole = pass(&mut bench, texts, threads, None).await?;
     let half = whole.per_second / 2.0;
+    ways.want(true);
     let relaxed = pass(&mut bench, texts / 4, threads, Some(half)).await?;
     bench.stop.cancel();
     working.await.map_err(|error| error.to_string())?;
@@ -50,8 +54,11 @@ pub(crate) async fn run(place: &Where, texts: usize, threads: usize) -> Result<S
         let _ = writeln!(out, "{:<58} {percent:.0} %", "the whole path, of the smaller ceiling");
     }
     let _ = writeln!(out, "at half load ({half:.0}/s):");
-    for (what, times) in [("until 2xx", &relaxed.taken), ("until the answer leaves", &relaxed.left)]
-    {
+    for (what, times) in [
+        ("until 2xx", &relaxed.taken),
+        ("until the answer leaves", &relaxed.left),
+        ("of that, the engine's own: not database, not queue", &ways.own()),
+    ] {
         let (p50, p99) = (percentile(times, 50), percentile(times, 99));
         let _ = writeln!(out, "  {what:<56} p50 {p50:.1} ms, p99 {p99:.1} ms");
     }
@@ -88,7 +95,9 @@ async fn pass(
             () = until(due), if may => {
                 let words = format!("{name}-{next}");
                 begun.insert(words.clone(), due.unwrap_or_else(Instant::now));
-                bringing.spawn(bring(Arc::clone(&bench.house.runtime), next % threads, words));
+                let span = tracing::info_span!(target: trace::TARGET, parent: None, way::TEXT);
+                let text = bring(Arc::clone(&bench.house.runtime), next % threads, words);
+                bringing.spawn(text.instrument(span));
                 next += 1;
             }
             Some(brought) = bringing.join_next() => {
