@@ -13,7 +13,9 @@ pub const SPEC: Spec =
 /// The longest bridge, seconds.
 const AT_MOST_S: u64 = 12 * 3600;
 
-/// Puts the caller together with the others in a bridge until one of the two ends.
+/// Puts the caller together with the others in a bridge, where all hear each other, until one of
+/// the two ends. It lives in one process: with several, calls of one bridge must be brought to the
+/// same.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct JoinBridge {

@@ -15,7 +15,9 @@ pub const SPEC: Spec = Spec::of::<JoinConference>(Needs::Call)
 /// The longest conference, seconds.
 const AT_MOST_S: u64 = 12 * 3600;
 
-/// Lets the caller into a conference until one of the two ends.
+/// Lets the caller into a conference, where all hear each other, until one of the two ends. It is
+/// made by whoever comes first, and lives in one process: with several, calls of one conference
+/// must be brought to the same.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct JoinConference {

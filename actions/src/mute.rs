@@ -12,7 +12,7 @@ pub const SPEC: Spec = Spec::of::<Mute>(Needs::Call).exits(&["failed"]);
 /// After this long nobody will tell any more how it ended, seconds.
 const AT_MOST_S: u64 = 30;
 
-/// Lets nobody hear the caller any more.
+/// Lets nobody hear the caller any more, neither people nor agents. Keys still count.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Mute {}

@@ -1,7 +1,7 @@
 //! Sound as numbers: frames, laws, rates, voice detection, keys, files.
 //!
 //! Read in this order: [`frame`] (what sound is here) → [`g711`] and [`resample`] (to and from the
-//! wire) → [`codec`] and [`rtp`] (sound in packets) → [`vad`] (is somebody speaking) → [`playout`]
+//! wire) → [`codec`] and [`rtp`] (sound in packets) → [`mix`] (several at once) → [`vad`] (is somebody speaking) → [`playout`]
 //! (what is still to be heard) → [`dtmf`] (keys as sound) → [`tone`] (those of the network) →
 //! [`wav`].
 //!
@@ -12,6 +12,7 @@ mod conceal;
 pub mod dtmf;
 pub mod frame;
 pub mod g711;
+pub mod mix;
 pub mod playout;
 pub mod resample;
 pub mod rtp;

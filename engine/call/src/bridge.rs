@@ -324,7 +324,7 @@ async fn talk(line: &mut Line, far: &mut Line, end_on: &str) -> Result<String, G
 }
 
 /// One direction of sound.
-struct Way {
+pub(crate) struct Way {
     to: Rate,
     resampler: Option<Resampler>,
     /// A key that sounds in place of what is said, in samples.
@@ -332,13 +332,13 @@ struct Way {
 }
 
 impl Way {
-    fn between(from: Rate, to: Rate) -> Self {
+    pub(crate) fn between(from: Rate, to: Rate) -> Self {
         let resampler = (from != to).then(|| Resampler::new(from, to));
         Self { to, resampler, tone: Vec::new() }
     }
 
     /// The next 20 ms for the other side.
-    fn turn(&mut self, frame: Frame) -> Frame {
+    pub(crate) fn turn(&mut self, frame: Frame) -> Frame {
         let mut frame = match &mut self.resampler {
             Some(resampler) => resampler.frame(&frame),
             None => frame,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use audio::{dtmf, tone};
+use audio::{Frame, dtmf, tone};
 use flow::Key;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -11,17 +11,27 @@ use talk::Inbound;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::bridge::Way;
 use crate::deeds;
 use crate::leg::{Picked, Unable};
 use crate::recorder::{self, Ends};
+use crate::room;
 use crate::session::{Finish, Gone, Line};
 
 /// How long carriers take to say who picked up: Twilio gives up after 30 s.
 const DETECTION: Duration = Duration::from_secs(40);
 
 /// The action types that a call carries out; others are services beside it.
-const NAMES: &[&str] =
-    &["detect_machine", "echo", "send_digits", "start_recording", "stop_recording"];
+const NAMES: &[&str] = &[
+    "detect_machine",
+    "echo",
+    "join_bridge",
+    "join_conference",
+    "mute",
+    "send_digits",
+    "start_recording",
+    "stop_recording",
+];
 
 /// Whether a call carries out what the action of this type asks for.
 pub fn carries(name: &str) -> bool {
@@ -38,6 +48,15 @@ pub(crate) async fn carry_out(
     match name {
         "detect_machine" => with(line, option, detect_machine).await,
         "echo" => with(line, option, echo).await,
+        "join_bridge" => {
+            let name = |join: Bridge| format!("bridge {}", join.bridge);
+            with(line, option, async |line, join| enter(line, &name(join)).await).await
+        }
+        "join_conference" => {
+            let name = |join: Conference| format!("conference {}", join.conference);
+            with(line, option, async |line, join| enter(line, &name(join)).await).await
+        }
+        "mute" => Ok(mute(line)),
         "send_digits" => with(line, option, send_digits).await,
         "start_recording" => {
             let file = recording_file(key);
@@ -77,6 +96,54 @@ async fn echo(line: &mut Line, echo: Echo) -> Result<Finish, Gone> {
             () = sleep_until(until) => return Ok(Finish::done()),
         }
     }
+}
+
+#[derive(Deserialize)]
+struct Conference {
+    conference: String,
+}
+
+#[derive(Deserialize)]
+struct Bridge {
+    bridge: String,
+}
+
+/// The caller and all others in the room hear each other, until the caller leaves.
+async fn enter(line: &mut Line, name: &str) -> Result<Finish, Gone> {
+    let mut seat = line.means.rooms.enter(name);
+    let (mut there, mut back) =
+        (Way::between(line.rate, room::RATE), Way::between(room::RATE, line.rate));
+    loop {
+        tokio::select! {
+            biased;
+            heard = line.hear() => if let Inbound::Frame(frame) = heard? {
+                seat.say(&there.turn(frame).samples);
+            },
+            heard = seat.hear() => match heard {
+                Some(frame) => line.pass(back.turn(frame)),
+                None => return Ok(Finish::failed("the room is gone")),
+            },
+        }
+    }
+}
+
+/// From now on whatever the caller says is silence. Keys are still heard.
+fn mute(line: &mut Line) -> Finish {
+    let (to, inbound) = mpsc::channel(line.inbound.max_capacity());
+    let mut open = std::mem::replace(&mut line.inbound, inbound);
+    let rate = line.rate;
+    tokio::spawn(async move {
+        while let Some(heard) = open.recv().await {
+            let heard = match heard {
+                Inbound::Frame(_) => Inbound::Frame(Frame::silence(rate)),
+                other => other,
+            };
+            if to.send(heard).await.is_err() {
+                return;
+            }
+        }
+    });
+    Finish::done()
 }
 
 #[derive(Deserialize)]

@@ -23,6 +23,7 @@ use crate::deeds;
 use crate::dialer::Dialer;
 use crate::leg::{Arrival, Control, Leg};
 use crate::recorder::Recording;
+use crate::room::Rooms;
 
 /// A command of the run, and what a conversation needs beside it.
 pub struct Order {
@@ -66,6 +67,8 @@ pub struct Means {
     pub dialers: Arc<[Arc<dyn Dialer>]>,
     /// Where recordings are kept; `None` = nothing is recorded.
     pub recordings: Option<Arc<Path>>,
+    /// Where several calls hear each other: those of the call's tenant.
+    pub rooms: Rooms,
 }
 
 /// Keys that a caller may type ahead.

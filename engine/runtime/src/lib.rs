@@ -142,6 +142,8 @@ pub struct Runtime {
     next_timer: AtomicI64,
     /// Whether it can take another call.
     pace: lines::pace::Pace,
+    /// Where calls of this process hear each other.
+    rooms: call::room::Rooms,
     /// How fast our numbers may send, in this process.
     lanes: Mutex<Lanes>,
     /// For work beside a call.
@@ -181,6 +183,7 @@ impl Runtime {
             senders,
             recent: recent::Recent::default(),
             pace: lines::pace::Pace::default(),
+            rooms: call::room::Rooms::default(),
             watch: Watch::default(),
             lines: lines::Lines::default(),
             flows: Mutex::new(flows),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use queue::Job;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -11,8 +11,8 @@ use crate::{Runtime, trace};
 
 /// Wake-ups that may wait for the broker; the sweep finds what there was no room for.
 const WAITING: usize = 4096;
-/// Wake-ups that are published at once.
-const AT_ONCE: usize = 64;
+/// Wake-ups that are on their way to the queue at once.
+const AT_ONCE: usize = 512;
 
 /// The way from the door to the loop that publishes.
 pub(crate) struct Wakes {
@@ -40,14 +40,15 @@ impl Runtime {
     pub(crate) async fn publish_wakes(self: Arc<Self>, stop: CancellationToken) {
         let wished = self.wakes.wished.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut wished) = wished else { return };
-        let mut jobs = Vec::with_capacity(AT_ONCE);
+        // None waits for the confirmation of those before it.
+        let mut going = FuturesUnordered::new();
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                _ = wished.recv_many(&mut jobs, AT_ONCE) => {}
+                Some(_) = going.next() => {}
+                Some(job) = wished.recv(), if going.len() < AT_ONCE => going.push(self.publish(job)),
             }
-            join_all(jobs.drain(..).map(|job| self.publish(job))).await;
         }
     }
 

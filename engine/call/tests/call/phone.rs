@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use audio::Frame;
+use call::room::Rooms;
 use call::{
     Arrival, Control, Dial, Dialer, Dialled, HangupCause, Inbound, Leg, Library, Means, Order,
     Outbound, Report, Vendors,
@@ -69,6 +70,12 @@ impl Phone {
         dialers: Arc<[Arc<dyn Dialer>]>,
         recordings: Option<Arc<std::path::Path>>,
     ) -> Self {
+        let rooms = Rooms::default();
+        Self::by(Means { vendors, library, dialers, recordings, rooms }, marks)
+    }
+
+    /// A call with these means.
+    pub(crate) fn by(means: Means, marks: Marks) -> Self {
         let (caller, inbound) = mpsc::channel(64);
         let (outbound, given) = mpsc::channel(64);
         let (dialled, dials) = mpsc::channel(1);
@@ -90,7 +97,6 @@ impl Phone {
         tokio::spawn(play(given, caller.clone(), Arc::clone(&record), start, marks));
         let (orders, to_do) = mpsc::channel(16);
         let (tell, reports) = mpsc::unbounded_channel();
-        let means = Means { vendors, library, dialers, recordings };
         let live = tokio::spawn(call::session::live(leg, means, to_do, tell));
         Self { orders: Some(orders), reports, caller, record, dialled, live, start }
     }

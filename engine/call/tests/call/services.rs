@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audio::{Frame, dtmf};
-use call::{HangupCause, Inbound};
+use call::room::Rooms;
+use call::{HangupCause, Inbound, Means};
 use flow::{Deed, Event};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -33,6 +34,65 @@ async fn an_echo_lasts_as_long_as_it_was_asked_to() {
     assert_eq!(phone.exit("1").await, "done");
     assert_eq!((phone.now(), phone.heard().len()), (1500, 10));
     assert!(phone.record.lock().unwrap().iter().all(|(_, seen)| *seen == Seen::Frame(321)));
+}
+
+/// A caller who says this sample and is in the room; the far side has said its own for a while.
+fn caller_of(rooms: &Rooms) -> Phone {
+    let means = Means {
+        vendors: Arc::new(Studio(Vec::new())),
+        library: Arc::new(Shelf),
+        dialers: Arc::new([]),
+        recordings: None,
+        rooms: rooms.of("a tenant"),
+    };
+    Phone::by(means, Marks::Answered)
+}
+
+/// Says a sample for so many frames.
+async fn say(phone: &Phone, sample: i16, frames: usize) {
+    for _ in 0..frames {
+        let frame = Frame { rate: 8000, samples: vec![sample; 160] };
+        phone.caller.send(Inbound::Frame(frame)).await.unwrap();
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The last sample that the caller has heard.
+fn last(phone: &Phone) -> i16 {
+    let record = phone.record.lock().unwrap();
+    let mut frames = record.iter().rev().filter_map(|(_, seen)| match seen {
+        Seen::Frame(sample) => Some(*sample),
+        _ => None,
+    });
+    frames.next().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_of_a_conference_hear_each_other_but_not_one_who_is_mute() {
+    let rooms = Rooms::default();
+    let mut phones = [caller_of(&rooms), caller_of(&rooms), caller_of(&rooms)];
+    let alone = caller_of(&rooms);
+    phones[2].order("0", service("mute", json!({}))).await;
+    assert_eq!(phones[2].exit("0").await, "done");
+    for phone in &phones {
+        phone.order("1", service("join_conference", json!({ "conference": "team" }))).await;
+    }
+    alone.order("1", service("join_bridge", json!({ "bridge": "team" }))).await;
+    let [anna, ben, carl] = &phones;
+    tokio::join!(say(anna, 1000, 30), say(ben, 300, 30), say(carl, 50, 30), say(&alone, 7, 30));
+    // The waves of the resampler have settled.
+    let near = |heard: i16, said: i16| (heard - said).abs() <= said / 50 + 1;
+    assert!(near(last(anna), 300), "{}", last(anna));
+    assert!(near(last(ben), 1000), "{}", last(ben));
+    assert!(near(last(carl), 1300), "{}", last(carl));
+    assert_eq!(last(&alone), 0);
+    // Who leaves goes on with the flow, and is heard no more.
+    phones[0].order("stop", Deed::StopService).await;
+    assert_eq!(phones[0].exit("stop").await, "done");
+    assert_eq!(phones[0].exit("1").await, "done");
+    let [_, ben, carl] = &phones;
+    tokio::join!(say(ben, 300, 30), say(carl, 50, 30));
+    assert!(near(last(carl), 300) && last(ben) == 0, "{} {}", last(carl), last(ben));
 }
 
 #[tokio::test(start_paused = true)]

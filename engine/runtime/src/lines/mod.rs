@@ -181,6 +181,7 @@ impl Runtime {
             library: Arc::clone(&self.parts.library),
             dialers: Arc::clone(&self.parts.dialers),
             recordings: self.parts.recordings.clone(),
+            rooms: self.rooms.of(&number.tenant.0),
         };
         tokio::join!(
             call::session::live(leg, means, taken, reports),
