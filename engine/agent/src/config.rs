@@ -57,9 +57,16 @@ pub struct Config {
     pub tts_voice_id: String,
     /// When the caller is heard.
     pub vad_config: VadConfig,
+    /// What the caller is asked for: a silence ends his turn sooner or later by that, between 0.2
+    /// seconds and `vad_config.max_stop_secs`.
+    pub awaits: Awaits,
+    /// Whether the model is asked, and its first words are made sound, as soon as the caller has
+    /// likely finished. Nothing of it is heard, kept or done before he has, and another question
+    /// throws it away: answers come sooner, and the model is asked more often.
+    pub ask_ahead: bool,
     /// What interrupts the agent while it speaks.
     pub interruption: Interruption,
-    /// Spoken when an answer or a tool lets the caller wait for 3 seconds; empty = nothing.
+    /// Spoken when an answer or a tool lets the caller wait for 2 seconds; empty = nothing.
     pub filler: String,
     /// Silence of the caller after which the agent asks whether somebody is there, seconds.
     pub idle_timeout_s: u64,
@@ -96,6 +103,8 @@ impl Default for Config {
             tts_fallback: Vec::new(),
             tts_voice_id: String::new(),
             vad_config: VadConfig::default(),
+            awaits: Awaits::default(),
+            ask_ahead: true,
             interruption: Interruption::default(),
             filler: "One moment, please.".into(),
             idle_timeout_s: 30,
@@ -117,6 +126,25 @@ pub enum SpeakFirst {
     Agent,
     /// The caller; the agent waits.
     Caller,
+}
+
+/// What the caller is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaits {
+    /// What the agent's last question asks for, as far as it shows.
+    #[default]
+    Question,
+    /// Nothing special.
+    Anything,
+    /// Yes or no.
+    YesNo,
+    /// A number, digit by digit.
+    Digits,
+    /// A name, or anything that is spelled.
+    Name,
+    /// An address.
+    Address,
 }
 
 /// What interrupts the agent while it speaks.
@@ -144,13 +172,22 @@ pub struct VadConfig {
     pub start_secs: f32,
     /// Silence for this long may end it, seconds.
     pub stop_secs: f32,
+    /// Silence for this long ends it also where more is waited for: numbers, names, sentences in
+    /// the middle, seconds. Not above `stop_secs` = the silence is always `stop_secs`.
+    pub max_stop_secs: f32,
     /// Quieter sound is no voice, 0 to 1.
     pub min_volume: f32,
 }
 
 impl Default for VadConfig {
     fn default() -> Self {
-        Self { confidence: 0.7, start_secs: 0.2, stop_secs: 0.5, min_volume: 0.0 }
+        Self {
+            confidence: 0.7,
+            start_secs: 0.2,
+            stop_secs: 0.5,
+            max_stop_secs: 2.0,
+            min_volume: 0.0,
+        }
     }
 }
 

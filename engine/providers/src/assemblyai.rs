@@ -234,7 +234,7 @@ mod tests {
     fn the_model_follows_the_language() {
         let vendor = AssemblyAi::new("k".into(), Some("http://127.0.0.1:1")).unwrap();
         let query = |language: &str, rate| {
-            let want = Want { rate, language: language.into() };
+            let want = Want { rate, language: language.into(), ..Want::default() };
             vendor.url(&want).query().unwrap().to_owned()
         };
         assert!(query("", 8000).contains("encoding=pcm_mulaw&speech_model=universal-streaming-en"));

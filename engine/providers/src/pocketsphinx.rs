@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     async fn why(recognizer: Pocketsphinx, language: &str) -> String {
-        let want = Want { rate: 8000, language: language.into() };
+        let want = Want { rate: 8000, language: language.into(), ..Want::default() };
         recognizer.open(want).await.err().unwrap().to_string()
     }
 
@@ -206,7 +206,7 @@ mod tests {
     async fn a_program_that_fails_ends_the_stream_with_an_error() {
         let program = programs::find("false");
         let broken = Pocketsphinx { program, ..Pocketsphinx::default() };
-        let want = Want { rate: 8000, language: String::new() };
+        let want = Want { rate: 8000, language: String::new(), ..Want::default() };
         let mut listening = broken.open(want).await.unwrap();
         listening.sound.send(Hear::Voice).await.unwrap();
         listening.sound.send(Hear::Quiet).await.unwrap();

@@ -1,6 +1,7 @@
 //! `ai_talk` on a call: holds a spoken conversation with a caller.
 //!
-//! Read in this order: [`turn`] (whose turn it is, pure) → [`sentence`] (what can be spoken
+//! Read in this order: [`turn`] (whose turn it is, pure) → [`endpoint`] (when the caller has
+//! finished, pure) → [`sentence`] (what can be spoken
 //! already, pure) → [`heard`] (what the caller heard of it, pure) → [`stt`], [`tts`] and [`duplex`] (the
 //! seams to the vendors) → [`sound`] (what a leg gives and takes) → [`session`] (the one task that owns
 //! the conversation) → its parts: `ears`, `mind`, `mouth` and `both` (the vendors in use, and
@@ -13,6 +14,7 @@ mod both;
 pub mod duplex;
 mod ear;
 mod ears;
+pub mod endpoint;
 mod failed;
 pub mod heard;
 mod memory;

@@ -12,6 +12,7 @@ pub(crate) const FILLER: u32 = u32::MAX;
 const UNWRITTEN: &str = "(The caller said something that was not written down.)";
 
 /// What was said and done so far.
+#[derive(Clone)]
 pub(crate) struct Memory {
     items: Vec<Item>,
     /// The caller's last words, while more of them may come.
@@ -36,6 +37,15 @@ impl Memory {
     /// All items, at the end.
     pub(crate) fn into_items(self) -> Vec<Item> {
         self.items
+    }
+
+    /// What the agent said last; empty = nothing yet.
+    pub(crate) fn last_said(&self) -> String {
+        let said = |item: &Item| match item {
+            Item::Assistant { text, .. } => Some(text.clone()),
+            Item::System { .. } | Item::User { .. } | Item::Tool { .. } => None,
+        };
+        self.items.iter().rev().find_map(said).unwrap_or_default()
     }
 
     /// The caller asks. When he asked before and heard no answer, his words begin with those; what

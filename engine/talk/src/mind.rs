@@ -1,5 +1,6 @@
 //! The agent's thoughts, from whichever model still works, and the tools that it takes.
 
+use std::collections::VecDeque;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub(crate) struct Mind {
     /// The model that answered last, or was tried last.
     at: usize,
     asking: Option<Asking>,
+    /// What was thought before and counts only now.
+    again: VecDeque<Thought>,
     /// Tools at work, of this turn and of turns that were cut.
     taking: FuturesUnordered<Pin<Box<dyn Future<Output = Taken> + Send>>>,
 }
@@ -91,13 +94,14 @@ impl Mind {
     ) -> Self {
         let prompt = prompt::system(&config, Medium::Voice, &jiff::Zoned::now());
         let taking = FuturesUnordered::new();
-        Self { llms, tools, config, prompt, session, at: 0, asking: None, taking }
+        let again = VecDeque::new();
+        Self { llms, tools, config, prompt, session, at: 0, asking: None, again, taking }
     }
 
     /// Asks, after what was said. What was asked before is dropped. `round` counts the questions of
     /// a turn from 0.
     pub(crate) fn ask(&mut self, turn: TurnId, said: &[Item], round: u32, must_speak: bool) {
-        self.asking = None;
+        self.drop_answer();
         let items = self.shown(said);
         let answer = self.put(&items, round);
         let began = Instant::now();
@@ -155,6 +159,12 @@ impl Mind {
     /// Nobody wants the answer any more. Tools go on: their effects are not undone by it.
     pub(crate) fn drop_answer(&mut self) {
         self.asking = None;
+        self.again.clear();
+    }
+
+    /// Gives these thoughts before all that follow: they were kept back.
+    pub(crate) fn think_again(&mut self, thoughts: Vec<Thought>) {
+        self.again = thoughts.into();
     }
 
     /// Takes the tools of a round's answer, all at once. Their results come from [`Mind::next`].
@@ -182,6 +192,9 @@ impl Mind {
 
     /// What comes next. May be dropped and called again.
     pub(crate) async fn next(&mut self) -> Thought {
+        if let Some(thought) = self.again.pop_front() {
+            return thought;
+        }
         loop {
             let name = self.llm().map_or("llm", |llm| llm.name());
             let came = tokio::select! {

@@ -1,5 +1,6 @@
 //! The agent's voice, from whichever vendor still works, and its way to the caller's ear.
 
+mod early;
 mod turn;
 
 use std::collections::VecDeque;
@@ -67,6 +68,10 @@ pub(crate) struct Mouth {
     clear: bool,
     /// The sound comes from whoever makes the words: no voice is told them.
     given: bool,
+    /// What was prepared may be heard, and nobody knows yet.
+    released: bool,
+    /// Since when nothing sounds that should.
+    silent: Instant,
 }
 
 enum Link {
@@ -95,6 +100,8 @@ impl Mouth {
             playout,
             clear: false,
             given: false,
+            released: false,
+            silent: start,
         };
         mouth.open();
         mouth
@@ -142,6 +149,7 @@ impl Mouth {
         self.turn = Turn::new(turn);
         self.playout.begin(turn.0);
         self.again = false;
+        self.silent = Instant::now();
     }
 
     /// Voices that failed may try once more: only an apology is left to be said.
@@ -237,8 +245,11 @@ impl Mouth {
     pub(crate) fn tick(&mut self, outbound: &mpsc::Sender<Outbound>) -> (TurnId, Progress) {
         self.feed();
         let now = self.now();
+        if !self.playout.is_silent(now) {
+            self.silent = Instant::now();
+        }
         let mut sounding = false;
-        if !self.cleared(outbound) {
+        if !self.cleared(outbound) || self.turn.waits {
             return (self.turn.id, Progress::None);
         }
         while let Some(next) = self.playout.next(now) {
@@ -328,12 +339,15 @@ impl Mouth {
 
     /// What comes next. May be dropped and called again.
     pub(crate) async fn next(&mut self) -> Sign {
+        if std::mem::take(&mut self.released) {
+            return Sign::Sound;
+        }
         loop {
-            let until = self.turn.owed.map(|since| since + SOUND);
+            let until = self.patience();
             let name = self.vendors.get(self.at).map_or("tts", |vendor| vendor.name());
             let lost = match &mut self.link {
                 Link::Closed => return pending().await,
-                Link::Opening(opening) => match opening.done().await {
+                Link::Opening(opening) => match opening.done_by(until).await {
                     Ok(speaking) => {
                         self.link = Link::Open(speaking);
                         self.feed();
@@ -351,7 +365,8 @@ impl Mouth {
                     Err(error) => error,
                 },
             };
-            if let Some(sign) = self.lost(lost) {
+            let late = until.is_some_and(|until| until <= Instant::now());
+            if let Some(sign) = self.lost(lost, late) {
                 return sign;
             }
         }
@@ -395,8 +410,9 @@ impl Mouth {
         }
     }
 
-    /// Says what is not said yet with the same voice once more, if it worked; else with the next.
-    fn lost(&mut self, why: Error) -> Option<Sign> {
+    /// Says what is not said yet with the same voice once more, if it worked and is not `late`; else
+    /// with the next.
+    fn lost(&mut self, why: Error, late: bool) -> Option<Sign> {
         let idle = self.turn.over || self.turn.owed.is_none() && self.turn.complete;
         self.outbox.clear();
         if idle && matches!(self.link, Link::Open(_)) {
@@ -405,7 +421,8 @@ impl Mouth {
             return None;
         }
         failed("tts", &why);
-        if self.worked && !self.again && !matches!(why, Error::Refused { .. }) {
+        let late = late && self.at + 1 < self.vendors.len();
+        if self.worked && !self.again && !late && !matches!(why, Error::Refused { .. }) {
             self.again = true;
         } else {
             (self.at, self.again) = (self.at + 1, false);
@@ -444,7 +461,7 @@ async fn spoken(
         Some(until) => match timeout_at(until, speaking.sound.recv()).await {
             Ok(came) => came,
             Err(_) => {
-                let why = format!("it gave no sound for {SOUND:?}");
+                let why = "it gave no sound in time".into();
                 return Err(Error::Unreachable { vendor, why });
             }
         },

@@ -26,11 +26,17 @@ impl<T> Opening<T> {
 
     /// Waits for it. May be dropped and called again, until it has given something.
     pub(crate) async fn done(&mut self) -> Result<T, Error> {
-        match timeout_at(self.until, self.stream.as_mut()).await {
+        self.done_by(None).await
+    }
+
+    /// Waits for it, and perhaps not for as long as it may take.
+    pub(crate) async fn done_by(&mut self, sooner: Option<Instant>) -> Result<T, Error> {
+        let until = sooner.map_or(self.until, |sooner| sooner.min(self.until));
+        match timeout_at(until, self.stream.as_mut()).await {
             Ok(stream) => stream,
             Err(_) => Err(Error::Unreachable {
                 vendor: self.vendor,
-                why: format!("it did not answer within {:?}", self.limit),
+                why: format!("it did not answer within {:?}", self.limit - (self.until - until)),
             }),
         }
     }

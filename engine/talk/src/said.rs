@@ -68,17 +68,18 @@ pub(crate) fn join(one: &str, two: &str) -> String {
 
 /// Whether two pieces of speech are the same but for signs and capitals.
 pub(crate) fn same(one: &str, two: &str) -> bool {
-    let bare = |text: &str| -> String {
-        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-    };
     bare(one) == bare(two)
+}
+
+/// A text without its signs and capitals.
+pub(crate) fn bare(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// Whether somebody says more than "mm-hm".
 pub(crate) fn is_talk(words: &str) -> bool {
     words.split_whitespace().any(|word| {
-        let bare: String =
-            word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+        let bare = bare(word);
         !bare.is_empty() && !BACKCHANNELS.contains(&bare.as_str())
     })
 }

@@ -1,7 +1,9 @@
 //! The one task that owns a spoken conversation.
 
+mod ahead;
 mod detector;
 mod running;
+mod thinking;
 mod wordless;
 
 use std::sync::Arc;

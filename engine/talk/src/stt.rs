@@ -27,6 +27,8 @@ pub struct Want {
     pub rate: Rate,
     /// BCP-47; empty = the vendor detects it.
     pub language: String,
+    /// Whether [`Words::LikelyEnd`] is of use, from vendors that tell it only if asked.
+    pub likely_ends: bool,
 }
 
 /// A recognizer at work.
@@ -62,4 +64,8 @@ pub enum Words {
     Final(String),
     /// The vendor says that the caller has finished.
     EndOfTurn,
+    /// The vendor says that he may have finished, with the words so far.
+    LikelyEnd,
+    /// He had not.
+    GoesOn,
 }

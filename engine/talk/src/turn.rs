@@ -10,8 +10,13 @@
 //!   any of them ── time over, a tool ended it, vendors failed ──▶ Closing ── heard ──▶ Over
 //! ```
 //!
-//! Read on in [`crate::turn`]'s parts: `states` (one method a state), `moves` (what several
-//! states do alike, and every time limit), the tests (scores in virtual time).
+//! In Hearing and Settling the turn may be likely over before it is: then the model is asked ahead
+//! ([`Output::Suppose`]), and what comes of it waits for the commit ([`Output::Ask`] of the same
+//! turn) or is thrown away ([`Output::Forget`]).
+//!
+//! Read on in [`crate::turn`]'s parts: `states` and `replying` (one method a state), `moves` (what several
+//! states do alike, and every time limit), `ahead` (what is asked before the turn is over), the
+//! tests (scores in virtual time).
 //!
 //! Invariant: no clock is read here; every input brings its own time.
 //! Invariant: a reply is known by its [`TurnId`], and what arrives for an older one is dropped in [`Turns::on`].
@@ -19,7 +24,9 @@
 //! Invariant: whatever the state, [`Turns::deadline`] names a moment at which it goes on by itself,
 //! until it is over.
 
+mod ahead;
 mod moves;
+mod replying;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -29,7 +36,9 @@ use std::time::Duration;
 use agent::Config;
 use agent::config::Interruption;
 
+use self::ahead::Ahead;
 use crate::ear::Ear;
+use crate::endpoint::Awaited;
 use crate::said::Said;
 
 /// A turn: the right to speak, and what is said in it. Raised by every question and every cut, so
@@ -54,8 +63,12 @@ pub struct Manner {
     pub interruption: Interruption,
     /// Voice for this long is a turn, or a barge-in.
     pub start: Duration,
-    /// Silence for this long ends a turn.
+    /// Silence for this long ends a turn, if nothing speaks for another.
     pub stop: Duration,
+    /// And for no longer than this, whatever is waited for. Not above `stop` = it does not adapt.
+    pub stop_at_most: Duration,
+    /// Whether the model is asked before the turn is over.
+    pub ahead: bool,
     /// Silence for this long asks for a sign of life.
     pub idle: Duration,
     /// The longest conversation.
@@ -78,6 +91,8 @@ impl Manner {
             interruption: config.interruption,
             start: seconds(config.vad_config.start_secs, 0.06, 3.0),
             stop: seconds(config.vad_config.stop_secs, 0.1, 5.0),
+            stop_at_most: seconds(config.vad_config.max_stop_secs, 0.0, 10.0),
+            ahead: config.ask_ahead,
             idle: Duration::from_secs(config.idle_timeout_s.clamp(1, 3600)),
             longest: longest.max(Duration::from_secs(1)),
             wordless: false,
@@ -111,6 +126,12 @@ pub enum Input {
     Final(String),
     /// The recognizer says that the caller has finished.
     EndOfTurn,
+    /// The recognizer says that he may have finished.
+    LikelyEnd,
+    /// He goes on after all, or what was supposed is out of date.
+    GoesOn,
+    /// Nobody could answer what was supposed: it is left until it is asked.
+    Unanswered,
     /// A key was pressed.
     Digit(char),
     /// A piece of the reply, ready to be spoken.
@@ -169,8 +190,13 @@ pub enum Output {
     TellVoice,
     /// Tell the recognizer that the caller fell silent.
     TellQuiet,
+    /// The turn may be over soon, and then it will be this that is asked: find out what the answer
+    /// would be. Nothing of it may be heard, remembered or done.
+    Suppose(TurnId, String),
+    /// What was supposed is not so: it is thrown away.
+    Forget(TurnId),
     /// Put this to the model; empty = let it speak unasked. What was asked before and not
-    /// answered is part of it.
+    /// answered is part of it. If it was supposed, the turn is that of the supposition.
     Ask(TurnId, String),
     /// The caller said this rather than what was asked; the question itself stands.
     Amend(TurnId, String),
@@ -258,6 +284,8 @@ pub struct Turns {
     state: State,
     ear: Ear,
     said: Said,
+    ahead: Ahead,
+    awaited: Awaited,
     asked: Asked,
     /// When the caller's silence has lasted too long.
     idle_at: Moment,
@@ -276,6 +304,8 @@ impl Turns {
             state: State::Waiting,
             ear: Ear::default(),
             said: Said::default(),
+            ahead: Ahead::default(),
+            awaited: Awaited::default(),
             asked: Asked::default(),
             idle_at: Moment::ZERO,
             prompted: false,
@@ -291,6 +321,11 @@ impl Turns {
     /// From now on a turn needs words: who heard its sound is gone.
     pub fn need_words(&mut self) {
         self.manner.wordless = false;
+    }
+
+    /// From now on the caller is asked for this.
+    pub fn awaits(&mut self, awaited: Awaited) {
+        self.awaited = awaited;
     }
 
     /// `listening`, `thinking` or `speaking`.
@@ -329,9 +364,8 @@ impl Turns {
             Input::Start(_) | Input::Voice | Input::Quiet | Input::Partial(_) | Input::Final(_) => {
                 None
             }
-            Input::EndOfTurn | Input::Digit(_) | Input::Ends | Input::Failed | Input::Timeout => {
-                None
-            }
+            Input::EndOfTurn | Input::LikelyEnd | Input::GoesOn | Input::Digit(_) => None,
+            Input::Unanswered | Input::Ends | Input::Failed | Input::Timeout => None,
         };
         if of_turn.is_some_and(|turn| turn != self.turn) {
             return out;
@@ -343,6 +377,7 @@ impl Turns {
             self.ear.quiet(now);
         }
         self.step(now, input, &mut out);
+        self.review(&mut out);
         self.pass(now, &mut out);
         out
     }
@@ -357,6 +392,7 @@ impl Turns {
                 self.last_words(now, Line::Goodbye, Why::Timeout, out);
             } else {
                 self.step(now, Input::Timeout, out);
+                self.review(out);
             }
         }
     }

@@ -138,20 +138,21 @@ impl Stream {
 
     fn hear(&mut self, bytes: &[u8]) -> Vec<Value> {
         let heard = self.ear.hear(bytes);
-        heard.into_iter().map(|heard| self.tell(heard)).collect()
+        heard.into_iter().filter_map(|heard| self.tell(heard)).collect()
     }
 
-    fn tell(&mut self, heard: Heard) -> Value {
+    fn tell(&mut self, heard: Heard) -> Option<Value> {
         match heard {
             Heard::Began => {
                 self.words = self.inner.script.lock().unwrap().pop_front().unwrap_or_default();
-                json!({ "type": "SpeechStarted", "timestamp": self.ear.ms })
+                Some(json!({ "type": "SpeechStarted", "timestamp": self.ear.ms }))
             }
-            Heard::Half => self.turn(&half(&self.words), false),
+            Heard::Half => Some(self.turn(&half(&self.words), false)),
+            Heard::Likely => None,
             Heard::Ended => {
                 let turn = self.turn(&self.words, true);
                 self.turns += 1;
-                turn
+                Some(turn)
             }
         }
     }

@@ -3,8 +3,9 @@
 
 use crate::sound;
 
-/// Silence that ends a turn.
+/// Silence that ends a turn, and that likely does.
 const END_MS: usize = 500;
+const LIKELY_MS: usize = 160;
 
 /// What is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(super) enum Heard {
     Began,
     /// Some of it was said.
     Half,
+    /// It is likely over.
+    Likely,
     /// It is over.
     Ended,
 }
@@ -69,6 +72,7 @@ impl Ear {
                 Some(Heard::Began)
             }
             (true, 300, _) => Some(Heard::Half),
+            (true, _, LIKELY_MS) => Some(Heard::Likely),
             (true, _, END_MS..) => {
                 self.speaking = false;
                 Some(Heard::Ended)

@@ -109,10 +109,11 @@ async fn listen(
         return refusal;
     }
     let (mulaw, rate) = format.unwrap();
-    upgrade.on_upgrade(move |socket| hear(inner, socket, Ear::new(mulaw, rate)))
+    let eager = options.contains_key("eager_eot_threshold");
+    upgrade.on_upgrade(move |socket| hear(inner, socket, Ear::new(mulaw, rate), eager))
 }
 
-async fn hear(inner: Arc<Inner>, mut socket: WebSocket, mut ear: Ear) {
+async fn hear(inner: Arc<Inner>, mut socket: WebSocket, mut ear: Ear, eager: bool) {
     let (mut words, mut turns, mut sequence) = (String::new(), 0, 0);
     let hello = json!({ "type": "Connected", "request_id": "r1", "sequence_id": 0 });
     let _ = socket.send(Message::text(hello.to_string())).await;
@@ -140,6 +141,8 @@ async fn hear(inner: Arc<Inner>, mut socket: WebSocket, mut ear: Ear) {
                     ("StartOfTurn", String::new())
                 }
                 Heard::Half => ("Update", half(&words)),
+                Heard::Likely if !eager => continue,
+                Heard::Likely => ("EagerEndOfTurn", words.clone()),
                 Heard::Ended => ("EndOfTurn", words.clone()),
             };
             sequence += 1;

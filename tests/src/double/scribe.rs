@@ -91,7 +91,7 @@ async fn hear(inner: Arc<Inner>, mut socket: WebSocket, mut ear: Ear) {
                 }
                 Heard::Half => answers
                     .push(json!({ "message_type": "partial_transcript", "text": half(&words) })),
-                Heard::Ended => {}
+                Heard::Likely | Heard::Ended => {}
             }
         }
         if told["commit"] == true {

@@ -18,6 +18,10 @@ use crate::pcm::{encode, is_mulaw};
 /// for a guess to become sure would bring the words of a turn twice.
 const TIMEOUT: &str = "1500";
 
+/// How sure the model must be that a turn is over before it says that it may be; it says that it is
+/// at the vendor's 0.7. Less sure is too often wrong.
+const LIKELY: &str = "0.5";
+
 /// The vendor wants 80 ms at once.
 const FRAMES: usize = 4;
 
@@ -28,6 +32,9 @@ pub(super) fn url(mut url: Url, model: &str, want: &Want) -> Url {
         .append_pair("encoding", if is_mulaw(want.rate) { "mulaw" } else { "linear16" })
         .append_pair("sample_rate", &want.rate.to_string())
         .append_pair("eot_timeout_ms", TIMEOUT);
+    if want.likely_ends {
+        url.query_pairs_mut().append_pair("eager_eot_threshold", LIKELY);
+    }
     // Only the model of many languages takes a hint, and wants the language without its region.
     let language = want.language.split(['-', '_']).next().unwrap_or_default();
     if !language.is_empty() && model.ends_with("multi") {
@@ -112,12 +119,14 @@ enum Said {
 
 fn words(event: &str, transcript: &str) -> Vec<Words> {
     let partial = || (!transcript.is_empty()).then(|| Words::Partial(transcript.into()));
+    let and = |words: Words| partial().into_iter().chain([words]).collect();
     match event {
         "StartOfTurn" => [Words::Started].into_iter().chain(partial()).collect(),
         "EndOfTurn" if transcript.is_empty() => vec![Words::Final(String::new())],
         "EndOfTurn" => vec![Words::Final(transcript.into()), Words::EndOfTurn],
-        // Guesses, whether or not the model thinks that the turn may be over.
-        "Update" | "EagerEndOfTurn" | "TurnResumed" => partial().into_iter().collect(),
+        "Update" => partial().into_iter().collect(),
+        "EagerEndOfTurn" => and(Words::LikelyEnd),
+        "TurnResumed" => and(Words::GoesOn),
         _ => Vec::new(),
     }
 }
@@ -145,8 +154,10 @@ mod tests {
         let partial = |words: &str| Words::Partial(words.into());
         assert_eq!(read(&turn("StartOfTurn", "my")), [Words::Started, partial("my")]);
         assert_eq!(read(&turn("Update", "my number")), [partial("my number")]);
-        assert_eq!(read(&turn("EagerEndOfTurn", "my number is")), [partial("my number is")]);
-        assert_eq!(read(&turn("TurnResumed", "my number is 5")), [partial("my number is 5")]);
+        let likely = [partial("my number is"), Words::LikelyEnd];
+        assert_eq!(read(&turn("EagerEndOfTurn", "my number is")), likely);
+        let resumed = [partial("my number is 5"), Words::GoesOn];
+        assert_eq!(read(&turn("TurnResumed", "my number is 5")), resumed);
         let end = [Words::Final("my number is 5".into()), Words::EndOfTurn];
         assert_eq!(read(&turn("EndOfTurn", "my number is 5")), end);
         assert_eq!(read(&turn("EndOfTurn", "")), [Words::Final(String::new())]);
@@ -175,10 +186,14 @@ mod tests {
     #[test]
     fn only_the_model_of_many_languages_is_told_one() {
         let base = Url::parse("ws://127.0.0.1:1/v2/listen").unwrap();
-        let want = Want { rate: 8000, language: "de-CH".into() };
+        let want = Want { rate: 8000, language: "de-CH".into(), likely_ends: false };
         let multi = url(base.clone(), "flux-general-multi", &want);
         assert!(multi.query().unwrap().ends_with("&language_hint=de"), "{multi}");
-        let english = url(base, "flux-general-en", &want);
+        let english = url(base.clone(), "flux-general-en", &want);
         assert!(!english.query().unwrap().contains("language"), "{english}");
+        // Likely ends are told only to who has use for them.
+        assert!(!english.query().unwrap().contains("eager"), "{english}");
+        let eager = url(base, "flux-general-en", &Want { likely_ends: true, ..want });
+        assert!(eager.query().unwrap().ends_with("&eager_eot_threshold=0.5"), "{eager}");
     }
 }

@@ -217,12 +217,12 @@ mod tests {
     fn telephone_sound_is_asked_for_as_it_comes() {
         let base = Url::parse("ws://127.0.0.1:1/v1/listen").unwrap();
         let ask = |want: &Want| url(base.clone(), MODEL, want).query().unwrap().to_owned();
-        let query = ask(&Want { rate: 8000, language: "de".into() });
+        let query = ask(&Want { rate: 8000, language: "de".into(), ..Want::default() });
         assert!(
             query.contains("encoding=mulaw&sample_rate=8000") && query.contains("language=de"),
             "{query}"
         );
-        let query = ask(&Want { rate: 16_000, language: String::new() });
+        let query = ask(&Want { rate: 16_000, language: String::new(), ..Want::default() });
         assert!(query.contains("language=multi&encoding=linear16&sample_rate=16000"), "{query}");
         let frames = [Frame::silence(8000), Frame::silence(8000)];
         assert_eq!(Nova::new(8000).sound(&frames), [Message::binary(vec![0xFF; 320])]);

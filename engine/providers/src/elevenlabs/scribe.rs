@@ -182,8 +182,9 @@ mod tests {
     #[test]
     fn telephone_sound_is_asked_for_as_it_comes() {
         let base = Url::parse("ws://127.0.0.1:1/v1/speech-to-text/realtime").unwrap();
-        let ask =
-            |rate, language: &str| url(base.clone(), "", &Want { rate, language: language.into() });
+        let ask = |rate, language: &str| {
+            url(base.clone(), "", &Want { rate, language: language.into(), ..Want::default() })
+        };
         let address = ask(8000, "de-CH").unwrap();
         let query = address.query().unwrap();
         assert!(query.contains("audio_format=ulaw_8000") && query.ends_with("language_code=de"));

@@ -191,7 +191,7 @@ mod tests {
     const ITEM: &str = "conversation.item.input_audio_transcription";
 
     fn stream(model: &str, rate: Rate) -> Stream {
-        Stream::new(model, &Want { rate, language: "de-CH".into() })
+        Stream::new(model, &Want { rate, language: "de-CH".into(), ..Want::default() })
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn want() -> Want {
-    Want { rate: 8000, language: "en-US".into() }
+    Want { rate: 8000, language: "en-US".into(), ..Want::default() }
 }
 
 async fn hears(listening: &Listening, frames: usize) {

@@ -56,7 +56,7 @@ async fn hear(listening: &mut Listening, samples: &[i16], rate: Rate) -> String 
 }
 
 async fn listening(rate: Rate, phrases: Option<Vec<String>>) -> Listening {
-    let want = Want { rate, language: "en-US".into() };
+    let want = Want { rate, language: "en-US".into(), ..Want::default() };
     let listening = Pocketsphinx::default().open(want).await.unwrap();
     listening.sound.send(Hear::Expect(phrases)).await.unwrap();
     listening

@@ -13,6 +13,8 @@ pub(super) struct Turn {
     pub(super) heard: Heard,
     /// One for the whole sound of the turn, so that the borders of its pieces are not heard.
     pub(super) resampler: Option<Resampler>,
+    /// It has not begun: nothing of it may be heard.
+    pub(super) waits: bool,
     /// Text was given.
     pub(super) said: bool,
     /// All text was given.
@@ -34,6 +36,7 @@ impl Turn {
             id,
             heard: Heard::new(),
             resampler: None,
+            waits: false,
             said: false,
             complete: false,
             over: false,

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{Config, Error, Item, Took};
-use serde_json::Value;
+use agent::config::Awaits;
+use agent::{Config, Error, Item};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::ahead::Ahead;
 use super::detector::Detector;
 use super::wordless::StandIn;
 use super::{Ended, How, Note, Talk, opening};
 use crate::both::Both;
 use crate::ears::{self, Ears};
+use crate::endpoint::{Awaited, awaited};
 use crate::heard::Piece;
 use crate::memory::Memory;
-use crate::mind::{Mind, Taken, Thought};
+use crate::mind::Mind;
 use crate::mouth::{self, Mouth, Progress};
 use crate::sentence::Clauses;
 use crate::sound::{Inbound, Outbound};
@@ -40,8 +42,9 @@ pub(super) struct Session<'a> {
     pub(super) stand_in: Option<StandIn>,
     pub(super) memory: Memory,
     pub(super) reply: Reply,
+    pub(super) ahead: Option<Ahead>,
     state: &'static str,
-    ending: Ending,
+    pub(super) ending: Ending,
     pub(super) how: Option<How>,
 }
 
@@ -49,23 +52,25 @@ pub(super) struct Session<'a> {
 #[derive(Default)]
 pub(super) struct Reply {
     pub(super) turn: TurnId,
-    clauses: Clauses,
+    pub(super) clauses: Clauses,
     /// How often the model was asked in this turn already.
-    round: u32,
+    pub(super) round: u32,
     /// Tools of this round that have not answered.
     pub(super) waiting: usize,
     /// Whether the model wants to speak of their answers.
-    speak: bool,
+    pub(super) speak: bool,
     /// Whether words of this turn were given to the voice, and are waited for.
-    spoke: bool,
-    first: Option<Instant>,
+    pub(super) spoke: bool,
+    pub(super) first: Option<Instant>,
+    /// A clause that the voice was given before the turn began.
+    pub(super) prepared: Option<String>,
 }
 
 /// What is known of the conversation's end before it comes.
 #[derive(Default)]
-struct Ending {
+pub(super) struct Ending {
     /// What a tool that ended it wants.
-    tool: Option<How>,
+    pub(super) tool: Option<How>,
     /// Why a vendor failed last.
     trouble: String,
 }
@@ -95,7 +100,8 @@ impl<'a> Session<'a> {
             None
         });
         let unable = stt.is_empty() || tts.is_empty() || llms.is_empty();
-        let want = Want { rate, language: config.stt_language.clone() };
+        let likely_ends = config.ask_ahead;
+        let want = Want { rate, language: config.stt_language.clone(), likely_ends };
         let voice =
             Voice { id: config.tts_voice_id.clone(), language: config.stt_language.clone(), rate };
         let manner = Manner { wordless: duplex.is_some(), ..Manner::of(&config, duration) };
@@ -120,6 +126,7 @@ impl<'a> Session<'a> {
             stand_in,
             memory: Memory::new(history),
             reply: Reply::default(),
+            ahead: None,
             state: "",
             ending: Ending::default(),
             how: None,
@@ -131,6 +138,7 @@ impl<'a> Session<'a> {
         for error in troubles {
             session.trouble(&error);
         }
+        session.await_answer(&session.memory.last_said());
         session.expect(None);
         session.turn(Input::Start(opening));
         if unable {
@@ -140,6 +148,7 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn end(mut self, how: How) -> Ended {
+        self.give_up_ahead("wrong");
         self.settle(true);
         Ended { how, history: self.memory.into_items() }
     }
@@ -177,6 +186,8 @@ impl<'a> Session<'a> {
                 self.ears.hear(Hear::Quiet);
                 self.both.iter_mut().for_each(Both::quiet);
             }
+            Output::Suppose(turn, words) => self.suppose(turn, &words),
+            Output::Forget(_) => self.give_up_ahead("wrong"),
             Output::Ask(turn, words) => {
                 if self.both.as_ref().is_some_and(Both::heard_voice) {
                     self.memory.ask_unwritten(turn);
@@ -188,14 +199,18 @@ impl<'a> Session<'a> {
                 if !words.is_empty() {
                     stage("endpoint", now.saturating_sub(self.detector.quiet_at()));
                 }
-                self.mouth.begin(turn);
-                self.reply = Reply { turn, ..Reply::default() };
-                self.ask(words);
+                if !self.commit(turn) {
+                    self.mouth.begin(turn);
+                    self.reply = Reply { turn, ..Reply::default() };
+                    self.ask(words);
+                }
             }
             Output::Amend(_, words) => self.memory.amend(&words),
             Output::Say(turn, words) => {
                 self.reply.spoke = true;
-                self.mouth.say(turn, self.reply.round, &words);
+                if self.reply.prepared.take().as_ref() != Some(&words) {
+                    self.mouth.say(turn, self.reply.round, &words);
+                }
             }
             Output::Done(turn) => {
                 self.mouth.end(turn);
@@ -244,7 +259,7 @@ impl<'a> Session<'a> {
     }
 
     /// Puts what was said to the model; `words` are those that it could not hear by itself.
-    fn ask(&mut self, words: String) {
+    pub(super) fn ask(&mut self, words: String) {
         self.reply.first = Some(Instant::now());
         self.reply.waiting = 0;
         self.reply.speak = false;
@@ -263,6 +278,7 @@ impl<'a> Session<'a> {
         if let Some(both) = &mut self.both {
             both.settle(self.reply.turn, self.mouth.played(), cut);
         }
+        self.await_answer(&text_of_all(&self.mouth.said()));
         let heard = self.mouth.cut();
         self.mouth.cleared(self.outbound);
         let words = self.memory.settle(&heard);
@@ -272,12 +288,23 @@ impl<'a> Session<'a> {
         self.expect(None);
     }
 
+    /// The agent said this: what is the caller asked for?
+    fn await_answer(&mut self, said: &str) {
+        self.turns.awaits(match (self.config.awaits, awaited(said)) {
+            (Awaits::Question, _) if said.is_empty() => return,
+            (Awaits::Question, awaited) => awaited,
+            (Awaits::Anything, _) => Awaited::Anything,
+            (Awaits::YesNo, _) => Awaited::YesNo,
+            (Awaits::Digits, awaited @ Awaited::Digits(_)) => awaited,
+            (Awaits::Digits, _) => Awaited::Digits(None),
+            (Awaits::Name | Awaits::Address, _) => Awaited::Name,
+        });
+    }
+
     /// Tells the recognizer which phrases make sense now, or will when all of this is said.
     fn expect(&mut self, saying: Option<Vec<Piece>>) {
-        let saying = saying.map(|pieces| {
-            let text = pieces.into_iter().map(|piece| piece.text).collect::<Vec<_>>().join(" ");
-            Item::Assistant { text, calls: Vec::new() }
-        });
+        let saying =
+            saying.map(|pieces| Item::Assistant { text: text_of_all(&pieces), calls: Vec::new() });
         self.ears.expect(self.mind.expects(self.memory.items(), saying));
     }
 
@@ -307,6 +334,8 @@ impl<'a> Session<'a> {
             ears::Sign::Words(Words::Partial(words)) => self.turn(Input::Partial(words)),
             ears::Sign::Words(Words::Final(words)) => self.turn(Input::Final(words)),
             ears::Sign::Words(Words::EndOfTurn) => self.turn(Input::EndOfTurn),
+            ears::Sign::Words(Words::LikelyEnd) => self.turn(Input::LikelyEnd),
+            ears::Sign::Words(Words::GoesOn) => self.turn(Input::GoesOn),
             ears::Sign::Trouble(error) => self.trouble(&error),
             ears::Sign::Deaf(error) => {
                 self.trouble(&error);
@@ -315,81 +344,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(super) fn thinks(&mut self, thought: Thought) {
-        match thought {
-            Thought::Text(turn, text) => {
-                for clause in self.reply.clauses.push(&text) {
-                    self.clause(turn, clause);
-                }
-            }
-            Thought::Answered(turn, text, calls) => {
-                if let Some(clause) = self.reply.clauses.flush() {
-                    self.clause(turn, clause);
-                }
-                if calls.is_empty() {
-                    return self.turn(Input::ReplyDone(turn));
-                }
-                self.memory.took(self.reply.round, &text, &calls);
-                self.reply.waiting = calls.len();
-                self.mind.take(turn, self.reply.round, &calls);
-                self.turn(Input::Working(turn));
-            }
-            Thought::Took(taken) => self.took(taken),
-            Thought::Trouble(error) => {
-                self.trouble(&error);
-                self.turn(Input::Working(self.reply.turn));
-            }
-            Thought::Failed(error) => {
-                self.trouble(&error);
-                self.turn(Input::Failed);
-            }
-        }
-    }
-
-    fn clause(&mut self, turn: TurnId, clause: String) {
-        if let Some(first) = self.reply.first.take() {
-            stage("first_clause", first.elapsed());
-        }
-        self.turn(Input::Reply(turn, clause));
-    }
-
-    fn took(&mut self, taken: Taken) {
-        let Taken { turn, call, took } = taken;
-        let (result, speak) = match took {
-            Took::Result { value, speak } => (text_of(value), speak),
-            Took::Ends { then, stop } => {
-                self.ending.tool.get_or_insert(How::Tool { then, stop });
-                (r#"{"status":"done"}"#.to_owned(), false)
-            }
-        };
-        self.memory.result(&call.id, &result);
-        self.both.iter_mut().for_each(|both| both.result(&call.id, &result));
-        self.note(Note::Tool { name: call.name, arguments: call.arguments, result });
-        if self.ending.tool.is_some() {
-            self.mind.drop_answer();
-            self.turn(Input::ReplyDone(self.turns.turn()));
-            return self.turn(Input::Ends);
-        }
-        if turn != self.turns.turn() || turn != self.reply.turn {
-            return;
-        }
-        self.reply.waiting = self.reply.waiting.saturating_sub(1);
-        self.reply.speak |= speak;
-        if self.reply.waiting > 0 {
-            return self.turn(Input::Working(turn));
-        }
-        if !self.reply.speak {
-            return self.turn(Input::ReplyDone(turn));
-        }
-        self.reply.round += 1;
-        self.turn(Input::Working(turn));
-        self.ask(String::new());
-    }
-
     pub(super) fn speaks(&mut self, sign: mouth::Sign) {
         match sign {
             mouth::Sign::Sound => self.tick(),
             mouth::Sign::Trouble(error) => self.trouble(&error),
+            mouth::Sign::Mute(error) if self.ahead.is_some() => {
+                // All try once more when it counts.
+                self.trouble(&error);
+                self.give_up_ahead("failed");
+                self.mouth.try_again();
+                self.turn(Input::Unanswered);
+            }
             mouth::Sign::Mute(error) => {
                 self.trouble(&error);
                 self.turn(Input::Failed);
@@ -425,15 +390,12 @@ fn none<T>(error: Error, troubles: &mut Vec<Error>) -> Vec<T> {
     Vec::new()
 }
 
-/// A tool's answer in a model's terms: text as it is, everything else as JSON.
-fn text_of(value: Value) -> String {
-    match value {
-        Value::String(text) => text,
-        other => other.to_string(),
-    }
+/// The words of a turn.
+fn text_of_all(pieces: &[Piece]) -> String {
+    pieces.iter().map(|piece| piece.text.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// How long a stage of a turn took.
-fn stage(name: &'static str, took: Duration) {
+pub(super) fn stage(name: &'static str, took: Duration) {
     metrics::histogram!("voxflow_turn_seconds", "stage" => name).record(took.as_secs_f64());
 }

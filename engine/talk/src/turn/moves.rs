@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use agent::config::Interruption;
 
-use super::{Asked, Kind, Line, Making, Moment, Output, State, Turns, Why};
+use super::{Asked, Kind, Line, Making, Manner, Moment, Output, State, Turns, Why};
+use crate::endpoint::{endpoint_after, is_unfinished};
 use crate::said::{is_talk, join, same};
 
 const fn ms(millis: u64) -> Duration {
@@ -31,8 +32,9 @@ pub(super) const KEYS: Duration = ms(2_000);
 pub(super) const LATE: Duration = ms(2_000);
 /// Words that come so shortly before a reply ends answer it.
 pub(super) const JUST_NOW: Duration = ms(1_000);
-/// Silence of ours for this long is filled, and then again after the longer time.
-pub(super) const FILLER: (Duration, Duration) = (ms(3_000), ms(8_000));
+/// Silence of ours for this long is filled, so that it never lasts for 3 s; and if the filler does
+/// not sound, again after the longer time.
+pub(super) const FILLER: (Duration, Duration) = (ms(2_000), ms(8_000));
 /// Without any sign of life a reply is given up: no vendor's time limit reaches this.
 pub(super) const STUCK: Duration = ms(30_000);
 /// Sound gives a sign of life with every mark.
@@ -68,7 +70,10 @@ impl Turns {
             State::Hearing { since } => {
                 Some((self.said.at + NO_NEW_WORDS).min(*since + LONGEST_TURN))
             }
-            State::Settling { since } => Some(self.settled_at(*since)),
+            State::Settling { since } => {
+                let settled = self.settled_at(*since);
+                Some(self.ahead_at(*since).map_or(settled, |ahead| ahead.min(settled)))
+            }
             State::Keying { until } => Some(*until),
             State::Thinking(making) => {
                 [Some(making.until), making.filler, cut].into_iter().flatten().min()
@@ -84,13 +89,24 @@ impl Turns {
 
     /// When the caller's silence ends his turn.
     pub(super) fn settled_at(&self, since: Moment) -> Moment {
-        if self.said.no_words() && !self.manner.wordless {
-            since + NOISE
-        } else if self.said.partial.is_empty() {
-            since + self.manner.stop
-        } else {
-            (since + self.manner.stop).max(since + GUESS.0).max(self.said.at + GUESS.1)
+        if self.said.no_words() {
+            return since + if self.manner.wordless { self.manner.stop } else { NOISE };
         }
+        let Manner { stop, stop_at_most, .. } = self.manner;
+        let over = since + endpoint_after(stop, stop_at_most, self.awaited, &self.said.words());
+        if self.said.partial.is_empty() {
+            over
+        } else {
+            over.max(since + GUESS.0).max(self.said.at + GUESS.1)
+        }
+    }
+
+    /// Whether the recognizer's word counts that the caller has finished: his own words may say
+    /// that he has not.
+    pub(super) fn may_be_over(&self) -> bool {
+        let adapts = self.manner.stop_at_most > self.manner.stop;
+        let goes_on = || adapts && is_unfinished(self.awaited, &self.said.words());
+        !self.said.no_words() && !goes_on()
     }
 
     /// Words came without the detector having told of a voice for long enough.
@@ -129,10 +145,10 @@ impl Turns {
 
     /// The caller's turn is over: what he said is put to the model.
     pub(super) fn ask(&mut self, now: Moment, out: &mut Vec<Output>) -> State {
-        self.turn = self.turn.next();
         self.prompted = false;
         let head = self.said.finals.clone();
         let words = self.said.take();
+        self.commit(&words, out);
         out.push(Output::Ask(self.turn, words.clone()));
         self.asked = Asked { at: now, words: Some(words), head };
         State::Thinking(Making::new(now, Kind::Reply))
@@ -147,7 +163,7 @@ impl Turns {
         out: &mut Vec<Output>,
     ) -> State {
         out.push(Output::Cut { turn: self.turn, barge_in });
-        self.turn = self.turn.next();
+        self.raise(out);
         if let Some(asked) = self.asked.words.take() {
             self.said.finals = join(&asked, &self.said.finals);
             self.said.at = now;
@@ -218,7 +234,7 @@ impl Turns {
 
     /// Fixed words as a turn of their own.
     pub(super) fn line(&mut self, now: Moment, line: Line, out: &mut Vec<Output>) -> State {
-        self.turn = self.turn.next();
+        self.raise(out);
         self.asked = Asked { at: now, ..Asked::default() };
         out.push(Output::Speak(self.turn, line));
         State::Thinking(Making {
@@ -234,13 +250,14 @@ impl Turns {
         if matches!(self.state, State::Thinking(_) | State::Speaking { .. }) {
             out.push(Output::Cut { turn: self.turn, barge_in: None });
         }
-        self.turn = self.turn.next();
+        self.raise(out);
         self.ends_at.get_or_insert(now);
         out.push(Output::Speak(self.turn, line));
         self.state = close(now, why);
     }
 
     pub(super) fn finish(&mut self, why: Why, out: &mut Vec<Output>) -> State {
+        self.forget(out);
         out.push(Output::Finish(why));
         State::Over
     }

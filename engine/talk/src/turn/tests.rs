@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod ahead;
 mod caller;
 mod endings;
 mod overlap;
@@ -24,17 +25,24 @@ fn check_in(interruption: Interruption, score: &str) {
 }
 
 /// Plays a score. Deadlines are kept as the session keeps them. What the recognizer is told is
-/// compared only where a score speaks of it.
+/// compared only where a score speaks of it, and so is what is asked ahead. `awaits` is what the
+/// agent has asked.
 fn check_with(manner: Manner, score: &str) {
     let lines: Vec<(u64, bool, &str)> =
         score.lines().filter(|line| !line.trim().is_empty()).map(read).collect();
-    let tells = lines.iter().any(|(_, _, text)| text.starts_with("tell"));
+    let speaks_of = |words: [&str; 2]| {
+        lines.iter().any(|(_, _, text)| words.iter().any(|word| text.starts_with(word)))
+    };
+    let tells = speaks_of(["tell", "tell"]);
+    let supposes = speaks_of(["suppose", "forget"]);
     let mut turns = Turns::new(manner);
     let mut came = Vec::new();
     let mut note = |at: Moment, outputs: Vec<Output>| {
         for output in outputs {
             let text = show(at, &output);
-            if tells || !text.starts_with("tell") {
+            let told = text.starts_with("tell");
+            let ahead = text.starts_with("suppose") || text.starts_with("forget");
+            if (tells || !told) && (supposes || !ahead) {
                 came.push(format!("{} < {text}", at.as_millis()));
             }
         }
@@ -44,7 +52,9 @@ fn check_with(manner: Manner, score: &str) {
         while let Some(deadline) = turns.deadline().filter(|deadline| *deadline < at) {
             note(deadline, turns.on(deadline, Input::Timeout));
         }
-        if *inward {
+        if let Some(question) = text.strip_prefix("awaits ") {
+            turns.awaits(crate::endpoint::awaited(question));
+        } else if *inward {
             note(at, turns.on(at, input(text, turns.turn())));
         } else {
             note(at, turns.on(at, Input::Timeout));
@@ -75,6 +85,9 @@ fn input(text: &str, turn: TurnId) -> Input {
         "partial" => Input::Partial(rest.into()),
         "final" => Input::Final(rest.into()),
         "end_of_turn" => Input::EndOfTurn,
+        "likely_end" => Input::LikelyEnd,
+        "goes_on" => Input::GoesOn,
+        "unanswered" => Input::Unanswered,
         "key" => Input::Digit(rest.chars().next().unwrap()),
         "reply" => Input::Reply(turn, rest.into()),
         "old_reply" => Input::Reply(old, rest.into()),
@@ -94,6 +107,8 @@ fn show(at: Moment, output: &Output) -> String {
     match output {
         Output::TellVoice => "tell voice".into(),
         Output::TellQuiet => "tell quiet".into(),
+        Output::Suppose(_, words) => format!("suppose {words}"),
+        Output::Forget(_) => "forget".into(),
         Output::Ask(_, words) => format!("ask {words}").trim().replace('\n', " / "),
         Output::Amend(_, words) => format!("amend {words}"),
         Output::Say(_, words) => format!("say {words}"),

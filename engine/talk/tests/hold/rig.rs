@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::leg::carrier;
 use crate::model::FakeDuplex;
 use agent::{
     Answer, Ask, Config, Error, Item, Llm, Models, Piece, Took, Tool, ToolCall, Tools, Usage,
@@ -12,12 +13,12 @@ use async_trait::async_trait;
 use audio::Frame;
 use serde_json::json;
 use talk::{
-    Brief, Duplex, Ended, Hear, Inbound, Listening, Note, Outbound, Say, Speaking, Spoken, Stt,
-    Talk, Tell, Tts, TurnId, Vendors, Voice, Want, Words,
+    Brief, Duplex, Ended, Hear, Inbound, Listening, Note, Say, Speaking, Spoken, Stt, Talk, Tell,
+    Tts, TurnId, Vendors, Voice, Want, Words,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep};
 
 pub(crate) const RATE: u32 = 8_000;
 /// How long a letter sounds here.
@@ -87,6 +88,8 @@ pub(crate) struct Setup {
     pub(crate) room: usize,
     /// The rate of the voices.
     pub(crate) voice_rate: u32,
+    /// Milliseconds from a clause to its first sound.
+    pub(crate) first_sound: u64,
 }
 
 impl Default for Setup {
@@ -104,6 +107,7 @@ impl Default for Setup {
             duration: 600,
             room: 64,
             voice_rate: RATE,
+            first_sound: 50,
         }
     }
 }
@@ -169,7 +173,8 @@ impl Phone {
                 .tts
                 .iter()
                 .map(|does| -> Arc<dyn Tts> {
-                    Arc::new(FakeTts { does: *does, rate: setup.voice_rate, log: Arc::clone(&log) })
+                    let sound = (setup.voice_rate, setup.first_sound);
+                    Arc::new(FakeTts { does: *does, sound, log: Arc::clone(&log) })
                 })
                 .collect(),
         };
@@ -234,6 +239,15 @@ impl Phone {
 
     /// The caller says something that the recognizer is sure of.
     pub(crate) async fn says(&self, words: &str) {
+        self.recognizes(Words::Final(words.into())).await;
+    }
+
+    /// The caller says something that the recognizer is not sure of.
+    pub(crate) async fn seems_to_say(&self, words: &str) {
+        self.recognizes(Words::Partial(words.into())).await;
+    }
+
+    pub(crate) async fn recognizes(&self, words: Words) {
         let sender = loop {
             if let Some(sender) =
                 self.words.lock().unwrap().clone().filter(|sender| !sender.is_closed())
@@ -242,7 +256,7 @@ impl Phone {
             }
             sleep(Duration::from_millis(1)).await;
         };
-        sender.send(Ok(Words::Final(words.into()))).await.unwrap();
+        sender.send(Ok(words)).await.unwrap();
     }
 
     /// The caller's voice is heard from now on, or not.
@@ -295,82 +309,13 @@ impl Log {
     }
 }
 
-async fn nobody_lives() {
+pub(crate) async fn nobody_lives() {
     let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let begun = Instant::now();
     while alive() > 0 {
         assert!(begun.elapsed() < Duration::from_secs(1), "{} tasks live on", alive());
         sleep(Duration::from_millis(1)).await;
     }
-}
-
-/// Plays what it is given at its time, echoes marks, clears; and brings the caller's sound.
-async fn carrier(
-    mut outbound: mpsc::Receiver<Outbound>,
-    inbound: mpsc::Sender<Inbound>,
-    log: Arc<Mutex<Log>>,
-    speaking: Arc<Mutex<bool>>,
-    start: Instant,
-) {
-    let mut buffer: VecDeque<Outbound> = VecDeque::new();
-    let mut ticks = interval(Duration::from_millis(20));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut voice = vowel().into_iter().cycle();
-    loop {
-        tokio::select! {
-            biased;
-            came = outbound.recv() => match came {
-                None => return,
-                Some(Outbound::Clear) => {
-                    log.lock().unwrap().clears.push(start.elapsed().as_millis() as u64);
-                    for dropped in buffer.drain(..) {
-                        if let Outbound::Mark(mark) = dropped {
-                            let _ = inbound.send(Inbound::Mark(mark)).await;
-                        }
-                    }
-                }
-                Some(other) => buffer.push_back(other),
-            },
-            _ = ticks.tick() => {
-                let now = start.elapsed().as_millis() as u64;
-                let mut played = false;
-                while let Some(next) = buffer.pop_front() {
-                    match next {
-                        Outbound::Frame(frame) if !played => {
-                            played = true;
-                            assert_eq!(frame.samples.len(), 160);
-                            if let Some(text) = (frame.samples[80] as usize / 100).checked_sub(1) {
-                                log.lock().unwrap().played.push((now, text));
-                            }
-                        }
-                        Outbound::Mark(mark) => { let _ = inbound.send(Inbound::Mark(mark)).await; }
-                        other => { buffer.push_front(other); break; }
-                    }
-                }
-                let samples = if *speaking.lock().unwrap() { voice.by_ref().take(160).collect() } else { vec![0; 160] };
-                let _ = inbound.send(Inbound::Frame(Frame { rate: RATE, samples })).await;
-            }
-        }
-    }
-}
-
-/// A second of a voice: pulses through the resonances of a mouth.
-fn vowel() -> Vec<i16> {
-    use std::f64::consts::PI;
-    let rate = f64::from(RATE);
-    let mut sound: Vec<f64> = (0..RATE).map(|n| if n % 66 == 0 { 1.0 } else { 0.0 }).collect();
-    for (hertz, width) in [(700.0, 90.0), (1220.0, 110.0), (2600.0, 170.0)] {
-        let r = (-PI * width / rate).exp();
-        let (a, b) = (2.0 * r * (2.0 * PI * hertz / rate).cos(), -r * r);
-        let (mut one, mut two) = (0.0, 0.0);
-        for sample in &mut sound {
-            let out = *sample + a * one + b * two;
-            (two, one) = (one, out);
-            *sample = out;
-        }
-    }
-    let loudest = sound.iter().fold(1e-9_f64, |max, s| max.max(s.abs()));
-    sound.iter().map(|s| (s / loudest * 12_000.0) as i16).collect()
 }
 
 fn broken(why: &str) -> Error {
@@ -495,7 +440,8 @@ impl Llm for FakeLlm {
 
 struct FakeTts {
     does: Vendor,
-    rate: u32,
+    /// The rate, and how late it is.
+    sound: (u32, u64),
     log: Arc<Mutex<Log>>,
 }
 
@@ -509,15 +455,15 @@ impl Tts for FakeTts {
         }
         let (say, says) = mpsc::channel(4);
         let (sound_in, sound) = mpsc::channel(4);
-        tokio::spawn(voice(self.does, self.rate, says, sound_in, Arc::clone(&self.log)));
+        tokio::spawn(voice(self.does, self.sound, says, sound_in, Arc::clone(&self.log)));
         Ok(Speaking { say, sound })
     }
 }
 
-/// Gives the sound of a clause 50 ms after it was told to: each sample is the clause's number.
+/// Gives the sound of a clause a little after it was told to: each sample is the clause's number.
 async fn voice(
     does: Vendor,
-    rate: u32,
+    (rate, late): (u32, u64),
     mut says: mpsc::Receiver<Say>,
     sound: mpsc::Sender<Result<Spoken, Error>>,
     log: Arc<Mutex<Log>>,
@@ -538,7 +484,7 @@ async fn voice(
                     log.texts.push(text.clone());
                     log.texts.len()
                 };
-                sleep(Duration::from_millis(50)).await;
+                sleep(Duration::from_millis(late)).await;
                 let samples = (text.len() as u64 * LETTER * u64::from(rate) / 1000) as usize;
                 let half = does == Vendor::Drops(spoken);
                 let samples = vec![number as i16 * 100; if half { samples / 2 } else { samples }];

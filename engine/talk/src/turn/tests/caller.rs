@@ -97,7 +97,7 @@ fn a_vendors_end_of_turn_saves_the_wait() {
         1800 > end_of_turn
         1800 < ask opening hours
         1900 > quiet
-        4800 < speak filler
+        3800 < speak filler
         ",
     );
 }
@@ -258,4 +258,60 @@ fn keys_are_gathered() {
         1500 < ask DTMF: 7
         ",
     );
+}
+
+#[test]
+fn a_number_is_waited_for_until_it_has_its_digits() {
+    check(
+        "
+           0 > start listen
+           0 > awaits What is your four-digit code?
+        1000 > voice
+        1900 > final one two
+        2000 > quiet
+        2100 > end_of_turn
+        3500 > voice
+        3900 > final three four
+        4000 > quiet
+        4300 < ask one two three four
+        ",
+    );
+}
+
+#[test]
+fn a_yes_is_taken_soon_and_a_name_is_waited_for() {
+    check(
+        "
+           0 > start listen
+           0 > awaits Shall I book it?
+        1000 > voice
+        1300 > final yes
+        1400 > quiet
+        1700 < ask yes
+        ",
+    );
+    check(
+        "
+           0 > start listen
+           0 > awaits What is your name?
+        1000 > voice
+        1300 > final Ada
+        1400 > quiet
+        2400 < ask Ada
+        ",
+    );
+}
+
+#[test]
+fn a_sentence_in_the_middle_is_waited_for_whatever_the_recognizer_says() {
+    let score = "
+           0 > start listen
+        1000 > voice
+        1900 > final I would like to
+        2000 > quiet
+        2100 > end_of_turn
+        ";
+    check(&format!("{score} 3000 < ask I would like to"));
+    let fixed = Manner { stop_at_most: Duration::ZERO, ..manner() };
+    check_with(fixed, &format!("{score} 2100 < ask I would like to"));
 }

@@ -131,12 +131,12 @@ fn a_long_silence_of_ours_is_filled() {
             0 > start listen
          1000 > final look it up
          1500 < ask look it up
-         4500 < speak filler
-         4700 > sounding
-         5500 > dry
-         8500 < speak filler
-         8700 > sounding
-         9500 > dry
+         3500 < speak filler
+         3700 > sounding
+         4500 > dry
+         6500 < speak filler
+         6700 > sounding
+         8500 > dry
         10000 > reply Found it.
         10000 < say Found it.
         10000 > done
@@ -154,11 +154,11 @@ fn a_reply_that_is_about_to_sound_needs_no_filler() {
             0 > start listen
          1000 > final look it up
          1500 < ask look it up
-         4400 > reply Found it.
-         4400 < say Found it.
-         4400 > done
-         4400 < done
-         4800 > sounding
+         3400 > reply Found it.
+         3400 < say Found it.
+         3400 > done
+         3400 < done
+         3800 > sounding
          6000 > played
         ",
     );
@@ -222,10 +222,10 @@ fn a_reply_that_nobody_makes_is_given_up() {
             0 > start listen
          1000 > final hello
          1500 < ask hello
-         4500 < speak filler
-        12500 < speak filler
-        20500 < speak filler
-        28500 < speak filler
+         3500 < speak filler
+        11500 < speak filler
+        19500 < speak filler
+        27500 < speak filler
         31500 < cut
         31500 < speak apology
         36500 < finish failed

@@ -53,7 +53,7 @@ fn sound_that_runs_out_while_it_is_paused_is_waited_for_and_filled() {
         2100 > dry
         2100 < resume
         2120 > quiet
-        5100 < speak filler
+        4100 < speak filler
         ",
     );
 }
