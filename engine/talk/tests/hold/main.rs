@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod ahead;
+mod faulty;
 mod leg;
 mod model;
+mod plans;
 mod rig;
 mod wordless;
 
