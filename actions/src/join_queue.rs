@@ -15,11 +15,13 @@ pub const SPEC: Spec = Spec::of::<JoinQueue>(Needs::Call)
 /// The longest wait and the longest talk, seconds.
 const AT_MOST_S: u64 = 4 * 3600 + 3600;
 
-/// Puts the caller into a waiting line until somebody is free, and connects the two.
+/// Puts the caller into a waiting line until somebody is free, and connects the two: in the order
+/// in which callers came. A line and its members are a `[[waiting_line]]` of the settings; how long
+/// a caller waits there at most is said there too.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct JoinQueue {
-    /// The waiting line, by name or id.
+    /// The waiting line, by its name.
     #[schemars(length(min = 1))]
     queue: String,
 }

@@ -36,19 +36,36 @@ fn choose<'a>(line: &'a Line, to: &Destination) -> Option<&'a Arc<dyn Dialer>> {
 
 /// Dials, and bridges the caller to the first that picks up.
 pub(crate) async fn connect(line: &mut Line, dial: Dial) -> Result<Finish, Gone> {
-    let mut dials = Dials::begin(line, &dial);
     let mut company = Company::new(line, dial.music.as_deref()).await?;
-    let reached = ring(line, &mut dials, &mut company, &dial).await?;
-    let to = |at: usize| dial.destinations.get(at).map(|to| to.target.clone());
-    let (at, leg) = match reached {
-        Ok(reached) => reached,
+    match reach(line, &mut company, &dial).await? {
+        Ok(reached) => put_through(line, &mut company, reached, &dial).await,
         Err(end) => {
             line.give(Outbound::Clear).await?;
-            return Ok(Finish::exit(end.how.exit(), end.why));
+            Ok(Finish::exit(end.how.exit(), end.why))
         }
-    };
-    // Whoever else rings is not wanted any more.
-    drop(dials);
+    }
+}
+
+/// Which destination picked up, and its leg.
+type Reached = (usize, Leg);
+
+/// Dials until somebody picks up, or nobody will. Whoever else rings is let go of.
+pub(crate) async fn reach(
+    line: &mut Line,
+    company: &mut Company,
+    dial: &Dial,
+) -> Result<Result<Reached, NotReached>, Gone> {
+    let mut dials = Dials::begin(line, dial);
+    ring(line, &mut dials, company, dial).await
+}
+
+/// Tells the far side who comes, and lets both talk until one of them has enough.
+pub(crate) async fn put_through(
+    line: &mut Line,
+    company: &mut Company,
+    (at, leg): Reached,
+    dial: &Dial,
+) -> Result<Finish, Gone> {
     let (reports, _unread) = mpsc::unbounded_channel();
     let mut far = Line::new(leg, line.means.clone(), reports);
     if let Some(text) = &dial.announce {
@@ -71,7 +88,8 @@ pub(crate) async fn connect(line: &mut Line, dial: Dial) -> Result<Finish, Gone>
     let began = Instant::now();
     let why = talk(line, &mut far, &dial.end_on).await?;
     let mut finish = Finish::exit(Dialled::AnsweredAndDone.exit(), why);
-    finish.values.insert("destination".into(), to(at).into());
+    let to = dial.destinations.get(at).map(|to| to.target.clone());
+    finish.values.insert("destination".into(), to.into());
     finish.values.insert("duration_s".into(), began.elapsed().as_secs().into());
     Ok(finish)
 }
@@ -158,7 +176,7 @@ async fn ring(
     dials: &mut Dials,
     company: &mut Company,
     dial: &Dial,
-) -> Result<Result<(usize, Leg), NotReached>, Gone> {
+) -> Result<Result<Reached, NotReached>, Gone> {
     let until = Instant::now() + dial.ring;
     // Legs that give sound already; the first is heard.
     let mut early: Vec<(usize, Leg)> = Vec::new();
@@ -224,7 +242,7 @@ async fn sound_of(early: &mut [(usize, Leg)]) -> Option<Inbound> {
 }
 
 /// What the caller hears while nobody is there: a sound that begins again when it is over.
-struct Company {
+pub(crate) struct Company {
     player: Player,
     /// At the leg's rate.
     sound: Vec<i16>,
@@ -235,7 +253,7 @@ struct Company {
 
 impl Company {
     /// A sound that cannot be had is replaced by silence: the dial matters more.
-    async fn new(line: &mut Line, music: Option<&str>) -> Result<Self, Gone> {
+    pub(crate) async fn new(line: &mut Line, music: Option<&str>) -> Result<Self, Gone> {
         let library = Arc::clone(&line.means.library);
         let source = music.unwrap_or(RINGING);
         let (rate, now) = (line.rate, Instant::now());
@@ -262,7 +280,7 @@ impl Company {
     }
 
     /// Lets the caller hear it until the caller is gone.
-    async fn keep(&mut self, line: &mut Line) -> Gone {
+    pub(crate) async fn keep(&mut self, line: &mut Line) -> Gone {
         loop {
             self.refill(line.rate);
             let due = self.player.due().filter(|_| !self.quiet);

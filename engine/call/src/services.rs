@@ -17,6 +17,7 @@ use crate::leg::{Picked, Unable};
 use crate::recorder::{self, Ends};
 use crate::room;
 use crate::session::{Finish, Gone, Line};
+use crate::waiting;
 
 /// How long carriers take to say who picked up: Twilio gives up after 30 s.
 const DETECTION: Duration = Duration::from_secs(40);
@@ -27,6 +28,7 @@ const NAMES: &[&str] = &[
     "echo",
     "join_bridge",
     "join_conference",
+    "join_queue",
     "mute",
     "send_digits",
     "start_recording",
@@ -55,6 +57,10 @@ pub(crate) async fn carry_out(
         "join_conference" => {
             let name = |join: Conference| format!("conference {}", join.conference);
             with(line, option, async |line, join| enter(line, &name(join)).await).await
+        }
+        "join_queue" => {
+            with(line, option, async |line, join: Queue| waiting::join(line, &join.queue).await)
+                .await
         }
         "mute" => Ok(mute(line)),
         "send_digits" => with(line, option, send_digits).await,
@@ -106,6 +112,11 @@ struct Conference {
 #[derive(Deserialize)]
 struct Bridge {
     bridge: String,
+}
+
+#[derive(Deserialize)]
+struct Queue {
+    queue: String,
 }
 
 /// The caller and all others in the room hear each other, until the caller leaves.

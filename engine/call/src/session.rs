@@ -24,6 +24,7 @@ use crate::dialer::Dialer;
 use crate::leg::{Arrival, Control, Leg};
 use crate::recorder::Recording;
 use crate::room::Rooms;
+use crate::waiting::Waiting;
 
 /// A command of the run, and what a conversation needs beside it.
 pub struct Order {
@@ -69,6 +70,8 @@ pub struct Means {
     pub recordings: Option<Arc<Path>>,
     /// Where several calls hear each other: those of the call's tenant.
     pub rooms: Rooms,
+    /// Where callers wait for somebody: those of the call's tenant.
+    pub waiting: Waiting,
 }
 
 /// Keys that a caller may type ahead.

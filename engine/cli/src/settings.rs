@@ -1,12 +1,13 @@
 //! What can be set, as one typed structure. Where it comes from is the matter of [`crate::sources`].
 //!
-//! Read on in `vendors` (speech and language), `sip` and `audiosocket`.
+//! Read on in `vendors` (speech and language), `sip`, `audiosocket` and `waiting`.
 //!
 //! Invariant: what nobody may see is a [`SecretString`], so that no log and no `Debug` shows it.
 
 mod audiosocket;
 mod sip;
 mod vendors;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 pub(crate) use self::audiosocket::AudioSocket;
 pub(crate) use self::sip::{Sip, SipTransport};
 pub(crate) use self::vendors::{Agent, Vendor};
+pub(crate) use self::waiting::WaitingLine;
 
 /// The settings of voxflow: `voxflow.toml`, and environment variables over it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -118,6 +120,8 @@ pub(crate) struct Settings {
     pub(crate) ai: Vec<Ai>,
     /// The numbers that are answered.
     pub(crate) number: Vec<Number>,
+    /// Where callers wait for people, by the action `join_queue`.
+    pub(crate) waiting_line: Vec<WaitingLine>,
     /// Flows that other flows and the API name, besides those of the numbers.
     pub(crate) flow: Vec<Flows>,
 }
@@ -169,6 +173,7 @@ impl Default for Settings {
             hook: Vec::new(),
             ai: Vec::new(),
             number: Vec::new(),
+            waiting_line: Vec::new(),
             flow: Vec::new(),
         }
     }

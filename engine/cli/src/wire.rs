@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use call::Switchboard;
+use call::waiting::{self, Waiting};
+use call::{Destination, Switchboard};
 use conversation::quiet::Quiet;
-use conversation::{Delivery, Inbox, Messenger};
+use conversation::{Delivery, Inbox, Messenger, Tenant};
 use jiff::Timestamp;
 use runtime::{Agents, Aide, Clock, Manner, Parts, Runtime};
 use secrecy::ExposeSecret;
@@ -89,6 +91,7 @@ pub(crate) async fn build(
         services: mail.into_iter().collect(),
         recordings: settings.media.recordings.clone().map(Into::into),
         dialers: carriers.dialers.clone().into(),
+        waiting: waiting_lines(&settings.waiting_line)?,
         messengers: carriers.messengers.clone(),
         texting: manner(&settings.texting)?,
         delivery: deliveries(&settings.delivery),
@@ -152,6 +155,30 @@ fn agents(settings: &[settings::Ai]) -> Result<Agents, String> {
         }
     }
     Ok(agents)
+}
+
+/// Where callers wait.
+fn waiting_lines(settings: &[settings::WaitingLine]) -> Result<Waiting, String> {
+    let mut lines = HashMap::new();
+    for line in settings {
+        let tenant = line.tenant.clone().map(Tenant).unwrap_or_default();
+        let member = |to: &String| {
+            let kind =
+                if to.starts_with("sip:") || to.starts_with("sips:") { "sip" } else { "tel" };
+            Destination { kind: kind.into(), target: to.clone(), name: None }
+        };
+        let manner = waiting::Manner {
+            members: line.members.iter().map(member).collect(),
+            ring: Duration::from_secs(line.ring_s),
+            longest: line.wait_s.map(Duration::from_secs),
+            music: line.music.clone(),
+            announce: line.announce.clone(),
+        };
+        if lines.insert((tenant.0, line.name.clone()), manner).is_some() {
+            return Err(format!("the waiting line {} is in the settings twice", line.name));
+        }
+    }
+    Ok(Waiting::new(lines))
 }
 
 /// What each channel does with a text that may have left.

@@ -83,6 +83,8 @@ pub struct Parts {
     pub dialers: Arc<[Arc<dyn Dialer>]>,
     /// Where recordings of calls are kept; `None` = nothing is recorded.
     pub recordings: Option<Arc<Path>>,
+    /// Where callers wait for somebody.
+    pub waiting: call::waiting::Waiting,
     /// Servers that flows ask.
     pub web: Arc<dyn Web>,
     /// Services that flows call by the names of their actions.

@@ -75,6 +75,7 @@ impl Rig {
             web: Arc::new(runtime::web::Offline),
             services: Vec::new(),
             dialers: Arc::new([]),
+            waiting: call::waiting::Waiting::default(),
             recordings: Some(folder.path().into()),
             messengers: Vec::new(),
             delivery: Default::default(),

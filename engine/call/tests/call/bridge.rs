@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audio::Frame;
-use call::{Dialled, HangupCause, Inbound};
+use call::room::Rooms;
+use call::waiting::{self, Waiting};
+use call::{Dialled, HangupCause, Inbound, Means};
 use flow::{Deed, Destination, Event};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::others::{Does, Others, There, Way};
@@ -268,4 +271,76 @@ async fn a_key_brings_the_caller_back() {
     passes(10).await;
     let acts: Vec<There> = others.acts(ANN).into_iter().map(|(_, there)| there).collect();
     assert_eq!(acts[1..], [There::Key('1'), There::LetGo]);
+}
+
+/// Callers of one waiting line with these members.
+fn waiting_for(others: &Arc<Others>, members: &[&str], longest: Option<u64>) -> impl Fn() -> Phone {
+    let member = |to: &&str| Destination { kind: "tel".into(), target: (*to).into(), name: None };
+    let manner = waiting::Manner {
+        members: members.iter().map(member).collect(),
+        ring: Duration::from_secs(20),
+        longest: longest.map(Duration::from_secs),
+        music: None,
+        announce: None,
+    };
+    let lines = Waiting::new([(("shop".into(), "sales".into()), manner)]).of("shop");
+    let others = Arc::clone(others);
+    move || {
+        let means = Means {
+            vendors: Arc::new(Studio(Vec::new())),
+            library: Arc::new(Shelf),
+            dialers: Arc::new([Arc::new(Way(Arc::clone(&others)))]),
+            recordings: None,
+            rooms: Rooms::default(),
+            waiting: lines.clone(),
+        };
+        Phone::by(means, Marks::Answered)
+    }
+}
+
+fn join() -> Deed {
+    Deed::Service { name: "join_queue".into(), option: json!({ "queue": "sales" }) }
+}
+
+async fn queued(phone: &mut Phone) -> (String, Value, Value) {
+    let Event::Done { exit, values, .. } = phone.event().await else { panic!() };
+    let value = |name| values.get(name).cloned().unwrap_or_default();
+    (exit, value("member"), value("waited_s"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_wait_in_their_order_for_whoever_is_free() {
+    let others = Others::new(8000, true, &[(ANN, Does::Answers(1000)), (BOB, Does::Nothing)]);
+    let caller = waiting_for(&others, &[BOB, ANN], None);
+    let (mut first, mut second, third) = (caller(), caller(), caller());
+    for phone in [&first, &second, &third] {
+        phone.order("1", join()).await;
+        passes(100).await;
+    }
+    // Bob is rung for the first and does not pick up, so the second has Ann first.
+    passes(2000).await;
+    others.say(ANN, Inbound::Gone).await;
+    assert_eq!(queued(&mut second).await, ("done".into(), ANN.into(), json!(0)));
+    // The third hangs up while Ann is rung for him; she is free for the first when Bob is given up.
+    third.caller.send(Inbound::Gone).await.unwrap();
+    passes(20_000).await;
+    others.say(ANN, Inbound::Gone).await;
+    assert_eq!(queued(&mut first).await, ("done".into(), ANN.into(), json!(20)));
+    // All the time there was something to hear.
+    assert!(frames(&first).len() > 1000);
+    let rung =
+        |who| others.acts(who).iter().filter(|(_, it)| matches!(it, There::Wanted(..))).count();
+    assert_eq!((rung(BOB), rung(ANN)), (1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_has_waited_long_enough_goes_on_with_the_flow() {
+    let others = Others::new(8000, true, &[(ANN, Does::Answers(0))]);
+    let caller = waiting_for(&others, &[ANN], Some(15));
+    let (first, mut second) = (caller(), caller());
+    first.order("1", join()).await;
+    passes(100).await;
+    second.order("1", join()).await;
+    assert_eq!(queued(&mut second).await.0, "timeout");
+    assert_eq!(second.now(), 15_100);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use audio::Frame;
 use call::room::Rooms;
+use call::waiting::Waiting;
 use call::{
     Arrival, Control, Dial, Dialer, Dialled, HangupCause, Inbound, Leg, Library, Means, Order,
     Outbound, Report, Vendors,
@@ -70,8 +71,8 @@ impl Phone {
         dialers: Arc<[Arc<dyn Dialer>]>,
         recordings: Option<Arc<std::path::Path>>,
     ) -> Self {
-        let rooms = Rooms::default();
-        Self::by(Means { vendors, library, dialers, recordings, rooms }, marks)
+        let (rooms, waiting) = (Rooms::default(), Waiting::default());
+        Self::by(Means { vendors, library, dialers, recordings, rooms, waiting }, marks)
     }
 
     /// A call with these means.

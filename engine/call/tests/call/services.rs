@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use audio::{Frame, dtmf};
 use call::room::Rooms;
+use call::waiting::Waiting;
 use call::{HangupCause, Inbound, Means};
 use flow::{Deed, Event};
 use serde_json::{Value, json};
@@ -44,6 +45,7 @@ fn caller_of(rooms: &Rooms) -> Phone {
         dialers: Arc::new([]),
         recordings: None,
         rooms: rooms.of("a tenant"),
+        waiting: Waiting::default(),
     };
     Phone::by(means, Marks::Answered)
 }
@@ -124,7 +126,8 @@ async fn what_a_call_cannot_do_fails_with_a_reason() {
     for (name, option, said) in [
         ("detect_machine", json!({ "on_machine": "continue" }), "this carrier cannot"),
         ("echo", json!({}), "duration_s"),
-        ("join_queue", json!({}), "join_queue"),
+        ("join_queue", json!({ "queue": "sales" }), "`sales`"),
+        ("fly", json!({}), "`fly`"),
     ] {
         phone.order(name, service(name, option)).await;
         let Event::Done { exit, why, .. } = phone.event().await else { panic!() };

@@ -182,6 +182,7 @@ impl Runtime {
             dialers: Arc::clone(&self.parts.dialers),
             recordings: self.parts.recordings.clone(),
             rooms: self.rooms.of(&number.tenant.0),
+            waiting: self.parts.waiting.of(&number.tenant.0),
         };
         tokio::join!(
             call::session::live(leg, means, taken, reports),

@@ -138,6 +138,7 @@ impl Rig {
             web: self.web.clone(),
             services: Vec::new(),
             dialers: self.dialers.clone().into(),
+            waiting: call::waiting::Waiting::default(),
             recordings: None,
             messengers: vec![self.carrier.clone()],
             delivery: HashMap::from([("twilio".into(), self.delivery)]),
