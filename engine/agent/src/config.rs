@@ -66,6 +66,9 @@ pub struct Config {
     pub ask_ahead: bool,
     /// What interrupts the agent while it speaks.
     pub interruption: Interruption,
+    /// What interrupts it while it thinks; null = the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interruption_thinking: Option<Interruption>,
     /// Spoken when an answer or a tool lets the caller wait for 2 seconds; empty = nothing.
     pub filler: String,
     /// Silence of the caller after which the agent asks whether somebody is there, seconds.
@@ -106,6 +109,7 @@ impl Default for Config {
             awaits: Awaits::default(),
             ask_ahead: true,
             interruption: Interruption::default(),
+            interruption_thinking: None,
             filler: "One moment, please.".into(),
             idle_timeout_s: 30,
             idle_prompt: "Are you still there?".into(),

@@ -59,8 +59,10 @@ pub type Moment = Duration;
 /// How turns are taken: an agent's settings, in the machine's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manner {
-    /// What interrupts the agent.
+    /// What interrupts the agent while it speaks.
     pub interruption: Interruption,
+    /// And while it thinks.
+    pub thinking: Interruption,
     /// Voice for this long is a turn, or a barge-in.
     pub start: Duration,
     /// Silence for this long ends a turn, if nothing speaks for another.
@@ -89,6 +91,7 @@ impl Manner {
         };
         Self {
             interruption: config.interruption,
+            thinking: config.interruption_thinking.unwrap_or(config.interruption),
             start: seconds(config.vad_config.start_secs, 0.06, 3.0),
             stop: seconds(config.vad_config.stop_secs, 0.1, 5.0),
             stop_at_most: seconds(config.vad_config.max_stop_secs, 0.0, 10.0),

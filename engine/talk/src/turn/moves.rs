@@ -58,14 +58,15 @@ impl Turns {
     /// When the state goes on by itself.
     pub(super) fn state_deadline(&self) -> Option<Moment> {
         let confirmed = self.ear.speaking().map(|since| since + self.manner.start);
-        let over_us = self.over_us();
-        let cut = over_us.map(|since| since + self.manner.start);
+        let (thinking, speaking) = (self.manner.thinking, self.manner.interruption);
+        let over_us = self.over_us(speaking);
+        let cut = |by| self.over_us(by).map(|since| since + self.manner.start);
         match &self.state {
             State::Waiting | State::Over => None,
             State::Listening => Some(confirmed.map_or(self.idle_at, |at| at.min(self.idle_at))),
             State::Hearing { since } if self.manner.wordless => Some(*since + LONGEST_TURN),
             State::Hearing { since } if self.said.no_words() => {
-                Some(self.idle_at.max(*since + self.manner.start))
+                Some(self.idle_at.max(*since + NOISE))
             }
             State::Hearing { since } => {
                 Some((self.said.at + NO_NEW_WORDS).min(*since + LONGEST_TURN))
@@ -76,12 +77,12 @@ impl Turns {
             }
             State::Keying { until } => Some(*until),
             State::Thinking(making) => {
-                [Some(making.until), making.filler, cut].into_iter().flatten().min()
+                [Some(making.until), making.filler, cut(thinking)].into_iter().flatten().min()
             }
             State::Speaking { making, paused } => {
                 let pause = over_us.filter(|_| !paused).map(|since| since + PAUSE_AFTER);
                 let resume = self.ear.gap_over().filter(|_| *paused);
-                [Some(making.until), cut, pause, resume].into_iter().flatten().min()
+                [Some(making.until), cut(speaking), pause, resume].into_iter().flatten().min()
             }
             State::Closing { until, at_most, .. } => Some(*until.min(at_most)),
         }
@@ -264,8 +265,8 @@ impl Turns {
 
     /// Since when the caller speaks over us, where voice is what interrupts. A voice that went on
     /// when its turn was taken (a television) does not.
-    pub(super) fn over_us(&self) -> Option<Moment> {
-        let counts = match self.manner.interruption {
+    pub(super) fn over_us(&self, by: Interruption) -> Option<Moment> {
+        let counts = match by {
             Interruption::Any => true,
             // Without words, a voice is all that there is.
             Interruption::Words => self.manner.wordless,
@@ -274,17 +275,12 @@ impl Turns {
         self.ear.speaking().filter(|since| counts && *since > self.asked.at)
     }
 
-    pub(super) fn confirmed(&self, now: Moment) -> bool {
-        self.over_us().is_some_and(|since| since + self.manner.start <= now)
+    pub(super) fn confirmed(&self, now: Moment, by: Interruption) -> bool {
+        self.over_us(by).is_some_and(|since| since + self.manner.start <= now)
     }
 
-    pub(super) fn words_cut(&self) -> bool {
-        matches!(self.manner.interruption, Interruption::Any | Interruption::Words)
-            && is_talk(&self.said.words())
-    }
-
-    pub(super) fn keys_cut(&self) -> bool {
-        self.manner.interruption != Interruption::None
+    pub(super) fn words_cut(&self, by: Interruption) -> bool {
+        matches!(by, Interruption::Any | Interruption::Words) && is_talk(&self.said.words())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The states in which the agent speaks, or is about to: what each input does to them.
 
+use agent::config::Interruption;
+
 use super::moves::{FILLER, LAST_WORDS, PAUSE_AFTER, SILENCED, STUCK, close};
 use super::{Input, Line, Making, Moment, Output, State, Turns, Why};
 use crate::said::join;
@@ -12,6 +14,7 @@ impl Turns {
         input: Input,
         out: &mut Vec<Output>,
     ) -> State {
+        let by = self.manner.thinking;
         match input {
             Input::Partial(words) => {
                 if self.is_late(now, &making) {
@@ -20,7 +23,7 @@ impl Turns {
                 if !words.trim().is_empty() {
                     self.said.partial(now, &words);
                 }
-                if self.words_cut() {
+                if self.words_cut(by) {
                     return self.cut(now, None, out);
                 }
             }
@@ -29,11 +32,11 @@ impl Turns {
                     return self.late_final(now, making, &words, out);
                 }
                 self.hear_final(now, &words);
-                if self.words_cut() {
+                if self.words_cut(by) {
                     return self.cut(now, None, out);
                 }
             }
-            Input::Digit(key) if self.keys_cut() => {
+            Input::Digit(key) if by != Interruption::None => {
                 self.cut(now, None, out);
                 return self.key(now, key, out);
             }
@@ -64,7 +67,7 @@ impl Turns {
             Input::Played(_) => return self.listen(now),
             Input::Ends if !making.said => return self.finish(Why::Ended, out),
             Input::Ends => return close(now, Why::Ended),
-            Input::Timeout if self.confirmed(now) => return self.cut(now, None, out),
+            Input::Timeout if self.confirmed(now, by) => return self.cut(now, None, out),
             Input::Timeout if making.until <= now => {
                 self.state = State::Thinking(making);
                 self.last_words(now, Line::Apology, Why::Failed, out);
@@ -94,11 +97,12 @@ impl Turns {
         input: Input,
         out: &mut Vec<Output>,
     ) -> State {
+        let by = self.manner.interruption;
         match input {
             Input::Partial(words) => {
                 if !words.trim().is_empty() && !self.is_late(now, &making) {
                     self.said.partial(now, &words);
-                    if self.words_cut() {
+                    if self.words_cut(by) {
                         return self.cut(now, self.ear.speaking().or(Some(now)), out);
                     }
                 }
@@ -112,12 +116,12 @@ impl Turns {
                     }
                 } else {
                     self.hear_final(now, &words);
-                    if self.words_cut() {
+                    if self.words_cut(by) {
                         return self.cut(now, self.ear.speaking().or(Some(now)), out);
                     }
                 }
             }
-            Input::Digit(key) if self.keys_cut() => {
+            Input::Digit(key) if by != Interruption::None => {
                 self.cut(now, None, out);
                 return self.key(now, key, out);
             }
@@ -144,7 +148,7 @@ impl Turns {
                 }
                 return close(now, Why::Ended);
             }
-            Input::Timeout if self.confirmed(now) => {
+            Input::Timeout if self.confirmed(now, by) => {
                 return self.cut(now, self.ear.speaking(), out);
             }
             Input::Timeout if making.until <= now => {
@@ -158,7 +162,7 @@ impl Turns {
                 out.push(Output::Resume(self.turn));
             }
             Input::Timeout
-                if !paused && self.over_us().is_some_and(|since| since + PAUSE_AFTER <= now) =>
+                if !paused && self.over_us(by).is_some_and(|since| since + PAUSE_AFTER <= now) =>
             {
                 paused = true;
                 out.push(Output::Pause(self.turn));

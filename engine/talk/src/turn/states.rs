@@ -1,7 +1,7 @@
 //! One method a state: what each input does to it. Here are those in which the caller speaks or may
 //! speak; `replying` has the others.
 
-use super::moves::{LONGEST_TURN, NO_NEW_WORDS};
+use super::moves::{LONGEST_TURN, NO_NEW_WORDS, NOISE};
 use super::{Asked, Input, Kind, Line, Making, Moment, Opening, Output, State, Turns, Why};
 
 impl Turns {
@@ -123,7 +123,10 @@ impl Turns {
                 State::Hearing { since }
             }
             Input::Timeout if self.manner.wordless => self.ask(now, out),
-            Input::Timeout if self.said.no_words() && self.idle_at <= now => self.idle(now, out),
+            // Who begins to speak just then is not asked whether he is there.
+            Input::Timeout if self.said.no_words() && self.idle_at.max(since + NOISE) <= now => {
+                self.idle(now, out)
+            }
             Input::Timeout if self.said.no_words() => State::Hearing { since },
             Input::Timeout if self.said.at + NO_NEW_WORDS <= now || since + LONGEST_TURN <= now => {
                 self.ask(now, out)

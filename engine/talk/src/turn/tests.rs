@@ -21,7 +21,7 @@ fn check(score: &str) {
 }
 
 fn check_in(interruption: Interruption, score: &str) {
-    check_with(Manner { interruption, ..manner() }, score);
+    check_with(Manner { interruption, thinking: interruption, ..manner() }, score);
 }
 
 /// Plays a score. Deadlines are kept as the session keeps them. What the recognizer is told is

@@ -51,8 +51,8 @@ async fn live(seed: u64) -> Result<Seen, Finding> {
     let company = [Company::Fallbacks, Company::Fallbacks, Company::Voice, Company::Nobody]
         [dice.below(4) as usize];
     let chance = 20 + dice.below(70);
-    let duration = 20 + dice.below(15);
-    let acts = 2 + dice.below(6);
+    let duration = 12 + dice.below(16);
+    let acts = 2 + dice.below(5);
     let log = Arc::new(Mutex::new(Log::default()));
     let world = Arc::new(World {
         dice: Mutex::new(Dice::new(seed ^ 0xFACE)),
@@ -111,7 +111,7 @@ async fn live(seed: u64) -> Result<Seen, Finding> {
         tokio::spawn(async move {
             let now = || start.elapsed().as_millis() as u64;
             for act in 0..acts {
-                sleep(Duration::from_millis(200 + dice.below(6_000))).await;
+                sleep(Duration::from_millis(200 + dice.below(4_000))).await;
                 if dice.percent(15) {
                     let _ = inbound.send(Inbound::Digit('1')).await;
                     continue;

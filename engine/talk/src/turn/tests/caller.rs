@@ -315,3 +315,42 @@ fn a_sentence_in_the_middle_is_waited_for_whatever_the_recognizer_says() {
     let fixed = Manner { stop_at_most: Duration::ZERO, ..manner() };
     check_with(fixed, &format!("{score} 2100 < ask I would like to"));
 }
+
+#[test]
+fn who_begins_to_speak_when_he_would_be_asked_is_heard_first() {
+    check(
+        "
+            0 > start listen
+        29700 > voice
+        30500 > final hello
+        30600 > quiet
+        31100 < ask hello
+        ",
+    );
+    // A voice that says nothing (a television) does not hold the prompt up for long.
+    check(
+        "
+            0 > start listen
+        29700 > voice
+        32200 < speak idleprompt
+        ",
+    );
+    // Too short for a voice.
+    check(
+        "
+            0 > start listen
+        29900 > voice
+        30000 < speak idleprompt
+        ",
+    );
+}
+
+#[test]
+fn nobody_is_listened_to_for_longer_than_a_minute() {
+    let mut score = String::from("0 > start listen\n1000 > voice\n");
+    for second in 2..61 {
+        score.push_str(&format!("{}000 > partial so many words {second}\n", second));
+    }
+    score.push_str("62000 < ask so many words 60\n");
+    check(&score);
+}

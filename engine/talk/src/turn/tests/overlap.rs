@@ -208,3 +208,63 @@ fn keys_cut_a_reply() {
         ",
     );
 }
+
+#[test]
+fn thinking_and_speaking_are_interrupted_each_in_its_own_way() {
+    check_with(
+        Manner { thinking: Interruption::None, ..manner() },
+        "
+           0 > start listen
+        1000 > final I want a table
+        1500 < ask I want a table
+        1700 > voice
+        2300 > partial for two
+        2500 > quiet
+        2600 > reply With pleasure.
+        2600 < say With pleasure.
+        2700 > sounding
+        4000 > voice
+        4060 < pause
+        4200 < barge-in after 200
+        4300 > quiet
+        ",
+    );
+    check_with(
+        Manner { interruption: Interruption::None, ..manner() },
+        "
+           0 > start listen
+        1000 > final I want a table
+        1500 < ask I want a table
+        1700 > voice
+        1900 < cut
+        2400 > final for two
+        2500 > quiet
+        3000 < ask I want a table for two
+        3100 > reply With pleasure.
+        3100 < say With pleasure.
+        3200 > sounding
+        4000 > voice
+        4900 > quiet
+        ",
+    );
+}
+
+#[test]
+fn a_noise_while_we_speak_is_waited_out_as_often_as_it_comes() {
+    check(
+        "
+           0 > start greet
+           0 < speak greeting
+         300 > sounding
+        1000 > voice
+        1060 < pause
+        1150 > quiet
+        1270 < resume
+        2000 > voice
+        2060 < pause
+        2150 > quiet
+        2270 < resume
+        3000 > played
+        ",
+    );
+}

@@ -126,13 +126,14 @@ proptest! {
         interruption in prop_oneof![
             Just(Interruption::Any), Just(Interruption::Words), Just(Interruption::Digits), Just(Interruption::None)
         ],
+        thinking in prop_oneof![Just(Interruption::Any), Just(Interruption::None)],
         wordless in proptest::bool::weighted(0.2),
         ahead in proptest::bool::weighted(0.8),
         awaited in prop_oneof![
             Just(Awaited::Anything), Just(Awaited::YesNo), Just(Awaited::Digits(Some(4))), Just(Awaited::Name)
         ],
     ) {
-        let mut turns = Turns::new(Manner { interruption, wordless, ahead, ..manner() });
+        let mut turns = Turns::new(Manner { interruption, thinking, wordless, ahead, ..manner() });
         turns.awaits(awaited);
         let mut now = Moment::ZERO;
         let mut witness = Witness::default();
