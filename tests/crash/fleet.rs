@@ -91,6 +91,12 @@ impl Fleet {
         self.put(n, process);
     }
 
+    /// How often one has written this.
+    pub(crate) fn wrote(&self, n: usize, what: &str) -> usize {
+        let log = std::fs::read_to_string(self.sites[n].home.join("log")).unwrap_or_default();
+        log.matches(what).count()
+    }
+
     /// What they have written, the end of it.
     pub(crate) fn logs(&self) -> String {
         let mut all = String::new();

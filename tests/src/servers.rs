@@ -13,6 +13,15 @@ use crate::rig::free_port;
 /// How long a server may take to answer, seconds.
 const PATIENCE_S: u64 = 90;
 
+/// What a broker still knows of a queue's log that is gone.
+#[derive(Clone, Copy, Debug)]
+pub enum Known {
+    /// Where it was: it cannot be read.
+    Place,
+    /// Nothing: the queue begins anew, and waits for others that would elect its leader.
+    Nothing,
+}
+
 /// Both servers. Dropped, they are gone with all that they had.
 pub struct Servers {
     folder: TempDir,
@@ -92,7 +101,23 @@ impl Servers {
     pub async fn start_broker(&mut self) {
         let home = self.rabbit_home();
         let log = std::fs::File::create(home.join("stdout")).unwrap();
-        let child = Command::new("/usr/lib/rabbitmq/bin/rabbitmq-server")
+        let child = self
+            .rabbit_tool("rabbitmq-server")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .process_group(0)
+            .spawn();
+        self.rabbit = Some(child.unwrap());
+        // It listens only when it is whole.
+        self.await_port("RabbitMQ", self.rabbit_port, &home.join("stdout")).await;
+    }
+
+    /// A program of RabbitMQ, as it is for our broker.
+    fn rabbit_tool(&self, name: &str) -> Command {
+        let home = self.rabbit_home();
+        let mut command = Command::new(format!("/usr/lib/rabbitmq/bin/{name}"));
+        command
             // Where it leaves its dumps.
             .current_dir(&home)
             .env("HOME", &home)
@@ -110,15 +135,29 @@ impl Servers {
             .env("RABBITMQ_LOG_BASE", home.join("log"))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", home.join("plugins"))
             .env("RABBITMQ_CONF_ENV_FILE", home.join("env"))
-            .env("RABBITMQ_CONFIG_FILE", home.join("rabbitmq.conf"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .process_group(0)
-            .spawn();
-        self.rabbit = Some(child.unwrap());
-        // It listens only when it is whole.
-        self.await_port("RabbitMQ", self.rabbit_port, &home.join("stdout")).await;
+            .env("RABBITMQ_CONFIG_FILE", home.join("rabbitmq.conf"));
+        command
+    }
+
+    /// The broker loses half of each of its quorum queues: their names stay, their logs are gone, and
+    /// what it knows of them is `known`. Its next start shows it. A kill in the first second
+    /// of a queue does that, now and then.
+    ///
+    /// # Panics
+    /// When it cannot be done.
+    pub async fn halve_queues(&self, known: Known) {
+        let forget = match known {
+            Known::Place => "ok",
+            Known::Nothing => "ra_directory:unregister_name(quorum_queues, Uid)",
+        };
+        let halve = format!(
+            "[begin Pid = {{Name, _}} = amqqueue:get_pid(Q), \
+             Uid = ra_directory:uid_of(quorum_queues, Name), \
+             ok = ra:force_delete_server(quorum_queues, Pid), {forget} \
+             end || Q <- rabbit_amqqueue:list()]."
+        );
+        let done = self.rabbit_tool("rabbitmqctl").args(["eval", &halve]).output().await.unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
     /// The broker is gone at once.

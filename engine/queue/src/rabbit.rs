@@ -1,7 +1,8 @@
 //! RabbitMQ, through lapin: the queue of many processes.
 //!
 //! Read in this order: this file (the seam) → `broker` (where it is, what is declared there) →
-//! `channels` (who may publish) → `publish` (jobs go out) → `consume` (jobs come in) → `dead` (jobs that were given up).
+//! `channels` (who may publish) → `publish` (jobs go out) → `consume` (jobs come in) → `mend` (queues
+//! that answer nothing) → `dead` (jobs that were given up).
 //!
 //! Invariant: a channel has one publishing task at a time. Two tasks on one channel are given each
 //! other's confirms, and a job that the broker refused would count as safe.
@@ -11,6 +12,7 @@ mod broker;
 mod channels;
 mod consume;
 mod dead;
+mod mend;
 mod publish;
 
 use std::time::Duration;
@@ -104,9 +106,9 @@ impl Queue for Rabbit {
             Ok(channel) => channel?.give_back(),
             Err(_) => return Err(self.broker.error("no answer")),
         }
-        if !self.presence.whole() {
-            return Err(self.broker.error("jobs do not come in yet"));
+        match self.presence.trouble() {
+            Some(why) => Err(self.broker.error(format!("jobs do not come in yet: {why}"))),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

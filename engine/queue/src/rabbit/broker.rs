@@ -61,6 +61,11 @@ impl Broker {
         format!("{}.dead", self.name).into()
     }
 
+    /// The lock of who makes queues anew: a queue of one connection.
+    pub(super) fn lock(&self) -> ShortString {
+        format!("{}.mending", self.name).into()
+    }
+
     /// An error of this broker.
     pub(super) fn error(&self, why: impl ToString) -> Error {
         let scheme = match self.uri.scheme {
@@ -140,6 +145,18 @@ fn is_lasting(error: &lapin::Error) -> bool {
         AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED | AMQPSoftError::PRECONDITIONFAILED)
             | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
     )
+}
+
+/// Whether another connection has this queue for itself.
+pub(super) fn is_locked(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    matches!(error.kind(), AMQPErrorKind::Soft(AMQPSoftError::RESOURCELOCKED))
+}
+
+/// Whether the broker could not do its own part.
+pub(super) fn is_broken(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    matches!(error.kind(), AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR))
 }
 
 fn quorum() -> FieldTable {

@@ -1,8 +1,8 @@
 //! Jobs come in: a consumer that is made anew for as long as somebody wants its jobs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -11,20 +11,23 @@ use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
     BasicRejectOptions,
 };
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection, Consumer};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::PREFETCH;
 use super::broker::Broker;
+use super::mend::{self, ANSWER, answers};
 use crate::{Delivery, Error, Job, pause};
 
 /// The first pause before a new connection; it doubles up to [`LONGEST`].
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
-/// How long it may take until jobs can come in.
+/// How long a broker may take until our queues are declared.
 const BEGINNING: Duration = Duration::from_secs(10);
+/// How often in a row queues may be declared and then answer nothing.
+const SILENCES: u32 = 2;
 /// Jobs that are acknowledged together.
 const TOGETHER: usize = 32;
 /// How long a job that is done waits for others.
@@ -40,13 +43,32 @@ pub(super) struct Presence(Arc<Counts>);
 struct Counts {
     wanted: AtomicUsize,
     there: AtomicUsize,
+    /// Why one was not there the last time.
+    trouble: Mutex<String>,
 }
 
 impl Presence {
-    /// Whether every subscriber is connected.
-    pub(super) fn whole(&self) -> bool {
-        self.0.there.load(Ordering::Relaxed) >= self.0.wanted.load(Ordering::Relaxed)
+    /// Why not every subscriber is connected, unless all are.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let (there, wanted) = (&self.0.there, &self.0.wanted);
+        let whole = there.load(Ordering::Relaxed) >= wanted.load(Ordering::Relaxed);
+        let trouble = || self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (!whole).then(trouble)
     }
+
+    fn lost(&self, why: &str) {
+        why.clone_into(&mut self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// How far a connection came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    Nothing,
+    /// Our queues were declared.
+    Queues,
+    /// Jobs could come in.
+    Jobs,
 }
 
 /// Counts one up for as long as it lives.
@@ -68,13 +90,15 @@ impl Drop for Counted<'_> {
 /// Consumes until the other end of `jobs` is dropped, through every loss of the broker.
 pub(super) async fn for_ever(broker: Broker, jobs: mpsc::Sender<Delivery>, presence: Presence) {
     let _wanted = Counted::new(&presence.0.wanted);
-    let mut wait = SHORTEST;
+    let (mut wait, mut silences) = (SHORTEST, 0);
     loop {
-        let mut began = false;
-        let Err(error) = once(&broker, &jobs, &presence, &mut began).await else {
+        let mut reached = Reached::Nothing;
+        let Err(error) = once(&broker, &jobs, &presence, &mut reached).await else {
             return;
         };
-        if began {
+        presence.lost(&error.why);
+        silences = if reached == Reached::Queues { silences + 1 } else { 0 };
+        if reached == Reached::Jobs {
             wait = SHORTEST;
         }
         tracing::warn!(%error, ?wait, "jobs do not come in; connecting again");
@@ -83,6 +107,11 @@ pub(super) async fn for_ever(broker: Broker, jobs: mpsc::Sender<Delivery>, prese
             () = jobs.closed() => return,
         }
         wait = (wait * 2).min(LONGEST);
+        if silences >= SILENCES
+            && let Err(error) = mend::mend(&broker).await
+        {
+            tracing::warn!(%error, "queues that answer nothing could not be made anew");
+        }
     }
 }
 
@@ -91,14 +120,21 @@ async fn once(
     broker: &Broker,
     jobs: &mpsc::Sender<Delivery>,
     presence: &Presence,
-    began: &mut bool,
+    reached: &mut Reached,
 ) -> Result<(), Error> {
     let error = |e| broker.error(e);
     // A broker that is still starting takes connections, and may never answer on them.
     let begin = tokio::time::timeout(BEGINNING, begin(broker));
-    let (connection, channel, mut messages) =
-        begin.await.unwrap_or_else(|_| Err(broker.error("no answer")))?;
-    *began = true;
+    let (connection, channel) = begin.await.unwrap_or_else(|_| Err(broker.error("no answer")))?;
+    *reached = Reached::Queues;
+    if !answers(broker, &connection, &broker.dead()).await? {
+        return Err(silent(broker, &broker.dead()));
+    }
+    let (options, table) = (BasicConsumeOptions::default(), FieldTable::default());
+    let consuming = channel.basic_consume(broker.jobs(), "".into(), options, table);
+    let consuming = tokio::time::timeout(ANSWER, consuming).await;
+    let mut messages = consuming.map_err(|_| silent(broker, &broker.jobs()))?.map_err(error)?;
+    *reached = Reached::Jobs;
     let there = Counted::new(&presence.0.there);
     let mut in_hand = FuturesUnordered::new();
     let mut acks = Acks::default();
@@ -140,17 +176,18 @@ async fn once(
     Ok(())
 }
 
-/// A consumer, and what it lives on.
-async fn begin(broker: &Broker) -> Result<(Connection, Channel, Consumer), Error> {
+/// A channel for a consumer, and what it lives on.
+async fn begin(broker: &Broker) -> Result<(Connection, Channel), Error> {
     let error = |e| broker.error(e);
     let connection = broker.connect("consumes").await?;
     let channel = connection.create_channel().await.map_err(error)?;
     broker.declare(&channel).await.map_err(error)?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(error)?;
-    let (options, table) = (BasicConsumeOptions::default(), FieldTable::default());
-    let messages = channel.basic_consume(broker.jobs(), "".into(), options, table);
-    let messages = messages.await.map_err(error)?;
-    Ok((connection, channel, messages))
+    Ok((connection, channel))
+}
+
+fn silent(broker: &Broker, queue: &ShortString) -> Error {
+    broker.error(format!("the broker has the queue {queue}, which answers nothing"))
 }
 
 /// Gives a job to the subscriber and waits for its end, however long that takes.
