@@ -94,8 +94,7 @@ impl Runtime {
         let run = self.unbegun(&id, (&version, &flow), (medium, subject), begin.vars);
         let now = run.created;
         let row = Write::Run(run.clone());
-        self.parts.store.commit(vec![Write::Flow(version), row, timer("run", &id, now)]).await?;
-        self.timers_changed();
+        self.commit(vec![Write::Flow(version), row, timer("run", &id, now)]).await?;
         Ok(run)
     }
 
@@ -124,7 +123,7 @@ impl Runtime {
 
     /// A run has ended: starts the flow that its own flow names for that.
     pub(crate) async fn complete(&self, id: &str) -> Result<(), Trouble> {
-        let mut writes = vec![Write::Forget { id: format!("complete:{id}") }];
+        let mut writes = vec![Write::Fired { id: format!("complete:{id}") }];
         if let Some(run) = self.parts.store.run(id).await?
             && run.outcome.is_some()
             && let Some(name) = self.flow(&run.flow).await?.on_complete.clone()
@@ -138,9 +137,11 @@ impl Runtime {
                 }
             }
         }
-        self.parts.store.commit(writes).await?;
-        self.timers_changed();
-        Ok(())
+        match self.commit(writes).await {
+            // Somebody else has done it.
+            Err(store::Error::Conflict { what }) if what.starts_with("timer") => Ok(()),
+            done => Ok(done?),
+        }
     }
 
     async fn next(&self, run: &RunRow, next: &str, name: &str) -> Result<Vec<Write>, Trouble> {

@@ -1,6 +1,7 @@
 //! What time it is. Tests bring their own, so that a day of silence takes no time.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -11,6 +12,9 @@ use tokio::sync::watch;
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
+
+    /// How long since some moment in the life of this process, by a clock that nobody sets.
+    fn steady(&self) -> Duration;
 
     /// Resolves at that time, or at once when it has passed.
     async fn until(&self, then: Timestamp);
@@ -25,9 +29,14 @@ impl Clock for System {
         Timestamp::now()
     }
 
+    fn steady(&self) -> Duration {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed()
+    }
+
     async fn until(&self, then: Timestamp) {
         // A negative duration means that it has passed.
-        if let Ok(left) = std::time::Duration::try_from(then.duration_since(Timestamp::now())) {
+        if let Ok(left) = Duration::try_from(then.duration_since(Timestamp::now())) {
             tokio::time::sleep(left).await;
         }
     }
@@ -54,6 +63,11 @@ impl Manual {
 impl Clock for Manual {
     fn now(&self) -> Timestamp {
         *self.now.borrow()
+    }
+
+    fn steady(&self) -> Duration {
+        // Tests live after 1970.
+        self.now.borrow().duration_since(Timestamp::UNIX_EPOCH).unsigned_abs()
     }
 
     async fn until(&self, then: Timestamp) {

@@ -11,16 +11,19 @@
 use std::time::{Duration, Instant};
 
 use flow::{Activeflow, Command, Deed, Event, Key, Vars};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use store::{DeedRow, Line, TimerRow, Write};
 
+use crate::outbox::FRESH;
 use crate::web::{Asking, Unanswered};
 use crate::{Runtime, Trouble, flows, trace};
 
 /// The longest that a server may take, whatever the flow says, seconds.
 const LONGEST_S: u64 = 600;
-/// How much longer than a deed may take it is kept from others: to be stored, and to be found.
-const MARGIN: SignedDuration = SignedDuration::from_secs(15);
+/// How much longer than it may take a deed may be under way.
+const MARGIN: Duration = Duration::from_secs(7);
+/// How much longer it is kept from others: its end is to be stored.
+const KEPT: Duration = Duration::from_secs(15);
 /// How long the end of a deed waits for a store that does not answer before it is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -84,18 +87,27 @@ fn longest(deed: &Deed) -> Duration {
 impl Runtime {
     /// Carries out a deed, and commits its end together with what it leads to.
     pub(crate) async fn carry_out(&self, key: &str) -> Result<(), Trouble> {
+        let timer = format!("deed:{key}");
         let Some(row) = self.parts.store.deed(key).await? else {
-            let timer = Write::Forget { id: format!("deed:{key}") };
-            return Ok(self.parts.store.commit(vec![timer]).await?);
+            return Ok(self.commit(vec![Write::Forget { id: timer }]).await?);
         };
         // Others leave it alone for as long as it may take.
-        let now = self.parts.clock.now();
-        let longest = SignedDuration::try_from(longest(&row.command.deed)).unwrap_or(MARGIN);
-        let lapsed = now.saturating_add(longest + MARGIN).unwrap_or(Timestamp::MAX);
-        self.parts.store.commit(vec![timer(&row.command.key, lapsed)]).await?;
-        let end = self.effect(&row).await;
+        let (held, now) = (self.hold(), self.parts.clock.now());
+        let longest = longest(&row.command.deed);
+        let until = now.checked_add(longest + KEPT).unwrap_or(Timestamp::MAX);
+        if self.parts.store.claim_deed(key, now, until, &timer).await?.is_none() {
+            return Ok(());
+        }
+        if self.held_for(held) > FRESH {
+            // Whoever finds the claim lapsed begins anew.
+            return Ok(());
+        }
+        let Some(end) = self.while_held(held, longest + MARGIN, self.effect(&row)).await else {
+            tracing::warn!(key, "a deed was held up, and is left to whoever finds it");
+            return Ok(());
+        };
         loop {
-            match self.ended(&row, &end).await {
+            match self.ended(&row, &end, until).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Store(store::Error::Conflict { what })) if what.contains("deed") => {
                     tracing::warn!(key, "somebody else carried out this deed too");
@@ -104,7 +116,7 @@ impl Runtime {
                 Err(error) if error.is_conflict() => {}
                 Err(Trouble::Broken(why)) => {
                     tracing::error!(key, why, "nobody can be told of the end of a deed");
-                    return Ok(self.parts.store.commit(over(&row.command.key)).await?);
+                    return Ok(self.commit(over(&row.command.key, until)).await?);
                 }
                 Err(error) => {
                     tracing::warn!(key, %error, "the end of a deed could not be stored yet");
@@ -115,9 +127,9 @@ impl Runtime {
     }
 
     /// Commits the end of a deed, with what it leads to in a run that waits for it.
-    async fn ended(&self, row: &DeedRow, end: &End) -> Result<(), Trouble> {
+    async fn ended(&self, row: &DeedRow, end: &End, until: Timestamp) -> Result<(), Trouble> {
         let key = &row.command.key;
-        let mut writes = over(key);
+        let mut writes = over(key, until);
         writes.extend(end.writes.iter().cloned());
         let run = self.parts.store.run(&row.run).await?;
         let stepped = match &run {
@@ -202,8 +214,8 @@ impl Runtime {
     }
 }
 
-/// A deed is over.
-fn over(key: &Key) -> Vec<Write> {
+/// A deed is over that was ours until then.
+fn over(key: &Key, until: Timestamp) -> Vec<Write> {
     let timer = format!("deed:{}", key.0);
-    vec![Write::Did { key: key.0.clone() }, Write::Forget { id: timer }]
+    vec![Write::Did { key: key.0.clone(), until }, Write::Forget { id: timer }]
 }

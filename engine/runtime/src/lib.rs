@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`numbers`] (which flow a number has) → [`texting`] (a text comes in) →
 //! `worker` (a job is worked) → `step` (a run takes an event) → `reply` (an agent answers a text)
-//! → `threads` (a human answers) → `texts`, `senders`, `outbox` and `unsure` (a text leaves) → `deeds` (a server
+//! → `threads` (a human answers) → `texts`, `senders`, `hold`, `outbox` and `unsure` (a text leaves) → `deeds` (a server
 //! is asked), [`flows`] (a flow is found), [`begin`] (a run without a text) and [`outside`] (an event
 //! from elsewhere) → `timers` (time passes) → [`lines`] (a call is hosted) → [`watch`] (who looks on)
 //! and `told` (what they hear of a run); [`trace`] (one text's way through processes).
@@ -16,6 +16,7 @@ pub mod clock;
 mod deeds;
 pub mod flows;
 mod gauges;
+mod hold;
 pub mod lines;
 pub mod numbers;
 mod outbox;

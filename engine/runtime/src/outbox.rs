@@ -13,6 +13,7 @@ use serde_json::json;
 use store::{OutboxRow, Peering, Write};
 use tracing::{Instrument, field};
 
+use crate::hold::{Claimed, Held};
 use crate::{Runtime, Trouble, trace};
 
 /// How keys of answers to opt-out words end: these are sent to whoever has left, once.
@@ -23,11 +24,14 @@ const LEFT: &str = "the peer has opted out";
 const BLOCKED: &str = "blocked here";
 /// How long a claim holds, seconds. Nobody else touches the text for so long.
 pub(crate) const HOLD: u32 = 24;
+/// The same, short of what clocks may differ.
+const OURS: Duration = Duration::from_secs(HOLD as u64 - 1);
 /// How old a claim may be when the sending begins. A process that was frozen in between lets go:
 /// another one may have taken the text over.
-const FRESH: SignedDuration = SignedDuration::from_secs(3);
-/// How long a carrier may take for its answer. With [`FRESH`] it stays within [`HOLD`].
-const ANSWER: Duration = Duration::from_secs(18);
+pub(crate) const FRESH: Duration = Duration::from_secs(3);
+/// How old a claim may be when the carrier's answer is there. It stays within [`HOLD`], and a carrier
+/// has 18 s at least.
+const ANSWERED: Duration = Duration::from_secs(21);
 /// Tries before a text is given up.
 pub(crate) const TRIES: i64 = 8;
 /// The pauses before a carrier that is full is asked again, where it says nothing.
@@ -40,9 +44,9 @@ impl Runtime {
     /// Sends a claimed text, and keeps what became of it. The next one of its thread, claimed.
     pub(crate) async fn send_text(
         &self,
-        mut row: OutboxRow,
+        Claimed { mut row, held }: Claimed,
         messenger: Option<Arc<dyn Messenger>>,
-    ) -> Option<OutboxRow> {
+    ) -> Option<Claimed> {
         let outgoing = row.outgoing.clone();
         let peering = Peering {
             tenant: outgoing.tenant.clone(),
@@ -73,7 +77,12 @@ impl Runtime {
                 let why = "the process that was sending it died or froze";
                 Some(self.look_up(&mut row, &*messenger, why, &mut writes).await)
             }
-            Some(messenger) => match self.attempt(&row, &*messenger).await {
+            Some(messenger) => match self.attempt(&row, held, &*messenger).await {
+                Some(Err(Refusal::Unknown { .. })) if self.held_for(held) >= OURS => {
+                    // It may be somebody else's by now, who asks the carrier.
+                    row.unsure = row.tried;
+                    None
+                }
                 Some(Err(Refusal::Unknown { why })) => {
                     row.unsure = row.tried;
                     Some(self.look_up(&mut row, &*messenger, &why, &mut writes).await)
@@ -161,10 +170,10 @@ impl Runtime {
     async fn attempt(
         &self,
         row: &OutboxRow,
+        held: Held,
         messenger: &dyn Messenger,
     ) -> Option<Result<conversation::Sent, Refusal>> {
-        let age = row.tried.map(|tried| self.parts.clock.now().duration_since(tried));
-        if age.is_none_or(|age| age > FRESH) {
+        if self.held_for(held) > FRESH {
             tracing::warn!(key = row.key, "a text was held up before it could be sent");
             return None;
         }
@@ -175,9 +184,9 @@ impl Runtime {
         );
         trace::follow(&span, row.outgoing.trace.as_deref());
         let sending = messenger.send(&row.outgoing).instrument(span.clone());
-        let sent = tokio::time::timeout(ANSWER, sending).await;
+        let sent = self.while_held(held, ANSWERED, sending).await;
         let sent =
-            sent.unwrap_or_else(|_| Err(Refusal::Unknown { why: "no answer in time".into() }));
+            sent.unwrap_or_else(|| Err(Refusal::Unknown { why: "no answer in time".into() }));
         match &sent {
             Ok(sent) => span.record("carrier_id", &sent.carrier_id),
             Err(refusal) => span.record("why", field::display(refusal)),
@@ -238,7 +247,7 @@ impl Runtime {
         row: OutboxRow,
         exit: Option<&'static str>,
         writes: Vec<Write>,
-    ) -> Option<OutboxRow> {
+    ) -> Option<Claimed> {
         let waits = row.run.clone().zip(exit);
         let event = waits.as_ref().and_then(|_| ended(&row));
         let next = loop {
@@ -279,7 +288,7 @@ impl Runtime {
         run: Option<&str>,
         event: Option<Event>,
         writes: &[Write],
-    ) -> Result<Option<OutboxRow>, Trouble> {
+    ) -> Result<Option<Claimed>, Trouble> {
         let mut all = vec![Write::Tried(row.clone())];
         all.extend(writes.iter().cloned());
         let stepped = match (run, event) {

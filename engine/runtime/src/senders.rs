@@ -14,6 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::hold::Claimed;
 use crate::outbox::HOLD;
 use crate::{Runtime, trace};
 
@@ -87,7 +88,8 @@ impl Runtime {
     pub(crate) async fn commit_for_next(
         &self,
         mut writes: Vec<Write>,
-    ) -> Result<Option<OutboxRow>, store::Error> {
+    ) -> Result<Option<Claimed>, store::Error> {
+        let held = self.hold();
         let now = self.parts.clock.now();
         let (mut ours, mut others) = (Vec::new(), false);
         for write in &mut writes {
@@ -121,14 +123,14 @@ impl Runtime {
             match ours.iter().position(|(row, _)| row.key == text.key) {
                 Some(at) if text.claimed_by.is_some() => {
                     let (row, room) = ours.swap_remove(at);
-                    self.send(row, room);
+                    self.send(Claimed { row, held }, room);
                 }
                 // It leaves after the one before it of its thread.
                 Some(_) => self.senders.keep(text.thread),
                 None if text.claimed_by.is_some() => {
                     // There may be more behind it.
                     self.senders.keep(text.thread.clone());
-                    next = Some(text);
+                    next = Some(Claimed { row: text, held });
                 }
                 None => {}
             }
@@ -169,8 +171,8 @@ impl Runtime {
             let wished = rooms.len();
             let rows = if wished == 0 { Vec::new() } else { self.claim(wished).await };
             let full = wished > 0 && rows.len() == wished;
-            for (row, room) in rows.into_iter().zip(rooms) {
-                self.send(row, room);
+            for (claimed, room) in rows.into_iter().zip(rooms) {
+                self.send(claimed, room);
             }
             if full {
                 continue;
@@ -192,23 +194,24 @@ impl Runtime {
     }
 
     /// Sends a text that is claimed by this process.
-    fn send(&self, row: OutboxRow, room: OwnedSemaphorePermit) {
+    fn send(&self, claimed: Claimed, room: OwnedSemaphorePermit) {
         let Some(runtime) = self.me.upgrade() else { return };
-        let messenger = self.senders.by_channel.get(row.outgoing.channel.as_str()).cloned();
+        let channel = claimed.row.outgoing.channel.as_str();
+        let messenger = self.senders.by_channel.get(channel).cloned();
         tokio::spawn(async move {
-            let mut next = Some(row);
-            while let Some(row) = next {
-                next = runtime.send_text(row, messenger.clone()).await;
+            let mut next = Some(claimed);
+            while let Some(claimed) = next {
+                next = runtime.send_text(claimed, messenger.clone()).await;
             }
             drop(room);
         });
     }
 
-    async fn claim(&self, room: usize) -> Vec<OutboxRow> {
-        let now = self.parts.clock.now();
+    async fn claim(&self, room: usize) -> Vec<Claimed> {
+        let (held, now) = (self.hold(), self.parts.clock.now());
         let limit = u32::try_from(room).unwrap_or(u32::MAX);
         match self.parts.store.claim_outbox(&self.parts.worker, now, HOLD, limit).await {
-            Ok(rows) => rows,
+            Ok(rows) => rows.into_iter().map(|row| Claimed { row, held }).collect(),
             Err(error) => {
                 tracing::warn!(%error, "the outbox could not be read");
                 Vec::new()

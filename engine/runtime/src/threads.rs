@@ -30,9 +30,8 @@ impl Runtime {
                 let answered = session.generation;
                 writes.push(Write::Session(SessionRow { answered, awaited: None, ..session }));
             }
-            match self.parts.store.commit(writes).await {
+            match self.commit(writes).await {
                 Ok(()) => {
-                    self.timers_changed();
                     let data = serde_json::json!({ "to": to });
                     self.tell("", thread, "assigned", data);
                     return Ok(Some(row));

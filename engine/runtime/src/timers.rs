@@ -64,7 +64,7 @@ impl Runtime {
             timers.into_iter().partition(|timer| timer.kind == "session");
         let woken = others.into_iter().map(|timer| async {
             let heard = self.wake(&timer.kind, &timer.subject, timer.trace.clone()).await;
-            (!heard).then_some(Write::Timer(timer))
+            (!heard).then_some(Write::Unfired(timer))
         });
         let unheard: Vec<Write> = join_all(woken).await.into_iter().flatten().collect();
         for some in silent.chunks(TOGETHER) {
@@ -80,7 +80,7 @@ impl Runtime {
         }
         // Nobody works on these, so nobody needs to be kept from them. One that is not wanted any
         // more finds nothing to do.
-        if let Err(error) = self.parts.store.commit(unheard).await {
+        if let Err(error) = self.commit(unheard).await {
             tracing::warn!(%error, "timers wait until their time is over");
         }
         false

@@ -6,7 +6,7 @@ use crate::row::{MessageRow, Peering, RunRow, SessionRow, ThreadRow};
 use crate::statement::{
     Cell, Statement, json, maybe_json, maybe_text, maybe_time, text, time, word,
 };
-use crate::{Error, Write, claims, outbox, outside, timer};
+use crate::{Error, Seen, Write, claims, outbox, outside, timer};
 
 /// The statements of a commit, in order.
 pub(crate) fn statements(writes: Vec<Write>, all: &mut Vec<Statement>) -> Result<(), Error> {
@@ -83,6 +83,9 @@ fn one(write: Write, all: &mut Vec<Statement>) -> Result<(), Error> {
         Write::Forget { id } => {
             all.push(timer::forget(id));
         }
+        Write::Fired { id } => all.push(timer::fired(id)),
+        Write::Unfired(row) => all.push(timer::unfired(row)),
+        Write::Unmoved(seen) => all.push(unmoved(seen)),
         Write::Call(row) => all.push(Statement::new(
             "INSERT INTO calls (id, tenant, carrier, carrier_id, from_address, to_address, run, \
              status, started, ended) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
@@ -114,7 +117,7 @@ fn one(write: Write, all: &mut Vec<Statement>) -> Result<(), Error> {
             vec![text(peering.thread_id())],
         )),
         Write::Deed(row) => all.push(outside::deed(row)?),
-        Write::Did { key } => all.push(outside::did(key)),
+        Write::Did { key, until } => all.push(outside::did(key, until)),
         Write::Tell(row) => all.push(outside::tell(row)?),
         Write::Heard { id } => all.push(outside::heard(id)),
         Write::Ask(row) => outside::ask(row, all),
@@ -287,6 +290,20 @@ fn session(row: SessionRow) -> Result<Statement, Error> {
         )
     };
     Ok(statement.or(conflict))
+}
+
+/// Writes what is there: whoever changes the row at the same moment comes before or after.
+fn unmoved(seen: Seen) -> Statement {
+    let (what, sql, id, seq) = match seen {
+        Seen::Run(id, seq) => {
+            ("run", "UPDATE runs SET seq = seq WHERE id = $1 AND seq = $2", id, seq)
+        }
+        Seen::Session(id, seq) => {
+            ("session", "UPDATE sessions SET seq = seq WHERE id = $1 AND seq = $2", id, seq)
+        }
+    };
+    let conflict = conflict(what, &id);
+    Statement::new(sql, vec![text(id), Cell::Int(seq)]).or(conflict)
 }
 
 pub(crate) fn conflict(what: &str, id: &str) -> Error {

@@ -114,6 +114,17 @@ pub enum Write {
         /// The timer's id.
         id: String,
     },
+    /// A timer has done its work. Conflict when it had before.
+    Fired {
+        /// The timer's id.
+        id: String,
+    },
+    /// A timer that was taken by [`Store::due`] and fired nothing can be taken again at once, unless
+    /// it was set anew or forgotten since.
+    Unfired(TimerRow),
+    /// Changes nothing. Conflict unless the row is as it was read: what else is committed was
+    /// decided by what it says.
+    Unmoved(Seen),
     /// A call, new or changed.
     Call(CallRow),
     /// A line of a run's transcript, added.
@@ -122,10 +133,13 @@ pub enum Write {
     OptOut(Peering, bool),
     /// A deed to carry out; one with the same key stays as it is.
     Deed(DeedRow),
-    /// A deed has come to its end. Conflict when it had before.
+    /// A deed has come to its end. Conflict when it had before, or when somebody else has claimed
+    /// it since: `until` is what [`Store::claim_deed`] was given.
     Did {
         /// The deed's key.
         key: String,
+        /// The end of our claim.
+        until: Timestamp,
     },
     /// An event for a call that another process hosts.
     Tell(ToldRow),
@@ -140,6 +154,27 @@ pub enum Write {
     /// The answer to such a request; with the status 0 there is none that is worth keeping, and the
     /// key is free again.
     Answer(AnswerRow),
+}
+
+/// A row as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A run and its `seq`.
+    Run(String, i64),
+    /// An AI session and its `seq`.
+    Session(String, i64),
+}
+
+impl From<&RunRow> for Seen {
+    fn from(row: &RunRow) -> Self {
+        Self::Run(row.id.clone(), row.seq)
+    }
+}
+
+impl From<&SessionRow> for Seen {
+    fn from(row: &SessionRow) -> Self {
+        Self::Session(row.id.clone(), row.seq)
+    }
 }
 
 /// Remembers.
@@ -192,8 +227,6 @@ pub trait Store: Send + Sync {
     async fn session(&self, thread: &str) -> Result<Option<SessionRow>, Error>;
     /// An AI session, over or not.
     async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error>;
-    /// AI sessions, over or not, in any order; those that are not there are left out.
-    async fn sessions_by_id(&self, ids: &[&str]) -> Result<Vec<SessionRow>, Error>;
     /// Whether the peer of a thread has left.
     async fn opted_out(&self, thread: &str) -> Result<bool, Error>;
 
@@ -230,6 +263,15 @@ pub trait Store: Send + Sync {
 
     /// A deed that has not come to its end.
     async fn deed(&self, key: &str) -> Result<Option<DeedRow>, Error>;
+    /// The same, which is ours alone until then, and this timer of it sleeps so long; `None` when it
+    /// has come to its end, or is somebody else's now.
+    async fn claim_deed(
+        &self,
+        key: &str,
+        now: Timestamp,
+        until: Timestamp,
+        timer: &str,
+    ) -> Result<Option<DeedRow>, Error>;
     /// Events for calls that nobody has taken, oldest first, at most `limit`.
     async fn told(&self, limit: u32) -> Result<Vec<ToldRow>, Error>;
     /// A request to the API that brought a key.

@@ -19,6 +19,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 4, sql: include_str!("../migrations/sqlite/0004_hands.sql") },
     Migration { number: 5, sql: include_str!("../migrations/sqlite/0005_trace.sql") },
     Migration { number: 6, sql: include_str!("../migrations/sqlite/0006_fewer_indexes.sql") },
+    Migration { number: 7, sql: include_str!("../migrations/sqlite/0007_hands_off.sql") },
 ];
 
 /// For PostgreSQL.
@@ -29,6 +30,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 4, sql: include_str!("../migrations/postgres/0004_hands.sql") },
     Migration { number: 5, sql: include_str!("../migrations/postgres/0005_trace.sql") },
     Migration { number: 6, sql: include_str!("../migrations/postgres/0006_fewer_indexes.sql") },
+    Migration { number: 7, sql: include_str!("../migrations/postgres/0007_hands_off.sql") },
 ];
 
 /// Where the version is kept.

@@ -1,7 +1,7 @@
 //! Deeds, events for calls of other processes, and answers of the API: writes in SQL, and rows read.
 
 use conversation::Tenant;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::Error;
 use crate::change::{conflict, earlier};
@@ -26,9 +26,30 @@ pub(crate) fn deed(row: DeedRow) -> Result<Statement, Error> {
     ))
 }
 
-pub(crate) fn did(key: String) -> Statement {
+pub(crate) fn did(key: String, until: Timestamp) -> Statement {
     let conflict = conflict("deed", &key);
-    Statement::new("DELETE FROM deeds WHERE key = $1", vec![text(key)]).or(conflict)
+    let sql = "DELETE FROM deeds WHERE key = $1 AND claimed_until = $2";
+    Statement::new(sql, vec![text(key), time(until)]).or(conflict)
+}
+
+/// Claims a deed that nobody has claimed; read it with [`deed_row`]. Its timer sleeps so long.
+pub(crate) fn claim_deed(
+    key: &str,
+    now: Timestamp,
+    until: Timestamp,
+    timer: &str,
+) -> [Statement; 2] {
+    let claim = Statement::new(
+        "UPDATE deeds SET claimed_until = $3 WHERE key = $1 AND claimed_until <= $2 \
+         RETURNING tenant, run, deed, created",
+        vec![text(key), time(now), time(until)],
+    );
+    let sleep = Statement::new(
+        "UPDATE timers SET due = $2, at = $2 FROM deeds/*,*/ WHERE id = $3 \
+         AND deeds.key = $1 AND claimed_until = $2",
+        vec![text(key), time(until), text(timer)],
+    );
+    [claim, sleep]
 }
 
 pub(crate) fn tell(row: ToldRow) -> Result<Statement, Error> {

@@ -23,13 +23,10 @@ use crate::row::{
     ThreadRow, TimerRow, ToldRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
-use crate::{Counts, Error, INBOX_MOST, Store, Write, claims, outside, timer};
+use crate::{Counts, Error, INBOX_MOST, Seen, Store, Write, claims, outside, timer};
 
 /// One received text in this many also throws away old claims.
 const PURGE_EVERY: u64 = 1024;
-
-/// Rows that are asked for by their ids in one statement.
-const MANY: usize = 256;
 
 static RUN_BY_ID: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {RUN} FROM runs WHERE id = $1"));
@@ -201,18 +198,6 @@ impl<D: Database> Store for Records<D> {
         Ok(self.keyed(&**SESSION_OF_THREAD, vec![text(thread)], session).await?.pop())
     }
 
-    async fn sessions_by_id(&self, ids: &[&str]) -> Result<Vec<SessionRow>, Error> {
-        let mut all = Vec::with_capacity(ids.len());
-        for some in ids.chunks(MANY) {
-            // One statement for any number: what is missing is filled up with the last one.
-            let cells = (0..MANY).map(|n| text(some[n.min(some.len() - 1)])).collect();
-            let places: Vec<String> = (1..=MANY).map(|n| format!("${n}")).collect();
-            let sql = format!("SELECT {SESSION} FROM sessions WHERE id IN ({})", places.join(", "));
-            all.extend(self.rows(sql, cells, session).await?);
-        }
-        Ok(all)
-    }
-
     async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error> {
         Ok(self.keyed(&**SESSION_BY_ID, vec![text(id)], session).await?.pop())
     }
@@ -332,6 +317,18 @@ impl<D: Database> Store for Records<D> {
         self.row(sql.into(), vec![text(key)], outside::deed_row).await
     }
 
+    async fn claim_deed(
+        &self,
+        key: &str,
+        now: Timestamp,
+        until: Timestamp,
+        timer: &str,
+    ) -> Result<Option<DeedRow>, Error> {
+        let claim = outside::claim_deed(key, now, until, timer);
+        let records = self.database.write(key, claim.into()).await?;
+        records.into_iter().next().map(outside::deed_row).transpose()
+    }
+
     async fn told(&self, limit: u32) -> Result<Vec<ToldRow>, Error> {
         let sql = "SELECT id, run, event, at FROM told ORDER BY at, id LIMIT $1";
         self.rows(sql.into(), vec![count(limit)], outside::told_row).await
@@ -381,8 +378,9 @@ fn lane(write: &Write) -> Option<&str> {
             Some(&row.thread)
         }
         Write::Next { thread, .. } => Some(thread),
-        Write::Timer(row) => Some(&row.subject),
-        Write::Forget { id } => Some(id),
+        Write::Timer(row) | Write::Unfired(row) => Some(&row.subject),
+        Write::Forget { id } | Write::Fired { id } => Some(id),
+        Write::Unmoved(Seen::Run(id, _) | Seen::Session(id, _)) => Some(id),
         Write::Flow(_)
         | Write::Taken { .. }
         | Write::Call(_)

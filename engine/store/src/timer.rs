@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::Error;
+use crate::change::conflict;
 use crate::row::TimerRow;
 use crate::statement::{Cell, Record, Statement, maybe_text, text, time};
 
@@ -28,6 +29,20 @@ pub(crate) fn set(row: TimerRow) -> Statement {
 /// It is not wanted any more.
 pub(crate) fn forget(id: String) -> Statement {
     Statement::new("DELETE FROM timers WHERE id = $1", vec![text(id)])
+}
+
+/// It has done its work.
+pub(crate) fn fired(id: String) -> Statement {
+    let conflict = conflict("timer", &id);
+    forget(id).or(conflict)
+}
+
+/// It was taken, and fired nothing.
+pub(crate) fn unfired(row: TimerRow) -> Statement {
+    Statement::new(
+        "UPDATE timers SET at = due WHERE id = $1 AND due = $2 AND guard = $3",
+        vec![text(row.id), time(row.due), text(row.guard)],
+    )
 }
 
 /// Takes those that are due and keeps them from others until then; read them with [`row`].

@@ -58,14 +58,17 @@ struct Thinking<'a> {
 impl Runtime {
     /// Answers the newest text of a session, if nobody has.
     pub(crate) async fn reply(&self, id: &str) -> Result<(), Trouble> {
-        let timer = || Write::Forget { id: format!("reply:{id}") };
+        let timer = Write::Forget { id: format!("reply:{id}") };
+        // Before the session is read: it has every text that came until then.
+        let now = self.parts.clock.now();
         let Some(session) = self.parts.store.session_by_id(id).await? else {
-            return Ok(self.parts.store.commit(vec![timer()]).await?);
+            return Ok(self.commit(vec![timer]).await?);
         };
+        let unmoved = Write::Unmoved((&session).into());
         // A flow that ends the conversation right after `ai_talk` wants this one reply.
         let over = session.ended.as_deref().is_some_and(|why| why != Why::StopService.word());
         if over || session.answered >= session.generation {
-            return Ok(self.parts.store.commit(vec![timer()]).await?);
+            return Ok(self.commit(vec![unmoved, timer]).await?);
         }
         let thread = self.parts.store.thread(&session.thread).await?;
         let run = self.parts.store.run(&session.run).await?;
@@ -76,10 +79,8 @@ impl Runtime {
             .map_err(|error| Trouble::Broken(format!("session {id}: {error}")))?;
         // A reply that came too late is thrown away and this job done again: the burst goes on.
         let due = step::reply_due(&session, &config);
-        if due > self.parts.clock.now() {
-            self.parts.store.commit(vec![step::timer("reply", &session, due)]).await?;
-            self.timers_changed();
-            return Ok(());
+        if due > now {
+            return Ok(self.commit(vec![unmoved, step::timer("reply", &session, due)]).await?);
         }
         let flow = self.flow(&run.flow).await?;
         // A reply brings no flow with it, so any event that brings none will do.
@@ -112,11 +113,8 @@ impl Runtime {
         let mut thread = Thread { session: Some(life(session)) };
         if !thread.on(now, Input::Answered(session.generation)).contains(&Output::Send) {
             // Silence has ended it while it was thinking.
-            return Ok(self
-                .parts
-                .store
-                .commit(vec![Write::Forget { id: format!("reply:{}", session.id) }])
-                .await?);
+            let timer = Write::Forget { id: format!("reply:{}", session.id) };
+            return Ok(self.commit(vec![Write::Unmoved((*session).into()), timer]).await?);
         }
         let mut row =
             SessionRow { answered: session.generation, active: now, ..(*session).clone() };
@@ -173,7 +171,6 @@ impl Runtime {
             }
         }
         self.commit(writes).await?;
-        self.timers_changed();
         if thought.ends.is_some() {
             let data = json!({ "session": session.id, "why": Why::StopService.word() });
             self.tell(&session.run, &session.thread, "session_ended", data);
@@ -187,17 +184,26 @@ impl Runtime {
     /// A run may wait for a reply that will not come: a newer text is answered in its place, or
     /// the session is over.
     pub(crate) async fn release_run(&self, id: &str) -> Result<(), Trouble> {
-        let run = self.parts.store.run(id).await?;
-        let waits = run.as_ref().and_then(|run| run.state.waits().find(|w| w.what == "ai_talk"));
-        if let (Some(run), Some(waiting)) = (&run, waits) {
+        let timer = Write::Forget { id: format!("awaits:{id}") };
+        let Some(run) = self.parts.store.run(id).await? else {
+            return Ok(self.commit(vec![timer]).await?);
+        };
+        if let Some(waiting) = run.state.waits().find(|waiting| waiting.what == "ai_talk") {
             let session = self.parts.store.session(&run.subject).await?;
             let awaited = session.and_then(|session| session.awaited);
             if awaited.as_ref() != Some(&waiting.key.0) {
                 let (key, values) = (waiting.key.clone(), Vars::new());
                 let (exit, why) = ("done".into(), "a newer text is answered instead".into());
-                self.advance_run(id, Event::Done { key, exit, values, why, then: None }).await?;
+                let event = Event::Done { key, exit, values, why, then: None };
+                if let Some(stepped) = self.step(id, None, event).await? {
+                    let mut writes = stepped.writes.clone();
+                    writes.push(timer);
+                    self.commit(writes).await?;
+                    stepped.committed(self);
+                    return Ok(());
+                }
             }
         }
-        Ok(self.parts.store.commit(vec![Write::Forget { id: format!("awaits:{id}") }]).await?)
+        Ok(self.commit(vec![Write::Unmoved((&run).into()), timer]).await?)
     }
 }

@@ -1,9 +1,8 @@
 //! Silence ends sessions: many at once as their timers come due, or one by one as jobs where
 //! somebody else was writing at that moment.
 
-use std::collections::HashMap;
-
 use conversation::thread::{Input, Thread, Why};
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde_json::json;
 use store::{SessionRow, TimerRow, Write};
@@ -23,7 +22,7 @@ impl Runtime {
         let session = self.parts.store.session_by_id(id).await?;
         let mut writes = Vec::new();
         let over = heard_nothing(id, session, self.parts.clock.now(), &mut writes);
-        self.parts.store.commit(writes).await?;
+        self.commit(writes).await?;
         self.tell_over(over);
         Ok(())
     }
@@ -36,7 +35,7 @@ impl Runtime {
             let mut unheard = Vec::new();
             for timer in timers {
                 if !self.wake(&timer.kind, &timer.subject, timer.trace.clone()).await {
-                    unheard.push(Write::Timer(timer));
+                    unheard.push(Write::Unfired(timer));
                 }
             }
             if let Err(error) = self.parts.store.commit(unheard).await {
@@ -47,11 +46,10 @@ impl Runtime {
 
     async fn try_expire(&self, timers: &[TimerRow]) -> Result<(), Trouble> {
         let ids: Vec<&str> = timers.iter().map(|timer| timer.subject.as_str()).collect();
-        let rows = self.parts.store.sessions_by_id(&ids).await?;
-        let mut rows: HashMap<String, SessionRow> =
-            rows.into_iter().map(|row| (row.id.clone(), row)).collect();
-        let mut found: Vec<(&str, Option<SessionRow>)> =
-            ids.into_iter().map(|id| (id, rows.remove(id))).collect();
+        // The store asks for them together.
+        let asked = ids.iter().map(|id| self.parts.store.session_by_id(id));
+        let rows = try_join_all(asked).await?;
+        let mut found: Vec<(&str, Option<SessionRow>)> = ids.into_iter().zip(rows).collect();
         // Who writes to several threads takes them in one order, as the store's own groups do.
         let thread = |session: &SessionRow| session.thread.clone();
         found.sort_by_cached_key(|(_, session)| session.as_ref().map(thread));
@@ -61,8 +59,7 @@ impl Runtime {
             .into_iter()
             .filter_map(|(id, session)| heard_nothing(id, session, now, &mut writes))
             .collect();
-        self.parts.store.commit(writes).await?;
-        self.timers_changed();
+        self.commit(writes).await?;
         self.tell_over(over);
         Ok(())
     }
@@ -83,14 +80,19 @@ fn heard_nothing(
     writes: &mut Vec<Write>,
 ) -> Option<Over> {
     let timer = Write::Forget { id: format!("session:{id}") };
-    let Some(session) = session.filter(|session| session.ended.is_none()) else {
+    let Some(session) = session else {
         writes.push(timer);
         return None;
     };
+    if session.ended.is_some() {
+        writes.extend([Write::Unmoved((&session).into()), timer]);
+        return None;
+    }
     let mut thread = Thread { session: Some(life(&session)) };
     if thread.on(now, Input::Timeout).is_empty() {
         // It was used in between: the timer goes on to the new deadline.
         let due = thread.deadline().unwrap_or(Timestamp::MAX);
+        writes.push(Write::Unmoved((&session).into()));
         writes.push(step::timer("session", &session, due));
         return None;
     }

@@ -324,19 +324,22 @@ impl Runtime {
     /// A run's deadline may have passed.
     pub(crate) async fn run_deadline(&self, id: &str) -> Result<(), Trouble> {
         let Some(run) = self.parts.store.run(id).await? else { return Ok(()) };
-        let timer = format!("run:{id}");
+        let unmoved = Write::Unmoved((&run).into());
         if run.outcome.is_none() && run.medium != Medium::Call && run.state.entered() == 0 {
             return self.advance_run(id, Event::Started).await;
         }
         match run.state.deadline() {
             Some((key, until)) if until <= self.parts.clock.now() && run.medium != Medium::Call => {
                 match self.patience_for_text(&run, &key).await? {
-                    Some(timer) => Ok(self.parts.store.commit(vec![timer]).await?),
+                    Some(timer) => Ok(self.commit(vec![unmoved, timer]).await?),
                     None => self.advance_run(id, Event::TimedOut { key }).await,
                 }
             }
             Some(_) => Ok(()),
-            None => Ok(self.parts.store.commit(vec![Write::Forget { id: timer }]).await?),
+            None => {
+                let timer = Write::Forget { id: format!("run:{id}") };
+                Ok(self.commit(vec![unmoved, timer]).await?)
+            }
         }
     }
 }

@@ -24,8 +24,51 @@ pub(crate) enum Fault {
     Mute,
 }
 
+/// What comes between a runtime and its store.
+pub(crate) trait Between: Send + Sync {
+    /// The store behind it.
+    fn store(&self) -> &dyn Store;
+
+    /// A commit.
+    fn commits(
+        &self,
+        writes: Vec<Write>,
+    ) -> impl Future<Output = Result<Vec<OutboxRow>, Error>> + Send {
+        self.store().commit_told(writes)
+    }
+
+    /// A question.
+    fn asks<T: Send>(
+        &self,
+        question: impl Future<Output = Result<T, Error>> + Send,
+    ) -> impl Future<Output = Result<T, Error>> + Send {
+        question
+    }
+
+    /// A question that is asked again and again.
+    fn peeks<T: Send>(
+        &self,
+        question: impl Future<Output = Result<T, Error>> + Send,
+    ) -> impl Future<Output = Result<T, Error>> + Send {
+        question
+    }
+
+    /// A look for something to do, which often finds nothing.
+    fn looks<T: Send>(
+        &self,
+        look: impl Future<Output = Result<Vec<T>, Error>> + Send,
+    ) -> impl Future<Output = Result<Vec<T>, Error>> + Send {
+        self.asks(look)
+    }
+}
+
+/// A store with something between.
+pub(crate) struct Through<B>(pub(crate) B);
+
 /// A store whose commits fail when they are told to.
-pub(crate) struct Faulty {
+pub(crate) type Faulty = Through<Faults>;
+
+pub(crate) struct Faults {
     store: Arc<dyn Store>,
     fault: Mutex<Fault>,
 }
@@ -33,17 +76,20 @@ pub(crate) struct Faulty {
 impl Faulty {
     pub(crate) async fn new() -> Arc<Self> {
         let store = store::open("sqlite::memory:").await.unwrap();
-        Arc::new(Self { store, fault: Mutex::new(Fault::None) })
+        Arc::new(Self(Faults { store, fault: Mutex::new(Fault::None) }))
     }
 
     pub(crate) fn is(&self, fault: Fault) {
-        *self.fault.lock().unwrap() = fault;
+        *self.0.fault.lock().unwrap() = fault;
     }
 }
 
-#[async_trait]
-impl Store for Faulty {
-    async fn commit_told(&self, writes: Vec<Write>) -> Result<Vec<OutboxRow>, Error> {
+impl Between for Faults {
+    fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    async fn commits(&self, writes: Vec<Write>) -> Result<Vec<OutboxRow>, Error> {
         let lost = || Err(Error::Unavailable("the test took it down".into()));
         let fault = *self.fault.lock().unwrap();
         if fault == Fault::Down {
@@ -51,38 +97,45 @@ impl Store for Faulty {
         }
         let committed = self.store.commit_told(writes).await?;
         if fault == Fault::Mute {
-            self.is(Fault::None);
+            *self.fault.lock().unwrap() = Fault::None;
             return lost();
         }
         Ok(committed)
     }
+}
+
+#[async_trait]
+impl<B: Between> Store for Through<B> {
+    async fn commit_told(&self, writes: Vec<Write>) -> Result<Vec<OutboxRow>, Error> {
+        self.0.commits(writes).await
+    }
 
     async fn flow_named(&self, tenant: &Tenant, name: &str) -> Result<Option<FlowRow>, Error> {
-        self.store.flow_named(tenant, name).await
+        self.0.asks(self.0.store().flow_named(tenant, name)).await
     }
 
     async fn flow(&self, id: &str) -> Result<Option<FlowRow>, Error> {
-        self.store.flow(id).await
+        self.0.asks(self.0.store().flow(id)).await
     }
 
     async fn run(&self, id: &str) -> Result<Option<RunRow>, Error> {
-        self.store.run(id).await
+        self.0.asks(self.0.store().run(id)).await
     }
 
     async fn runs(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<RunRow>, Error> {
-        self.store.runs(before, limit).await
+        self.0.asks(self.0.store().runs(before, limit)).await
     }
 
     async fn taken(&self, run: &str) -> Result<Vec<Taken>, Error> {
-        self.store.taken(run).await
+        self.0.asks(self.0.store().taken(run)).await
     }
 
     async fn transcript(&self, run: &str) -> Result<Vec<Line>, Error> {
-        self.store.transcript(run).await
+        self.0.asks(self.0.store().transcript(run)).await
     }
 
     async fn thread(&self, id: &str) -> Result<Option<ThreadRow>, Error> {
-        self.store.thread(id).await
+        self.0.asks(self.0.store().thread(id)).await
     }
 
     async fn threads(
@@ -91,11 +144,11 @@ impl Store for Faulty {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<ThreadRow>, Error> {
-        self.store.threads(peer, before, limit).await
+        self.0.asks(self.0.store().threads(peer, before, limit)).await
     }
 
     async fn inbox(&self, thread: &str) -> Result<Vec<MessageRow>, Error> {
-        self.store.inbox(thread).await
+        self.0.asks(self.0.store().inbox(thread)).await
     }
 
     async fn messages(
@@ -104,47 +157,43 @@ impl Store for Faulty {
         above: i64,
         limit: u32,
     ) -> Result<Vec<MessageRow>, Error> {
-        self.store.messages(thread, above, limit).await
+        self.0.asks(self.0.store().messages(thread, above, limit)).await
     }
 
     async fn unhandled(&self, before: Timestamp, limit: u32) -> Result<Vec<String>, Error> {
-        self.store.unhandled(before, limit).await
+        self.0.looks(self.0.store().unhandled(before, limit)).await
     }
 
     async fn session(&self, thread: &str) -> Result<Option<SessionRow>, Error> {
-        self.store.session(thread).await
+        self.0.asks(self.0.store().session(thread)).await
     }
 
     async fn counts(&self) -> Result<Counts, Error> {
-        self.store.counts().await
+        self.0.peeks(self.0.store().counts()).await
     }
 
     async fn asked_by(&self, run: &str) -> Result<Vec<OutboxRow>, Error> {
-        self.store.asked_by(run).await
+        self.0.asks(self.0.store().asked_by(run)).await
     }
 
     async fn sent_as(&self, channel: &str, carrier_id: &str) -> Result<Option<String>, Error> {
-        self.store.sent_as(channel, carrier_id).await
-    }
-
-    async fn sessions_by_id(&self, ids: &[&str]) -> Result<Vec<SessionRow>, Error> {
-        self.store.sessions_by_id(ids).await
+        self.0.asks(self.0.store().sent_as(channel, carrier_id)).await
     }
 
     async fn session_by_id(&self, id: &str) -> Result<Option<SessionRow>, Error> {
-        self.store.session_by_id(id).await
+        self.0.asks(self.0.store().session_by_id(id)).await
     }
 
     async fn opted_out(&self, thread: &str) -> Result<bool, Error> {
-        self.store.opted_out(thread).await
+        self.0.asks(self.0.store().opted_out(thread)).await
     }
 
     async fn due(&self, now: Timestamp, hold: u32, limit: u32) -> Result<Vec<TimerRow>, Error> {
-        self.store.due(now, hold, limit).await
+        self.0.looks(self.0.store().due(now, hold, limit)).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
-        self.store.next_due().await
+        self.0.peeks(self.0.store().next_due()).await
     }
 
     async fn claim_outbox(
@@ -154,43 +203,53 @@ impl Store for Faulty {
         hold: u32,
         limit: u32,
     ) -> Result<Vec<OutboxRow>, Error> {
-        self.store.claim_outbox(worker, now, hold, limit).await
+        self.0.looks(self.0.store().claim_outbox(worker, now, hold, limit)).await
     }
 
     async fn next_outbox(&self) -> Result<Option<Timestamp>, Error> {
-        self.store.next_outbox().await
+        self.0.peeks(self.0.store().next_outbox()).await
     }
 
     async fn outbox(&self, key: &str) -> Result<Option<OutboxRow>, Error> {
-        self.store.outbox(key).await
+        self.0.asks(self.0.store().outbox(key)).await
     }
 
     async fn receipt(&self, receipt: &Receipt) -> Result<Option<(String, Status)>, Error> {
-        self.store.receipt(receipt).await
+        self.0.asks(self.0.store().receipt(receipt)).await
     }
 
     async fn deed(&self, key: &str) -> Result<Option<DeedRow>, Error> {
-        self.store.deed(key).await
+        self.0.asks(self.0.store().deed(key)).await
+    }
+
+    async fn claim_deed(
+        &self,
+        key: &str,
+        now: Timestamp,
+        until: Timestamp,
+        timer: &str,
+    ) -> Result<Option<DeedRow>, Error> {
+        self.0.asks(self.0.store().claim_deed(key, now, until, timer)).await
     }
 
     async fn told(&self, limit: u32) -> Result<Vec<ToldRow>, Error> {
-        self.store.told(limit).await
+        self.0.looks(self.0.store().told(limit)).await
     }
 
     async fn answer(&self, key: &str) -> Result<Option<AnswerRow>, Error> {
-        self.store.answer(key).await
+        self.0.asks(self.0.store().answer(key)).await
     }
 
     async fn call(&self, id: &str) -> Result<Option<CallRow>, Error> {
-        self.store.call(id).await
+        self.0.asks(self.0.store().call(id)).await
     }
 
     async fn calls(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<CallRow>, Error> {
-        self.store.calls(before, limit).await
+        self.0.asks(self.0.store().calls(before, limit)).await
     }
 
     async fn ready(&self) -> Result<(), Error> {
-        self.store.ready().await
+        self.0.peeks(self.0.store().ready()).await
     }
 }
 

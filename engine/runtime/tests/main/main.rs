@@ -2,7 +2,8 @@
 //! model and the clock are the tests'.
 //!
 //! Read in this order: [`rig`] (a runtime to send texts to) → [`world`] (the carrier and the model
-//! around it) → [`wish`] (an action that asks for anything) → [`faults`] (a store and a queue that fail) → the tests.
+//! around it) → [`wish`] (an action that asks for anything) → [`faults`] (a store and a queue that fail)
+//! → [`ice`] (a process that freezes) → the tests.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,6 +12,8 @@ mod calls;
 mod deeds;
 mod faults;
 mod flows;
+mod frozen;
+mod ice;
 mod killed;
 mod made;
 mod manner;

@@ -40,8 +40,12 @@ pub(crate) struct Rig {
     numbers: Numbers,
     pub(crate) agents: Agents,
     pub(crate) dialers: Vec<Arc<dyn call::Dialer>>,
+    /// What is other than usual with its runtimes.
+    pub(crate) alter: Option<Alter>,
     running: Vec<Running>,
 }
+
+pub(crate) type Alter = Box<dyn Fn(&mut Parts) + Send + Sync>;
 
 struct Running {
     runtime: Arc<Runtime>,
@@ -122,6 +126,7 @@ impl Rig {
             texting: Manner::default(),
             agents: Agents::default(),
             dialers: Vec::new(),
+            alter: None,
             running: Vec::new(),
         }
     }
@@ -129,7 +134,7 @@ impl Rig {
     /// One more runtime begins to work.
     pub(crate) fn start(&mut self) {
         let world = Arc::new(World(Arc::clone(&self.model)));
-        let runtime = Runtime::new(Parts {
+        let mut parts = Parts {
             store: Arc::clone(&self.store),
             queue: Arc::clone(&self.queue),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -149,7 +154,11 @@ impl Rig {
             agents: self.agents.clone(),
             idle_s: IDLE_S,
             worker: format!("w{}", self.running.len() + 1),
-        });
+        };
+        if let Some(alter) = &self.alter {
+            alter(&mut parts);
+        }
+        let runtime = Runtime::new(parts);
         let stop = CancellationToken::new();
         let served = tokio::spawn(Arc::clone(&runtime).serve(stop.clone()));
         self.running.push(Running { runtime, stop, served });

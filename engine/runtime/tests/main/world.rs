@@ -121,6 +121,7 @@ impl Messenger for Carrier {
 pub(crate) struct Net {
     asked: mpsc::UnboundedSender<Requested>,
     requests: tokio::sync::Mutex<mpsc::UnboundedReceiver<Requested>>,
+    count: AtomicUsize,
 }
 
 /// A request to a server.
@@ -132,7 +133,23 @@ pub(crate) struct Requested {
 impl Net {
     pub(crate) fn new() -> Arc<Self> {
         let (asked, requests) = mpsc::unbounded_channel();
-        Arc::new(Self { asked, requests: tokio::sync::Mutex::new(requests) })
+        let (requests, count) = (tokio::sync::Mutex::new(requests), AtomicUsize::new(0));
+        Arc::new(Self { asked, requests, count })
+    }
+
+    /// How many requests there were.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Answers every request from now on.
+    pub(crate) fn serves(self: &Arc<Self>) {
+        let net = Arc::clone(self);
+        tokio::spawn(async move {
+            while let Some(requested) = net.requests.lock().await.recv().await {
+                requested.answer(200, "{}");
+            }
+        });
     }
 
     /// The next request.
@@ -161,6 +178,7 @@ impl Requested {
 impl Web for Net {
     async fn ask(&self, asking: Asking) -> Result<Answered, Unanswered> {
         let (answer, answered) = oneshot::channel();
+        self.count.fetch_add(1, Ordering::Relaxed);
         self.asked.send(Requested { asking, answer }).unwrap();
         answered.await.unwrap_or_else(|_| Err(Unanswered::Failed("nobody is there".into())))
     }
@@ -242,6 +260,17 @@ impl Model {
     pub(crate) fn new() -> Arc<Self> {
         let (asked, questions) = mpsc::unbounded_channel();
         Arc::new(Self { asked, questions: tokio::sync::Mutex::new(questions) })
+    }
+
+    /// Answers every question from now on.
+    pub(crate) fn echoes(self: &Arc<Self>) {
+        let model = Arc::clone(self);
+        tokio::spawn(async move {
+            while let Some(asked) = model.questions.lock().await.recv().await {
+                let words = format!("re: {}", asked.heard().pop().unwrap_or_default());
+                asked.say(&words).await;
+            }
+        });
     }
 
     /// The next question.

@@ -5,7 +5,7 @@ use flow::{Command, Deed, Event, Key};
 use store::row::{AnswerRow, DeedRow, ToldRow};
 use store::{Error, FlowRow, Write};
 
-use crate::rig::{at, on_each};
+use crate::rig::{at, on_each, timer};
 
 fn deed(key: &str) -> DeedRow {
     let deed = Deed::Service { name: "send_email".into(), option: serde_json::json!({ "a": 1 }) };
@@ -21,10 +21,25 @@ async fn a_deed_is_kept_until_its_end_which_counts_once() {
         store.commit(vec![Write::Deed(other)]).await.unwrap();
         assert_eq!(store.deed("k1").await.unwrap(), Some(deed("k1")));
         assert_eq!(store.deed("k2").await.unwrap(), None);
-        let did = || vec![Write::Did { key: "k1".into() }];
-        store.commit(did()).await.unwrap();
-        assert!(matches!(store.commit(did()).await, Err(Error::Conflict { .. })));
+        let did = |seconds| vec![Write::Did { key: "k1".into(), until: at(seconds) }];
+        assert!(matches!(store.commit(did(9)).await, Err(Error::Conflict { .. })), "nobody's");
+        store
+            .commit(vec![Write::Timer(timer("deed", 1)), Write::Timer(timer("b", 20))])
+            .await
+            .unwrap();
+        assert_eq!(store.claim_deed("k1", at(2), at(9), "deed").await.unwrap(), Some(deed("k1")));
+        assert_eq!(store.next_due().await.unwrap(), Some(at(9)));
+        // It is ours alone, and then whoever's comes next.
+        assert_eq!(store.claim_deed("k1", at(8), at(15), "deed").await.unwrap(), None);
+        assert_eq!(store.claim_deed("k1", at(9), at(16), "deed").await.unwrap(), Some(deed("k1")));
+        assert!(matches!(store.commit(did(9)).await, Err(Error::Conflict { .. })), "not ours");
+        store.commit(did(16)).await.unwrap();
+        assert!(matches!(store.commit(did(16)).await, Err(Error::Conflict { .. })), "over");
         assert_eq!(store.deed("k1").await.unwrap(), None);
+        let fired = || vec![Write::Fired { id: "deed".into() }];
+        store.commit(fired()).await.unwrap();
+        assert!(matches!(store.commit(fired()).await, Err(Error::Conflict { .. })));
+        assert_eq!(store.claim_deed("k1", at(99), at(100), "deed").await.unwrap(), None);
     })
     .await;
 }

@@ -3,7 +3,7 @@
 use flow::{Cause, Event, Taken};
 use futures_util::future::join_all;
 use serde_json::json;
-use store::{Error, Write};
+use store::{Error, Seen, Write};
 
 use crate::rig::{at, on_each, peering, run, session, text, timer};
 
@@ -25,6 +25,34 @@ async fn a_run_is_advanced_by_who_saw_it_last() {
         assert_eq!((now.seq, now.updated), (2, at(5)));
         let absent = store.commit(vec![Write::Run(store::RunRow { seq: 3, ..run("no") })]).await;
         assert!(matches!(absent, Err(Error::Conflict { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_decided_by_a_row_that_has_moved_is_not_written() {
+    on_each(|store| async move {
+        let there = vec![Write::Run(run("r1")), Write::Session(session("s1", "t1"))];
+        store.commit(there).await.unwrap();
+        let run = store.run("r1").await.unwrap().unwrap();
+        let session = store.session_by_id("s1").await.unwrap().unwrap();
+        let all = [
+            (Seen::from(&run), Write::Run(run.clone())),
+            (Seen::from(&session), Write::Session(session.clone())),
+        ];
+        for (seen, moves) in all {
+            let decided = || vec![Write::Unmoved(seen.clone()), Write::Timer(timer("a", 1))];
+            // It changes nothing itself.
+            for _ in 0..2 {
+                store.commit(decided()).await.unwrap();
+            }
+            assert_eq!(store.due(at(1), 30, 9).await.unwrap(), [timer("a", 1)]);
+            store.commit(vec![Write::Forget { id: "a".into() }]).await.unwrap();
+            store.commit(vec![moves]).await.unwrap();
+            let late = store.commit(decided()).await;
+            assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
+            assert!(store.due(at(99), 30, 9).await.unwrap().is_empty());
+        }
     })
     .await;
 }

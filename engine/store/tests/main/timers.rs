@@ -25,6 +25,22 @@ async fn a_timer_is_taken_when_due_and_again_when_nobody_fired_it() {
 }
 
 #[tokio::test]
+async fn a_timer_that_fired_nothing_is_there_again_if_it_is_still_the_same() {
+    on_each(|store| async move {
+        let all = ["a", "b", "c"].map(|id| Write::Timer(timer(id, 10)));
+        store.commit(all.into()).await.unwrap();
+        let taken = store.due(at(10), 30, 10).await.unwrap();
+        let anew = timer("b", 20);
+        store.commit(vec![Write::Timer(anew.clone())]).await.unwrap();
+        store.commit(vec![Write::Forget { id: "c".into() }]).await.unwrap();
+        store.commit(taken.into_iter().map(Write::Unfired).collect()).await.unwrap();
+        assert_eq!(store.due(at(11), 30, 10).await.unwrap(), [timer("a", 10)]);
+        assert_eq!(store.due(at(20), 30, 10).await.unwrap(), [anew]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_timer_set_anew_replaces_the_old_one() {
     on_each(|store| async move {
         store
