@@ -3,10 +3,10 @@
 //! Read in this order: `agent` (sockets, and which request is whose) → `digest` (who is allowed)
 //! → `inbound` (an INVITE becomes a leg) → `talk` (the one task that owns a call) → `sdp` (what
 //! sound is agreed on) → `media` (its task) with `ports` and `srtp` → `outbound` (we dial) →
-//! `timer` (a session that nobody refreshes ends).
+//! `register` (trunks know where we are) → `timer` (a session that nobody refreshes ends).
 //!
-//! Who may call us: addresses of [`Settings::allow`], trunks that are named by their address, and
-//! [`Settings::users`] by their password. Nobody else, so that no stranger spends money here.
+//! Who may call us: addresses of [`Settings::allow`], trunks that are named by their address
+//! or that we are registered with, and [`Settings::users`] by their password. Nobody else, so that no stranger spends money here.
 //!
 //! Invariant: the stack's own log of whole messages stays off: they hold answers to challenges.
 //! Invariant: one task owns a call; the stack's events, the call's wishes and the sound's news meet
@@ -18,6 +18,7 @@ mod inbound;
 mod media;
 mod outbound;
 mod ports;
+mod register;
 mod sdp;
 mod srtp;
 mod talk;
@@ -28,7 +29,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use audio::codec::Codec;
-use secrecy::SecretString;
+use rsipstack::dialog::authenticate::Credential;
+use secrecy::{ExposeSecret, SecretString};
 
 pub use agent::Sip;
 
@@ -103,6 +105,20 @@ pub struct Trunk {
     pub password: Option<SecretString>,
     /// Whether the sound must be encrypted.
     pub encrypt: bool,
+    /// Whether it is told where we are, so that it brings calls to us.
+    pub register: bool,
+}
+
+impl Trunk {
+    /// What proves that we may use it.
+    fn credential(&self) -> Option<Credential> {
+        Some(Credential {
+            username: self.user.clone()?,
+            password: self.password.as_ref()?.expose_secret().to_owned(),
+            realm: None,
+            auth_username: None,
+        })
+    }
 }
 
 /// How messages travel.

@@ -1,7 +1,8 @@
 //! The SIP agent: listens, and brings each request to whom it belongs.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
 use call::Switchboard;
 use rsipstack::EndpointBuilder;
@@ -21,13 +22,23 @@ use tokio_util::sync::CancellationToken;
 use super::digest::{Guard, Mender};
 use super::inbound;
 use super::ports::Ports;
-use super::{Settings, Transport};
+use super::{Settings, Transport, register};
 
 /// What we understand.
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, REFER, NOTIFY";
 
 /// Seconds after which a caller who was sent away may come again.
 const LATER: u32 = 10;
+
+/// Addresses that are learned while we serve.
+#[derive(Default)]
+pub(super) struct Registrars(std::sync::Mutex<HashSet<IpAddr>>);
+
+impl Registrars {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<IpAddr>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A SIP agent: takes calls ([`Sip::serve`]) and dials ([`call::Dialer`]).
 pub struct Sip {
@@ -37,6 +48,8 @@ pub struct Sip {
     pub(super) guard: Guard,
     /// Room for calls, both ways.
     pub(super) room: Arc<Semaphore>,
+    /// Where the trunks lie that we are registered with.
+    pub(super) registrars: Registrars,
     this: Weak<Sip>,
     incoming: Mutex<Option<TransactionReceiver>>,
     /// Cancelled when no more calls are taken.
@@ -88,6 +101,7 @@ impl Sip {
             ports: Ports::new(at.ip(), settings.rtp_ports.clone()),
             guard: Guard::new(settings.ask_sha256),
             room: Arc::new(Semaphore::new(settings.most_calls)),
+            registrars: Registrars::default(),
             incoming: Mutex::new(Some(incoming)),
             stopping: OnceLock::new(),
             layer,
@@ -103,6 +117,10 @@ impl Sip {
         stop: CancellationToken,
     ) {
         let Some(mut incoming) = self.incoming.lock().await.take() else { return };
+        for trunk in self.settings.trunks.iter().filter(|trunk| trunk.register) {
+            // It ends after `stop`.
+            tokio::spawn(register::keep(Arc::clone(&self), trunk.clone(), stop.clone()));
+        }
         let _ = self.stopping.set(stop);
         let serving = self.layer.endpoint.serve();
         let taking = async {
@@ -199,7 +217,7 @@ pub(super) async fn refuse(
     status: StatusCode,
     mut headers: Vec<Header>,
 ) {
-    if status == StatusCode::ServiceUnavailable {
+    if matches!(status, StatusCode::ServiceUnavailable | StatusCode::BusyHere) {
         headers.push(Header::RetryAfter(LATER.to_string().into()));
     }
     let code = u16::from(status.clone());

@@ -46,7 +46,11 @@ pub(super) async fn arrive(
         }
         return refuse(transaction, status, headers).await;
     }
-    let to = dialed(&request.uri, &*switchboard);
+    // A trunk that we are registered with may call our account, and say in `To` which number.
+    let to = dialed(&request.uri, &*switchboard).or_else(|| {
+        let to = request.to_header().ok()?.typed().ok()?;
+        dialed(&to.uri, &*switchboard)
+    });
     let session = header(request, "session-expires").or(header(request, "x"));
     let session = session.and_then(|header| Session::read(&header, Side::Answering));
     let unknown = demanded(request);
@@ -56,8 +60,10 @@ pub(super) async fn arrive(
         Some((StatusCode::NotFound, Vec::new()))
     } else if session.is_some_and(|session| session.too_short()) {
         Some((StatusCode::SessionIntervalTooSmall, vec![Header::MinSE(LEAST.to_string().into())]))
-    } else if !sip.open_for_calls() || !switchboard.admits() {
+    } else if !sip.open_for_calls() {
         Some((StatusCode::ServiceUnavailable, Vec::new()))
+    } else if !switchboard.admits() {
+        Some((StatusCode::BusyHere, Vec::new()))
     } else {
         None
     };
@@ -65,7 +71,7 @@ pub(super) async fn arrive(
         return refuse(transaction, status, headers).await;
     }
     let (Some(to), Ok(room)) = (to, Arc::clone(&sip.room).try_acquire_owned()) else {
-        return refuse(transaction, StatusCode::ServiceUnavailable, Vec::new()).await;
+        return refuse(transaction, StatusCode::BusyHere, Vec::new()).await;
     };
     let Ok(sockets) = sip.ports.take().await else {
         return refuse(transaction, StatusCode::ServiceUnavailable, Vec::new()).await;
@@ -148,7 +154,8 @@ fn admitted(sip: &Sip, request: &Request, from: IpAddr) -> Result<(), (StatusCod
         Err(_) => host.parse() == Ok(from),
     };
     let known = settings.allow.iter().any(|net| net.holds(from))
-        || settings.trunks.iter().any(|own| trunk(&own.host));
+        || settings.trunks.iter().any(|own| trunk(&own.host))
+        || sip.registrars.lock().contains(&from);
     if known {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! We call somebody: by a trunk, or an address itself.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use rsipstack::dialog::invitation::{InviteAsyncResult, InviteOption};
 use rsipstack::dialog::invite_dialog::InviteDialog;
 use rsipstack::sip::{self, Header, HostWithPort, Response, Scheme, StatusCode, Uri};
 use rsipstack::transport::SipAddr;
-use secrecy::ExposeSecret;
 use tokio::net::lookup_host;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
@@ -96,41 +95,52 @@ impl Sip {
                 _ => Transport::Udp,
             },
         };
-        let (kind, usual) = match transport {
-            Transport::Udp => (sip::Transport::Udp, 5_060),
-            Transport::Tcp => (sip::Transport::Tcp, 5_060),
-            Transport::Tls => (sip::Transport::Tls, 5_061),
+        let kind = match transport {
+            Transport::Udp => sip::Transport::Udp,
+            Transport::Tcp => sip::Transport::Tcp,
+            Transport::Tls => sip::Transport::Tls,
         };
-        let mut through = match trunk {
-            Some(trunk) => host_of(&trunk.host).map_err(failed)?,
-            None => uri.host_with_port.clone(),
-        };
-        let port = through.port.as_ref().map_or(usual, |port| port.value());
-        let host = through.host.to_string();
-        let found = lookup_host((host.trim_matches(['[', ']']), port)).await;
-        let own = self.settings.listen.is_ipv4();
-        let found = found.ok().and_then(|mut all| all.find(|address| address.is_ipv4() == own));
-        let peer = found.ok_or_else(|| failed(format!("`{host}` has no address")))?;
+        let (mut through, peer) = match trunk {
+            Some(trunk) => self.address_of(trunk).await,
+            None => {
+                let host = uri.host_with_port.clone();
+                self.found(&host, transport).await.map(|peer| (host, peer))
+            }
+        }
+        .map_err(failed)?;
         // By its name a certificate is known.
         if transport != Transport::Tls {
             through = peer.into();
         }
-        let credential = trunk.and_then(|trunk| {
-            Some(Credential {
-                username: trunk.user.clone()?,
-                password: trunk.password.as_ref()?.expose_secret().to_owned(),
-                realm: None,
-                auth_username: None,
-            })
-        });
         Ok(Way {
             to: uri,
             through: SipAddr { r#type: Some(kind), addr: through },
             transport,
             peer: peer.ip(),
-            credential,
+            credential: trunk.and_then(Trunk::credential),
             encrypt: trunk.is_some_and(|trunk| trunk.encrypt),
         })
+    }
+
+    /// A trunk's name, and where it lies.
+    pub(super) async fn address_of(
+        &self,
+        trunk: &Trunk,
+    ) -> Result<(HostWithPort, SocketAddr), String> {
+        let host = host_of(&trunk.host)?;
+        let peer = self.found(&host, trunk.transport).await?;
+        Ok((host, peer))
+    }
+
+    /// Where a host lies, in the family of addresses that we speak.
+    async fn found(&self, host: &HostWithPort, transport: Transport) -> Result<SocketAddr, String> {
+        let usual = if transport == Transport::Tls { 5_061 } else { 5_060 };
+        let port = host.port.as_ref().map_or(usual, |port| port.value());
+        let name = host.host.to_string();
+        let found = lookup_host((name.trim_matches(['[', ']']), port)).await;
+        let own = self.settings.listen.is_ipv4();
+        let found = found.ok().and_then(|mut all| all.find(|address| address.is_ipv4() == own));
+        found.ok_or_else(|| format!("`{name}` has no address"))
     }
 
     /// The address of a destination, and the trunk that leads there.

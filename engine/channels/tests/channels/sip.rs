@@ -22,10 +22,10 @@ const SILENT: u8 = 0xFF;
 
 pub(crate) struct Agent {
     pub(crate) sip: Arc<Sip>,
-    at: SocketAddr,
+    pub(crate) at: SocketAddr,
     desk: Arc<Desk>,
     legs: UnboundedReceiver<Leg>,
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
 impl Agent {
@@ -69,7 +69,7 @@ impl Agent {
         Telephone::at(self.at).await
     }
 
-    async fn leg(&mut self) -> Leg {
+    pub(crate) async fn leg(&mut self) -> Leg {
         timeout(SOON, self.legs.recv()).await.expect("a leg").unwrap()
     }
 }
@@ -214,7 +214,7 @@ async fn what_cannot_be_taken_is_refused_with_its_reason() {
     // Those that live here would suffer.
     *agent.desk.busy.lock().unwrap() = true;
     phone.request("INVITE", OURS, "", "", &words).await;
-    assert_eq!(phone.status(503).await.get("retry-after"), "10");
+    assert_eq!(phone.status(486).await.get("retry-after"), "10");
     phone.request("ACK", OURS, REFUSED, "", "").await;
     *agent.desk.busy.lock().unwrap() = false;
     // One call is all there is room for; then nobody comes any more.
@@ -222,11 +222,11 @@ async fn what_cannot_be_taken_is_refused_with_its_reason() {
     phone.status(180).await;
     let mut second = agent.phone().await;
     second.request("INVITE", OURS, "", "", &words).await;
-    assert_eq!(second.status(503).await.get("retry-after"), "10");
+    assert_eq!(second.status(486).await.get("retry-after"), "10");
     agent.stop.cancel();
     let mut third = agent.phone().await;
     third.request("INVITE", OURS, "", "", &words).await;
-    third.status(503).await;
+    assert_eq!(third.status(503).await.get("retry-after"), "10");
 }
 
 /// An answer to a challenge, by the book.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use call::dialer::{Dialer, Progress, Wanted};
 use call::{Destination, Dialled};
-use channels::sip::{Transport, Trunk};
+use channels::sip::{Settings, Transport, Trunk};
 use md5::{Digest, Md5};
 use sha2::Sha256;
 
@@ -25,6 +25,10 @@ fn wanted(ring: Duration) -> Wanted {
 
 /// An agent whose trunk is a telephone.
 async fn with_trunk() -> (Agent, Telephone) {
+    with(|_| {}).await
+}
+
+async fn with(change: impl FnOnce(&mut Settings)) -> (Agent, Telephone) {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let host = socket.local_addr().unwrap().to_string();
     let agent = Agent::open(|settings| {
@@ -35,7 +39,9 @@ async fn with_trunk() -> (Agent, Telephone) {
             user: Some("anna".into()),
             password: Some("secret".into()),
             encrypt: false,
+            register: false,
         }];
+        change(settings);
     })
     .await;
     let mut phone = agent.phone().await;
@@ -63,7 +69,7 @@ async fn we_dial_prove_ourselves_and_are_answered() {
             let proved = phone.asked("INVITE").await;
             let name =
                 if status.starts_with("407") { "proxy-authorization" } else { "authorization" };
-            checked(&proved, name, algorithm);
+            checked(&proved, "INVITE", name, algorithm);
             phone.answer(&proved, "180 Ringing", "", "").await;
             assert!(matches!(ringing.next().await, Progress::Ringing));
             let words = phone.words("0", "");
@@ -86,7 +92,7 @@ async fn we_dial_prove_ourselves_and_are_answered() {
 }
 
 /// The answer to a challenge is right, and spelled as RFC 7616 says.
-fn checked(request: &telephone::Sip, name: &str, algorithm: &str) {
+fn checked(request: &telephone::Sip, method: &str, name: &str, algorithm: &str) {
     let proof = request.get(name);
     let get = |name: &str| {
         let rest = proof.split(&format!("{name}=")).nth(1).unwrap_or_else(|| panic!("{proof}"));
@@ -102,7 +108,7 @@ fn checked(request: &telephone::Sip, name: &str, algorithm: &str) {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     };
     let ours = hash("anna:trunk:secret".into());
-    let asked = hash(format!("INVITE:{}", plain("uri")));
+    let asked = hash(format!("{method}:{}", plain("uri")));
     let (nc, cnonce) = (get("nc"), plain("cnonce"));
     assert_eq!(plain("response"), hash(format!("{ours}:abc:{nc}:{cnonce}:auth:{asked}")));
 }
@@ -165,4 +171,47 @@ async fn an_anonymous_caller_is_asserted_to_the_trunk_only() {
     assert!(invite.get("p-asserted-identity").contains(OURS));
     let nowhere = Destination { kind: "email".into(), target: "a@b".into(), name: None };
     assert!(!agent.sip.reaches(&nowhere));
+}
+
+#[tokio::test]
+async fn a_trunk_that_wants_it_knows_where_we_are_and_brings_calls() {
+    let (mut agent, phone) = with(|settings| {
+        settings.allow.clear();
+        settings.trunks[0].register = true;
+    })
+    .await;
+    let first = phone.asked("REGISTER").await;
+    assert!(first.get("to").contains("sip:anna@127.0.0.1"), "{first:?}");
+    assert_eq!((first.get("expires"), first.get("authorization")), ("600", ""));
+    let challenge =
+        "WWW-Authenticate: Digest realm=\"trunk\", nonce=\"abc\", algorithm=MD5, qop=\"auth\"\r\n";
+    phone.answer(&first, "401 Unauthorized", challenge, "").await;
+    let proved = phone.asked("REGISTER").await;
+    checked(&proved, "REGISTER", "authorization", "MD5");
+    let contact = proved.get("contact").to_owned();
+    assert!(contact.contains(&format!("sip:anna@{}", agent.at)), "{contact}");
+    phone.answer(&proved, "200 OK", "Expires: 1\r\n", "").await;
+    // It knows us for a second only, so we come again.
+    let again = phone.asked("REGISTER").await;
+    phone.answer(&again, "200 OK", "Expires: 600\r\n", "").await;
+    // It calls our account; the number stands in `To`.
+    let (here, at) = (phone.address(), agent.at);
+    let words = phone.words("0", "");
+    phone
+        .send(&format!(
+            "INVITE sip:anna@{at} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKin;rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:+15550002000@{here}>;tag=mine\r\nTo: <sip:{OURS}@{here}>\r\n\
+             Call-ID: in\r\nCSeq: 1 INVITE\r\nContact: <sip:trunk@{here}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{words}",
+            words.len()
+        ))
+        .await;
+    let leg = agent.leg().await;
+    assert_eq!(leg.arrival.to, OURS);
+    drop(leg);
+    // No more calls: it is told so.
+    agent.stop.cancel();
+    let last = phone.asked("REGISTER").await;
+    assert_eq!(last.get("expires"), "0");
+    phone.answer(&last, "200 OK", "", "").await;
 }

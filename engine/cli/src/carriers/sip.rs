@@ -46,6 +46,7 @@ pub(crate) async fn open(settings: &settings::Sip) -> Result<Option<Arc<Sip>>, S
         user: trunk.user.clone(),
         password: trunk.password.clone(),
         encrypt: trunk.encrypt,
+        register: trunk.register,
     });
     let sip = Sip::open(sip::Settings {
         listen,

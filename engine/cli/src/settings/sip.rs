@@ -105,6 +105,10 @@ pub(crate) struct SipTrunk {
     /// Whether the sound must be encrypted (SRTP).
     #[serde(default)]
     pub(crate) encrypt: bool,
+    /// Whether we register there, so that it brings its calls to us. They may call the account; the
+    /// number stands in `To` then.
+    #[serde(default)]
+    pub(crate) register: bool,
 }
 
 /// How messages of SIP travel.
