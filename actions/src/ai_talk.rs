@@ -57,6 +57,8 @@ impl Action for AiTalk {
         };
         cx.ask(Deed::Talk { agent, duration_s: self.duration, wait });
         match (cx.medium, wait) {
+            // Whoever runs this knows at once whether there is such an agent.
+            (_, false) if !self.ai.id.is_empty() => Step::wait("ai_talk", REPLY_S),
             (_, false) => Step::Next,
             (Medium::Call, true) => Step::wait("ai_talk", self.duration + GRACE_S),
             (_, true) => Step::wait("ai_talk", REPLY_S),

@@ -12,7 +12,7 @@ use store::CallRow;
 use crate::Api;
 use crate::access::Holder;
 use crate::error::Error;
-use crate::params::{Body, Page, Params, list as page_of, rows_for};
+use crate::params::{Body, Page, Params, list as page_of};
 
 /// Calls that one request may make.
 const MOST: usize = 16;
@@ -23,8 +23,8 @@ pub(crate) async fn list(
     holder: Holder,
     Params(page): Params<Page>,
 ) -> Result<Json<Value>, Error> {
-    let read = |before, limit| api.runtime.parts.store.calls(before, limit);
-    let calls = rows_for(&holder, &page, read, |call| (&call.tenant.0, call.started)).await?;
+    let store = &api.runtime.parts.store;
+    let calls = store.calls(holder.tenant(), page.before()?, page.size()).await?;
     let rows = calls.iter().map(|call| (call.started, shown(call))).collect();
     Ok(Json(page_of(rows, &page)))
 }

@@ -14,13 +14,10 @@ use store::{MessageRow, Store, ThreadRow};
 use crate::Api;
 use crate::access::Holder;
 use crate::error::Error;
-use crate::params::{Page, Params, list as page_of, rows_for};
+use crate::params::{Page, Params, list as page_of};
 
 /// The longest that a question may wait for a reply, seconds.
 const LONGEST_WAIT: u64 = 60;
-
-/// Threads with one peer that are looked at, since they may be of several tenants.
-const MOST_WITH_PEER: u32 = 100;
 
 /// How long to sleep before looking again when another process may have done the work.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -40,9 +37,8 @@ pub(crate) async fn list(
     Params(page): Params<Page>,
 ) -> Result<Json<Value>, Error> {
     let store = &api.runtime.parts.store;
-    let read = |before, limit| store.threads(whose.peer.as_deref(), before, limit);
-    let threads =
-        rows_for(&holder, &page, read, |thread| (&thread.peering.tenant.0, thread.updated)).await?;
+    let (peer, before) = (whose.peer.as_deref(), page.before()?);
+    let threads = store.threads(holder.tenant(), peer, before, page.size()).await?;
     let rows = threads.iter().map(|thread| (thread.updated, shown(thread))).collect();
     Ok(Json(page_of(rows, &page)))
 }
@@ -232,7 +228,7 @@ async fn find(store: &dyn Store, holder: &Holder, id: &str) -> Result<Option<Thr
     if let Some(thread) = store.thread(id).await? {
         return Ok(Some(thread).filter(sees));
     }
-    Ok(store.threads(Some(id), None, MOST_WITH_PEER).await?.into_iter().find(sees))
+    Ok(store.threads(holder.tenant(), Some(id), None, 1).await?.pop())
 }
 
 fn unknown(id: &str) -> Error {

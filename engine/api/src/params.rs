@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::access::Holder;
 use crate::error::Error;
 
 /// The query, read; what cannot be read is refused in our words.
@@ -53,8 +52,6 @@ pub(crate) struct Page {
     page_token: Option<String>,
 }
 
-/// Rows that are looked at together for one tenant's.
-const MANY: u32 = 1000;
 /// The most rows of a page, and what it has when nothing is said.
 const MOST: u32 = 100;
 
@@ -71,33 +68,6 @@ impl Page {
             Some(token) => token.parse().map(Some).map_err(|_| {
                 Error::parameter("page_token", "take the `next_page_token` of the page before")
             }),
-        }
-    }
-}
-
-/// The rows of a page that are for whoever asks, newest first: `read` gives those before a time, at
-/// most so many, and `key` tells of a row whose it is and when it was.
-pub(crate) async fn rows_for<T, F>(
-    holder: &Holder,
-    page: &Page,
-    read: impl Fn(Option<Timestamp>, u32) -> F,
-    key: impl Fn(&T) -> (&str, Timestamp),
-) -> Result<Vec<T>, Error>
-where
-    F: Future<Output = Result<Vec<T>, store::Error>>,
-{
-    let size = page.size() as usize;
-    // Where most rows are somebody else's, more of them are looked at together.
-    let step = if holder.tenant().is_some() { MANY } else { page.size() };
-    let (mut found, mut before) = (Vec::new(), page.before()?);
-    loop {
-        let rows = read(before, step).await?;
-        let last = rows.len() < step as usize;
-        before = rows.last().map(|row| key(row).1);
-        found.extend(rows.into_iter().filter(|row| holder.sees(key(row).0)));
-        if last || found.len() >= size {
-            found.truncate(size);
-            return Ok(found);
         }
     }
 }

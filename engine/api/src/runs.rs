@@ -12,7 +12,7 @@ use store::{Line, RunRow};
 use crate::Api;
 use crate::access::Holder;
 use crate::error::Error;
-use crate::params::{Body, Page, Params, list as page_of, rows_for};
+use crate::params::{Body, Page, Params, list as page_of};
 use crate::texts;
 
 /// The newest runs.
@@ -21,8 +21,8 @@ pub(crate) async fn list(
     holder: Holder,
     Params(page): Params<Page>,
 ) -> Result<Json<Value>, Error> {
-    let read = |before, limit| api.runtime.parts.store.runs(before, limit);
-    let runs = rows_for(&holder, &page, read, |run| (&run.tenant.0, run.created)).await?;
+    let store = &api.runtime.parts.store;
+    let runs = store.runs(holder.tenant(), page.before()?, page.size()).await?;
     let rows = runs.into_iter().map(|run| (run.created, summary(&run))).collect();
     Ok(Json(page_of(rows, &page)))
 }

@@ -62,7 +62,7 @@ pub async fn of(store: &dyn Store, run: &RunRow, taken: &[Taken]) -> Result<Vec<
     if run.medium == Medium::Text {
         all.extend(given(store, run, taken).await?);
     }
-    all.extend(store.asked_by(&run.id).await?.into_iter().map(went_out));
+    all.extend(store.asked_by(run).await?.into_iter().map(went_out));
     all.sort_by_key(|text| text.at);
     Ok(all)
 }

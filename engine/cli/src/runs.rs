@@ -30,7 +30,7 @@ pub(crate) enum Format {
 /// The database cannot be read.
 pub(crate) async fn list(settings: Settings, limit: u32, format: Format) -> Result<String, String> {
     let store = open(&settings).await?;
-    let runs = store.runs(None, limit).await.map_err(|error| error.to_string())?;
+    let runs = store.runs(None, None, limit).await.map_err(|error| error.to_string())?;
     if format == Format::Json {
         let runs: Vec<_> = runs.iter().map(api::runs::summary).collect();
         return Ok(format!("{:#}\n", json!(runs)));
@@ -181,7 +181,7 @@ async fn find(store: &dyn Store, id: &str) -> Result<RunRow, String> {
     if let Some(run) = store.run(id).await.map_err(known)? {
         return Ok(run);
     }
-    let newest = store.runs(None, 1000).await.map_err(known)?;
+    let newest = store.runs(None, None, 1000).await.map_err(known)?;
     let mut fitting = newest.into_iter().filter(|run| run.id.ends_with(id));
     match (fitting.next(), fitting.next()) {
         (Some(run), None) => Ok(run),

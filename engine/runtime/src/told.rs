@@ -28,6 +28,12 @@ pub(crate) fn waiting(run: &Activeflow, flows: Flows<'_>) -> Option<(&'static st
     Some(("waiting", data))
 }
 
+/// What a run is told of a deed that was done at once.
+pub(crate) fn done(key: Key) -> Event {
+    let (exit, why) = ("done".into(), String::new());
+    Event::Done { key, exit, values: Vars::new(), why, then: None }
+}
+
 /// What a run is told of a deed that cannot be done.
 pub(crate) fn failed(key: Key, why: String) -> Event {
     Event::Done { key, exit: "failed".into(), values: Vars::new(), why, then: None }

@@ -195,8 +195,13 @@ pub trait Store: Send + Sync {
     async fn flow_named(&self, tenant: &Tenant, name: &str) -> Result<Option<FlowRow>, Error>;
     /// A run.
     async fn run(&self, id: &str) -> Result<Option<RunRow>, Error>;
-    /// The newest runs, at most `limit`, older than `before`.
-    async fn runs(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<RunRow>, Error>;
+    /// The newest runs, of a tenant or of all, at most `limit`, older than `before`.
+    async fn runs(
+        &self,
+        tenant: Option<&str>,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, Error>;
     /// What a run has done.
     async fn taken(&self, run: &str) -> Result<Vec<Taken>, Error>;
     /// What was said in a run.
@@ -204,10 +209,11 @@ pub trait Store: Send + Sync {
 
     /// A thread by id.
     async fn thread(&self, id: &str) -> Result<Option<ThreadRow>, Error>;
-    /// The threads that moved last, at most `limit`, older than `before`; those with one peer, or
-    /// all.
+    /// The threads that moved last, of a tenant or of all, at most `limit`, older than `before`;
+    /// those with one peer, or all.
     async fn threads(
         &self,
+        tenant: Option<&str>,
         peer: Option<&str>,
         before: Option<Timestamp>,
         limit: u32,
@@ -251,9 +257,9 @@ pub trait Store: Send + Sync {
     async fn next_outbox(&self) -> Result<Option<Timestamp>, Error>;
     /// A text to send, by key.
     async fn outbox(&self, key: &str) -> Result<Option<OutboxRow>, Error>;
-    /// The texts that a run has asked for, oldest first. It reads all that were ever sent: for people
-    /// who look at one run.
-    async fn asked_by(&self, run: &str) -> Result<Vec<OutboxRow>, Error>;
+    /// The texts that a run has asked for until a day after it moved last, oldest first: for people
+    /// who look at one run. PostgreSQL looks through what was made in that time.
+    async fn asked_by(&self, run: &RunRow) -> Result<Vec<OutboxRow>, Error>;
     /// The key of the text that a carrier took under this id.
     async fn sent_as(&self, channel: &str, carrier_id: &str) -> Result<Option<String>, Error>;
     /// A carrier's receipt: moves the text's status forward (`queued sent failed delivered`), never
@@ -279,8 +285,13 @@ pub trait Store: Send + Sync {
 
     /// A call by id.
     async fn call(&self, id: &str) -> Result<Option<CallRow>, Error>;
-    /// The newest calls, at most `limit`, older than `before`.
-    async fn calls(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<CallRow>, Error>;
+    /// The newest calls, of a tenant or of all, at most `limit`, older than `before`.
+    async fn calls(
+        &self,
+        tenant: Option<&str>,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<CallRow>, Error>;
 
     /// How much there is to do, for `/metrics`. Not for free: ask a few times a minute.
     async fn counts(&self) -> Result<Counts, Error>;

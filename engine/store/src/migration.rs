@@ -20,6 +20,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 5, sql: include_str!("../migrations/sqlite/0005_trace.sql") },
     Migration { number: 6, sql: include_str!("../migrations/sqlite/0006_fewer_indexes.sql") },
     Migration { number: 7, sql: include_str!("../migrations/sqlite/0007_hands_off.sql") },
+    Migration { number: 8, sql: include_str!("../migrations/sqlite/0008_texts_of_a_run.sql") },
 ];
 
 /// For PostgreSQL.
@@ -31,6 +32,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 5, sql: include_str!("../migrations/postgres/0005_trace.sql") },
     Migration { number: 6, sql: include_str!("../migrations/postgres/0006_fewer_indexes.sql") },
     Migration { number: 7, sql: include_str!("../migrations/postgres/0007_hands_off.sql") },
+    Migration { number: 8, sql: include_str!("../migrations/postgres/0008_texts_of_a_run.sql") },
 ];
 
 /// Where the version is kept.

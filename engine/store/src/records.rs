@@ -10,7 +10,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use conversation::{Receipt, Status, Tenant};
 use flow::Taken;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::read::OUTBOX;
 use self::read::{
@@ -27,6 +27,9 @@ use crate::{Counts, Error, INBOX_MOST, Seen, Store, Write, claims, outside, time
 
 /// One received text in this many also throws away old claims.
 const PURGE_EVERY: u64 = 1024;
+
+/// How long after a run moved last a text may be made that it has asked for: replies, mostly.
+const AFTERWARDS: SignedDuration = SignedDuration::from_hours(24);
 
 static RUN_BY_ID: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {RUN} FROM runs WHERE id = $1"));
@@ -131,11 +134,15 @@ impl<D: Database> Store for Records<D> {
         Ok(self.keyed(&**RUN_BY_ID, vec![text(id)], run).await?.pop())
     }
 
-    async fn runs(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<RunRow>, Error> {
-        let sql = format!(
-            "SELECT {RUN} FROM runs WHERE created < $1 ORDER BY created DESC, id DESC LIMIT $2"
-        );
-        self.rows(sql, vec![time(before.unwrap_or(Timestamp::MAX)), count(limit)], run).await
+    async fn runs(
+        &self,
+        tenant: Option<&str>,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, Error> {
+        let list = List { before, limit, whose: &[("tenant", tenant)] };
+        let (sql, cells) = list.newest(RUN, "runs", "created");
+        self.rows(sql, cells, run).await
     }
 
     async fn taken(&self, run: &str) -> Result<Vec<Taken>, Error> {
@@ -156,20 +163,13 @@ impl<D: Database> Store for Records<D> {
 
     async fn threads(
         &self,
+        tenant: Option<&str>,
         peer: Option<&str>,
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<ThreadRow>, Error> {
-        let mut cells = vec![time(before.unwrap_or(Timestamp::MAX)), count(limit)];
-        let mut whose = "";
-        if let Some(peer) = peer {
-            whose = "AND peer = $3";
-            cells.push(text(peer));
-        }
-        let sql = format!(
-            "SELECT {THREAD} FROM threads WHERE updated < $1 {whose} \
-             ORDER BY updated DESC, id DESC LIMIT $2"
-        );
+        let list = List { before, limit, whose: &[("tenant", tenant), ("peer", peer)] };
+        let (sql, cells) = list.newest(THREAD, "threads", "updated");
         self.rows(sql, cells, thread).await
     }
 
@@ -255,11 +255,13 @@ impl<D: Database> Store for Records<D> {
             .await
     }
 
-    async fn asked_by(&self, run: &str) -> Result<Vec<OutboxRow>, Error> {
+    async fn asked_by(&self, run: &RunRow) -> Result<Vec<OutboxRow>, Error> {
         let sql = format!(
-            "SELECT {OUTBOX} FROM outbox WHERE run = $1 OR about = $1 ORDER BY created, key"
+            "SELECT {OUTBOX} FROM outbox WHERE about = $1 AND created >= $2 AND created <= $3 \
+             ORDER BY created, key"
         );
-        self.rows(sql, vec![text(run)], outbox).await
+        let until = run.updated.checked_add(AFTERWARDS).unwrap_or(Timestamp::MAX);
+        self.rows(sql, vec![text(&run.id), time(run.created), time(until)], outbox).await
     }
 
     async fn sent_as(&self, channel: &str, carrier_id: &str) -> Result<Option<String>, Error> {
@@ -343,11 +345,15 @@ impl<D: Database> Store for Records<D> {
         self.row(format!("SELECT {CALL} FROM calls WHERE id = $1"), vec![text(id)], call).await
     }
 
-    async fn calls(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<CallRow>, Error> {
-        let sql = format!(
-            "SELECT {CALL} FROM calls WHERE started < $1 ORDER BY started DESC, id DESC LIMIT $2"
-        );
-        self.rows(sql, vec![time(before.unwrap_or(Timestamp::MAX)), count(limit)], call).await
+    async fn calls(
+        &self,
+        tenant: Option<&str>,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<CallRow>, Error> {
+        let list = List { before, limit, whose: &[("tenant", tenant)] };
+        let (sql, cells) = list.newest(CALL, "calls", "started");
+        self.rows(sql, cells, call).await
     }
 
     async fn counts(&self) -> Result<Counts, Error> {
@@ -364,6 +370,29 @@ impl<D: Database> Store for Records<D> {
 
     async fn ready(&self) -> Result<(), Error> {
         self.rows("SELECT 1".into(), Vec::new(), |_| Ok(())).await.map(|_| ())
+    }
+}
+
+/// What is listed, newest first.
+struct List<'a> {
+    before: Option<Timestamp>,
+    limit: u32,
+    /// Columns that must be so, where something is asked for.
+    whose: &'a [(&'a str, Option<&'a str>)],
+}
+
+impl List<'_> {
+    fn newest(&self, columns: &str, table: &str, age: &str) -> (String, Vec<Cell>) {
+        let mut cells = vec![time(self.before.unwrap_or(Timestamp::MAX)), count(self.limit)];
+        let mut sql = format!("SELECT {columns} FROM {table} WHERE {age} < $1");
+        for (column, wanted) in self.whose {
+            if let Some(wanted) = wanted {
+                cells.push(text(*wanted));
+                sql.push_str(&format!(" AND {column} = ${}", cells.len()));
+            }
+        }
+        sql.push_str(&format!(" ORDER BY {age} DESC, id DESC LIMIT $2"));
+        (sql, cells)
     }
 }
 

@@ -91,6 +91,10 @@ impl Stage {
         }
         self.talk = Some(talk);
         self.turn();
+        if !wait && self.run.waits().any(|waiting| waiting.key == command.key) {
+            // It has begun, and that is all that the run wants to know.
+            self.done(command.key.clone(), "done", Vars::new(), "", None);
+        }
     }
 
     fn fresh(&mut self, key: Key, config: Config, awaited: bool) -> Talk {

@@ -151,7 +151,12 @@ impl<'a> Step<'a> {
             }
             for command in advance.commands {
                 let (key, kind) = (command.key.clone(), command.deed.kind().to_owned());
-                if let Err(why) = self.wish(command) {
+                let unwaited = matches!(command.deed, Deed::Talk { wait: false, .. });
+                let wished = self.wish(command);
+                if wished.is_ok() && unwaited && deeds::awaited(&self.run.state, &key) {
+                    // It has begun, and that is all that the run wants to know.
+                    events.push_back(told::done(key));
+                } else if let Err(why) = wished {
                     tracing::warn!(run = self.run.id, key = key.0, why, "what a run asked for");
                     if !deeds::awaited(&self.run.state, &key) {
                         let text = format!("`{kind}` could not be done: {why}");

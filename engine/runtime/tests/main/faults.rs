@@ -122,8 +122,13 @@ impl<B: Between> Store for Through<B> {
         self.0.asks(self.0.store().run(id)).await
     }
 
-    async fn runs(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<RunRow>, Error> {
-        self.0.asks(self.0.store().runs(before, limit)).await
+    async fn runs(
+        &self,
+        tenant: Option<&str>,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, Error> {
+        self.0.asks(self.0.store().runs(tenant, before, limit)).await
     }
 
     async fn taken(&self, run: &str) -> Result<Vec<Taken>, Error> {
@@ -140,11 +145,12 @@ impl<B: Between> Store for Through<B> {
 
     async fn threads(
         &self,
+        tenant: Option<&str>,
         peer: Option<&str>,
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<ThreadRow>, Error> {
-        self.0.asks(self.0.store().threads(peer, before, limit)).await
+        self.0.asks(self.0.store().threads(tenant, peer, before, limit)).await
     }
 
     async fn inbox(&self, thread: &str) -> Result<Vec<MessageRow>, Error> {
@@ -172,7 +178,7 @@ impl<B: Between> Store for Through<B> {
         self.0.peeks(self.0.store().counts()).await
     }
 
-    async fn asked_by(&self, run: &str) -> Result<Vec<OutboxRow>, Error> {
+    async fn asked_by(&self, run: &RunRow) -> Result<Vec<OutboxRow>, Error> {
         self.0.asks(self.0.store().asked_by(run)).await
     }
 
@@ -244,8 +250,13 @@ impl<B: Between> Store for Through<B> {
         self.0.asks(self.0.store().call(id)).await
     }
 
-    async fn calls(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<CallRow>, Error> {
-        self.0.asks(self.0.store().calls(before, limit)).await
+    async fn calls(
+        &self,
+        tenant: Option<&str>,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<CallRow>, Error> {
+        self.0.asks(self.0.store().calls(tenant, before, limit)).await
     }
 
     async fn ready(&self) -> Result<(), Error> {

@@ -262,7 +262,7 @@ impl Rig {
 
     /// Runs, oldest first.
     pub(crate) async fn runs(&self) -> Vec<RunRow> {
-        let mut runs = self.store.runs(None, 1_000).await.unwrap();
+        let mut runs = self.store.runs(None, None, 1_000).await.unwrap();
         runs.reverse();
         runs
     }

@@ -30,9 +30,10 @@ async fn a_flow_names_an_agent_that_is_configured() {
         "option": { "assistance_type": "ai", "assistance_id": ID } }]);
     let mut rig = Rig::texts(older).await;
     rig.text("hello").await;
-    rig.ended(1).await;
+    let run = rig.ended(1).await.remove(0);
     rig.stop().await;
     assert_eq!(rig.carrier.texts(), [""; 0], "nobody was configured yet");
+    assert_eq!(rig.steps(&run.id).await, ["agent failed"]);
     let desk = agent::Config {
         init_prompt: "You are the desk.".into(),
         debounce_ms: 0,
@@ -45,6 +46,9 @@ async fn a_flow_names_an_agent_that_is_configured() {
     assert_eq!(asked.ask.config.init_prompt, "You are the desk.");
     asked.say("The desk is here.").await;
     assert_eq!(rig.carrier.sent(1).await[0].text, "The desk is here.");
+    // The run has not waited for that.
+    let run = rig.ended(2).await.remove(1);
+    assert_eq!(rig.steps(&run.id).await, ["agent done"]);
 }
 
 #[tokio::test]
@@ -238,15 +242,27 @@ async fn a_flow_that_ends_the_session_at_once_still_gets_its_reply() {
 }
 
 #[tokio::test]
-async fn an_agent_that_nobody_has_configured_is_told_of_in_the_run() {
+async fn an_agent_that_nobody_has_configured_is_a_failure_that_a_flow_can_catch() {
+    let nobody =
+        json!({ "id": "agent", "type": "ai_talk", "option": { "ai": { "id": "nobody" } } });
+    let rig = Rig::texts(json!([nobody])).await;
+    rig.text("hello").await;
+    let run = rig.ended(1).await.remove(0);
+    assert_eq!(rig.steps(&run.id).await, ["agent failed"]);
+    assert_eq!(run.outcome, Some(flow::Outcome::Failed));
+    assert!(run.state.why.contains("no agent `nobody` is configured"), "{}", run.state.why);
+
+    let mut caught = nobody;
+    caught["on"] = json!({ "failed": "sorry" });
     let rig = Rig::texts(json!([
-        { "id": "agent", "type": "ai_talk", "option": { "ai": { "id": "nobody" } } },
+        caught,
+        { "id": "hang", "type": "stop" },
+        { "id": "sorry", "type": "send_message", "option": { "text": "Nobody is here." } },
     ]))
     .await;
     rig.text("hello").await;
+    rig.carrier.sent(1).await;
     let run = rig.ended(1).await.remove(0);
-    let said = rig.store.transcript(&run.id).await.unwrap();
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert_eq!(said[0].who, "note");
-    assert!(said[0].text.contains("ai_talk") && said[0].text.contains("nobody"), "{said:?}");
+    assert_eq!(rig.steps(&run.id).await, ["agent failed", "sorry done"]);
+    assert_eq!(run.outcome, Some(flow::Outcome::Finished));
 }

@@ -54,8 +54,10 @@ async fn a_call_changes_and_its_words_are_kept() {
         let mut writes = vec![Write::Call(call.clone())];
         writes.extend(said.iter().cloned().map(Write::Line));
         store.commit(writes).await.unwrap();
-        assert!(store.calls(Some(at(0)), 10).await.unwrap().is_empty());
-        assert_eq!(store.calls(None, 10).await.unwrap(), [call]);
+        assert!(store.calls(None, Some(at(0)), 10).await.unwrap().is_empty());
+        assert_eq!(store.calls(Some("nobody"), None, 10).await.unwrap(), []);
+        assert_eq!(store.calls(Some(&call.tenant.0), None, 10).await.unwrap(), [call.clone()]);
+        assert_eq!(store.calls(None, None, 10).await.unwrap(), [call]);
         assert_eq!(store.transcript("r1").await.unwrap(), said);
     })
     .await;

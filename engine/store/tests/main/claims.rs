@@ -124,14 +124,22 @@ async fn threads_are_listed_by_age_and_peer() {
         store.commit(vec![text(&a, Some("SM1"), "one", at(10))]).await.unwrap();
         store.commit(vec![text(&b, Some("SM2"), "two", at(20))]).await.unwrap();
         let ids = |rows: Vec<store::ThreadRow>| rows.into_iter().map(|t| t.id).collect::<Vec<_>>();
-        let all = ids(store.threads(None, None, 10).await.unwrap());
+        let all = ids(store.threads(None, None, None, 10).await.unwrap());
         assert_eq!(all, [b.thread_id(), a.thread_id()]);
-        let older = ids(store.threads(None, Some(at(20)), 10).await.unwrap());
+        let older = ids(store.threads(None, None, Some(at(20)), 10).await.unwrap());
         assert_eq!(older, [a.thread_id()]);
-        let of_b = ids(store.threads(Some("+15551110002"), None, 10).await.unwrap());
+        let of_b = ids(store.threads(None, Some("+15551110002"), None, 10).await.unwrap());
         assert_eq!(of_b, [b.thread_id()]);
         store.commit(vec![text(&a, Some("SM3"), "three", at(30))]).await.unwrap();
-        assert_eq!(ids(store.threads(None, None, 1).await.unwrap()), [a.thread_id()]);
+        assert_eq!(ids(store.threads(None, None, None, 1).await.unwrap()), [a.thread_id()]);
+        // Another tenant's are among all, and not among one's own.
+        let c = peering("c", "+15551110002");
+        store.commit(vec![text(&c, Some("SM4"), "four", at(40))]).await.unwrap();
+        let of = async |tenant, peer| ids(store.threads(tenant, peer, None, 10).await.unwrap());
+        assert_eq!(of(None, None).await, [c.thread_id(), a.thread_id(), b.thread_id()]);
+        assert_eq!(of(Some("a"), None).await, [a.thread_id(), b.thread_id()]);
+        assert_eq!(of(Some("a"), Some("+15551110002")).await, [b.thread_id()]);
+        assert_eq!(of(Some("c"), Some("+15551110001")).await, [""; 0]);
     })
     .await;
 }

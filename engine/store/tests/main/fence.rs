@@ -157,8 +157,16 @@ async fn runs_are_listed_newest_first() {
             store.commit(vec![Write::Run(row)]).await.unwrap();
         }
         let ids = |rows: Vec<store::RunRow>| rows.into_iter().map(|r| r.id).collect::<Vec<_>>();
-        assert_eq!(ids(store.runs(None, 2).await.unwrap()), ["r4", "r3"]);
-        assert_eq!(ids(store.runs(Some(at(3)), 2).await.unwrap()), ["r2", "r1"]);
+        assert_eq!(ids(store.runs(None, None, 2).await.unwrap()), ["r4", "r3"]);
+        assert_eq!(ids(store.runs(None, Some(at(3)), 2).await.unwrap()), ["r2", "r1"]);
+        let tenant = conversation::Tenant("b".into());
+        let row = store::RunRow { created: at(9), tenant, ..run("rb") };
+        store.commit(vec![Write::Run(row)]).await.unwrap();
+        assert_eq!(ids(store.runs(None, None, 1).await.unwrap()), ["rb"]);
+        assert_eq!(ids(store.runs(Some("b"), None, 9).await.unwrap()), ["rb"]);
+        assert_eq!(ids(store.runs(Some("default"), None, 2).await.unwrap()), ["r4", "r3"]);
+        assert_eq!(ids(store.runs(Some("default"), Some(at(1)), 9).await.unwrap()), ["r0"]);
+        assert_eq!(ids(store.runs(Some("b"), Some(at(9)), 9).await.unwrap()), [""; 0]);
     })
     .await;
 }

@@ -4,7 +4,7 @@ use conversation::{Receipt, Status};
 use futures_util::future::join_all;
 use store::{Error, OutboxRow, Write};
 
-use crate::rig::{at, on_each, peering, reply};
+use crate::rig::{at, on_each, peering, reply, run};
 
 fn keys(rows: &[OutboxRow]) -> Vec<&str> {
     rows.iter().map(|r| r.key.as_str()).collect()
@@ -240,6 +240,32 @@ async fn the_answer_and_its_receipt_at_the_same_moment() {
             told.unwrap();
             assert_eq!(store.outbox(&key).await.unwrap().unwrap().status, Status::Delivered);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_texts_of_a_run_are_found_among_those_of_its_time() {
+    on_each(|store| async move {
+        let peer = peering("a", "+15551110001");
+        let about = |key: &str, run: &str, seconds| {
+            Write::Outbox(OutboxRow { about: Some(run.into()), ..reply(&peer, key, seconds) })
+        };
+        let day = 86_400;
+        let all = [
+            about("k0", "r1", 9),
+            about("k1", "r1", 10),
+            about("k2", "r2", 15),
+            about("k3", "r1", 20 + day),
+            about("k4", "r1", 21 + day),
+        ];
+        for write in all {
+            store.commit(vec![write]).await.unwrap();
+        }
+        let row = store::RunRow { created: at(10), updated: at(20), ..run("r1") };
+        let found = store.asked_by(&row).await.unwrap();
+        let keys = keys(&found);
+        assert_eq!(keys, ["k1", "k3"]);
     })
     .await;
 }

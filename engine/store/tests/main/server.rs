@@ -205,7 +205,7 @@ async fn a_thousand_commits_at_once_are_all_kept() {
         }))
         .await;
         assert!(done.iter().all(Result::is_ok), "{done:?}");
-        assert_eq!(store.runs(None, 2000).await.unwrap().len(), 1000);
+        assert_eq!(store.runs(None, None, 2000).await.unwrap().len(), 1000);
         let thread = peering("a", "+15550000007").thread_id();
         assert_eq!(store.messages(&thread, 0, 100).await.unwrap().last().unwrap().n, 10);
     })
@@ -224,7 +224,7 @@ async fn a_caller_who_goes_away_leaves_no_half_commit() {
         }
         // Whatever was begun has its end: the store answers, and both rows are there or neither.
         store.commit(vec![Write::Run(run("last"))]).await.unwrap();
-        let runs: Vec<_> = store.runs(None, 100).await.unwrap();
+        let runs: Vec<_> = store.runs(None, None, 100).await.unwrap();
         for i in 0..50 {
             let id = format!("r{i}");
             let there = runs.iter().any(|r| r.id == id);
