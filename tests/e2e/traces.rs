@@ -5,6 +5,7 @@ use tests::double::collector::{Collector, attribute};
 use tests::double::openai::{Reply, last_user};
 use tests::record::until;
 use tests::rig::{PEER, Setup, World};
+use tests::servers::Servers;
 
 /// The spans from the sending of a text back to where it all began: `(name, attributes)`.
 async fn way(collector: &Collector, text: &str, world: &World) -> Vec<String> {
@@ -69,4 +70,53 @@ async fn a_text_is_followed_from_the_webhook_to_the_carrier() {
         ["POST /twilio/messages", "job thread", "run desk_chat", "job reply", "send twilio"];
     assert_eq!(thought, expected);
     voxflow.stop().await;
+}
+
+/// Two processes, each with a collector of its own: what the door of one took, a worker of the other
+/// goes on with in the same trace.
+#[tokio::test]
+async fn a_text_is_followed_from_one_process_into_another() {
+    let servers = Servers::start().await;
+    let world = World::open(|_| Reply::say("unasked"), &[]).await;
+    let echo = json!({ "name": "echo", "actions": [
+        { "id": "back", "type": "send_message", "option": { "text": "re: ${message.text}" } } ] });
+    let (door, work) = (Collector::open().await, Collector::open().await);
+    let setup = |collector: &Collector| Setup {
+        message_flow: Some(echo.clone()),
+        database: Some(servers.postgres()),
+        queue: Some(servers.amqp()),
+        environment: vec![
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100".into()),
+        ],
+        ..Setup::default()
+    };
+    let first = world.start(setup(&door)).await;
+    let second = world.start(setup(&work)).await;
+    // The broker gives jobs to both in turn.
+    for n in 0..4 {
+        let peer = format!("+1555765{n:04}");
+        assert_eq!(world.text(&first, &peer, &format!("text {n}")).await, 200);
+    }
+    world.twilio.sent().reach(4, "echoes").await;
+    let way = until("a way through both", || async {
+        let (doors, works) = (door.spans().all(), work.spans().all());
+        let job = works.iter().find(|span| span.name == "job thread")?;
+        let run = works.iter().find(|span| span.parent_span_id == job.span_id)?;
+        let mut way = vec![job];
+        while !way.last()?.parent_span_id.is_empty() {
+            let parent = &way.last()?.parent_span_id;
+            way.push(doors.iter().find(|span| span.span_id == *parent)?);
+        }
+        let sent =
+            works.iter().any(|span| span.name == "send twilio" && span.trace_id == job.trace_id);
+        assert!(way.iter().all(|span| span.trace_id == run.trace_id), "{way:#?}");
+        sent.then(|| way.iter().rev().map(|span| span.name.clone()).collect::<Vec<_>>())
+    })
+    .await;
+    assert_eq!(way.first().map(String::as_str), Some("POST /twilio/messages"), "{way:?}");
+    assert_eq!(way.last().map(String::as_str), Some("job thread"), "{way:?}");
+    assert!(work.spans().pick(|span| span.name == "POST /twilio/messages").is_empty());
+    first.stop().await;
+    second.stop().await;
 }
