@@ -10,7 +10,10 @@ use crate::service;
 pub const SPEC: Spec = Spec::of::<DetectMachine>(Needs::Call)
     .exits(&["failed", "machine"])
     .renamed(&[("machine_handle", "on_machine")])
-    .older(&["async"], |option| option.drop(&["async"]));
+    .older(&["async"], |option| {
+        // There a result that nobody waits for is not stored either.
+        option.convert("async", "wait", |beside| (beside == true).then(|| false.into()));
+    });
 
 /// After this long nobody will tell any more how it ended, seconds.
 const AT_MOST_S: u64 = 60;
@@ -22,6 +25,14 @@ struct DetectMachine {
     /// What to do with a machine: `hangup` ends the call, `continue` leaves by the exit `machine`.
     #[serde(default)]
     on_machine: OnMachine,
+    /// Whether the flow waits until it is known. Otherwise it goes on at once, and all that follows
+    /// of a machine is that `hangup` ends the call when it is recognized.
+    #[serde(default = "yes")]
+    wait: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What to do with an answering machine.

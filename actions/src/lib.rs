@@ -58,6 +58,7 @@ pub mod stop_service;
 pub mod stop_transcription;
 pub mod talk;
 pub mod transcribe_recordings;
+pub mod transfer_call;
 pub mod wait_event;
 pub mod wait_message;
 
@@ -107,6 +108,7 @@ const TYPES: &[(&str, Spec)] = &[
     ("stop_transcription", stop_transcription::SPEC),
     ("talk", talk::SPEC),
     ("transcribe_recordings", transcribe_recordings::SPEC),
+    ("transfer_call", transfer_call::SPEC),
     ("wait_event", wait_event::SPEC),
     ("wait_message", wait_message::SPEC),
 ];

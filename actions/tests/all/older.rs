@@ -144,6 +144,13 @@ fn options_have_todays_names_and_units() {
         json!({ "url": "https://example.com/", "method": "POST",
                 "headers": { "Content-Type": "application/json" }, "body": "{}", "wait": false }),
     );
+    check_action(
+        "amd",
+        json!({ "machine_handle": "hangup", "async": true }),
+        "detect_machine",
+        json!({ "on_machine": "hangup", "wait": false }),
+    );
+    check_action("amd", json!({ "async": false }), "detect_machine", json!({}));
     check_action("fetch_flow", json!({ "flow_id": "f" }), "call_flow", json!({ "flow": "f" }));
     check_action("stream_echo", json!({ "duration": 9000 }), "echo", json!({ "duration_s": 9 }));
 }

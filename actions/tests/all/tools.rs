@@ -52,7 +52,7 @@ fn tools_are_offered_by_medium_with_clean_schemas() {
     let kinds = |medium| flow.tools(medium).into_iter().map(|offer| offer.kind).collect::<Vec<_>>();
     assert_eq!(
         kinds(Medium::Call),
-        ["connect_call", "send_message", "set_variables", "stop", "stop_service"]
+        ["connect_call", "send_message", "set_variables", "stop", "stop_service", "transfer_call"]
     );
     assert_eq!(kinds(Medium::Text), ["send_message", "set_variables", "stop", "stop_service"]);
     for offer in flow.tools(Medium::Call) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use audio::{Frame, dtmf, tone};
-use flow::Key;
+use flow::{Destination, Key};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,6 +22,10 @@ use crate::waiting;
 /// How long carriers take to say who picked up: Twilio gives up after 30 s.
 const DETECTION: Duration = Duration::from_secs(40);
 
+/// How long a handover may take, ringing included, and how long the leg may stay after it.
+const HANDOVER: Duration = Duration::from_secs(90);
+const FAREWELL: Duration = Duration::from_secs(10);
+
 /// The action types that a call carries out; others are services beside it.
 const NAMES: &[&str] = &[
     "detect_machine",
@@ -33,6 +37,7 @@ const NAMES: &[&str] = &[
     "send_digits",
     "start_recording",
     "stop_recording",
+    "transfer_call",
 ];
 
 /// Whether a call carries out what the action of this type asks for.
@@ -69,6 +74,7 @@ pub(crate) async fn carry_out(
             with(line, option, async |line, start| start_recording(line, file, start).await).await
         }
         "stop_recording" => Ok(stop_recording(line)),
+        "transfer_call" => with(line, option, transfer).await,
         other => Ok(Finish::failed(format!("a call knows nothing of `{other}`"))),
     }
 }
@@ -180,8 +186,35 @@ async fn send_digits(line: &mut Line, send: SendDigits) -> Result<Finish, Gone> 
 }
 
 #[derive(Deserialize)]
+struct Transfer {
+    destination: Destination,
+}
+
+/// The carrier hands the call over, and then its leg goes.
+async fn transfer(line: &mut Line, transfer: Transfer) -> Result<Finish, Gone> {
+    let control = std::sync::Arc::clone(&line.control);
+    match line.control(timeout(HANDOVER, control.transfer(&transfer.destination))).await? {
+        Ok(Ok(())) => {
+            let until = Instant::now() + FAREWELL;
+            loop {
+                tokio::select! {
+                    biased;
+                    heard = line.hear() => { heard?; }
+                    () = sleep_until(until) => {
+                        return Ok(Finish::failed("it was handed over, and is here still"));
+                    }
+                }
+            }
+        }
+        Ok(Err(unable)) => Ok(Finish::failed(unable.to_string())),
+        Err(_) => Ok(Finish::failed("the carrier did not say in time whether it was taken")),
+    }
+}
+
+#[derive(Deserialize)]
 struct DetectMachine {
     on_machine: OnMachine,
+    wait: bool,
 }
 
 #[derive(Deserialize)]
@@ -194,6 +227,17 @@ enum OnMachine {
 /// Who picked up, as soon as the carrier knows.
 async fn detect_machine(line: &mut Line, detect: DetectMachine) -> Result<Finish, Gone> {
     let control = std::sync::Arc::clone(&line.control);
+    if !detect.wait {
+        tokio::spawn(async move {
+            let picked = timeout(DETECTION, control.picked_up()).await;
+            let hangs_up = matches!(detect.on_machine, OnMachine::Hangup);
+            if hangs_up && matches!(picked, Ok(Ok(Picked::Machine))) {
+                // A leg that is gone needs no hangup.
+                let _ = control.hangup(flow::HangupCause::Normal).await;
+            }
+        });
+        return Ok(Finish::exit("done", "nobody waits for who picked up"));
+    }
     Ok(match line.control(timeout(DETECTION, control.picked_up())).await? {
         Ok(Ok(Picked::Human)) => Finish::exit("done", "a person picked up"),
         Ok(Ok(Picked::Unknown)) => Finish::exit("done", "the carrier could not tell who picked up"),

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use audio::Frame;
+use call::leg::Unable;
 use call::room::Rooms;
 use call::waiting::Waiting;
 use call::{
-    Arrival, Control, Dial, Dialer, Dialled, HangupCause, Inbound, Leg, Library, Means, Order,
-    Outbound, Report, Vendors,
+    Arrival, Control, Destination, Dial, Dialer, Dialled, HangupCause, Inbound, Leg, Library,
+    Means, Order, Outbound, Picked, Report, Vendors,
 };
 use flow::{Command, Deed, Event, Key};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 /// What happened at the far side, and when, in milliseconds.
@@ -25,6 +26,7 @@ pub(crate) enum Seen {
     Hangup(HangupCause),
     Dial(String),
     DialDropped,
+    Transfer(String),
 }
 
 /// The record of a far side.
@@ -38,6 +40,8 @@ pub(crate) struct Phone {
     pub(crate) record: Record,
     /// How dials end, once told.
     pub(crate) dialled: mpsc::Sender<Result<Dialled, String>>,
+    /// Who picked up; `None` = the carrier cannot tell, `Some(None)` = not yet.
+    pub(crate) picked: watch::Sender<Option<Option<Picked>>>,
     live: tokio::task::JoinHandle<()>,
     start: Instant,
 }
@@ -80,6 +84,7 @@ impl Phone {
         let (caller, inbound) = mpsc::channel(64);
         let (outbound, given) = mpsc::channel(64);
         let (dialled, dials) = mpsc::channel(1);
+        let (picked, picks) = watch::channel(None);
         let record = Record::default();
         let start = Instant::now();
         let control = Arc::new(Far {
@@ -87,6 +92,7 @@ impl Phone {
             start,
             caller: caller.clone(),
             dials: tokio::sync::Mutex::new(dials),
+            picks,
         });
         let arrival = Arrival {
             carrier: "test".into(),
@@ -99,7 +105,7 @@ impl Phone {
         let (orders, to_do) = mpsc::channel(16);
         let (tell, reports) = mpsc::unbounded_channel();
         let live = tokio::spawn(call::session::live(leg, means, to_do, tell));
-        Self { orders: Some(orders), reports, caller, record, dialled, live, start }
+        Self { orders: Some(orders), reports, caller, record, dialled, picked, live, start }
     }
 
     pub(crate) async fn order(&self, key: &str, deed: Deed) {
@@ -227,6 +233,7 @@ struct Far {
     start: Instant,
     caller: mpsc::Sender<Inbound>,
     dials: tokio::sync::Mutex<mpsc::Receiver<Result<Dialled, String>>>,
+    picks: watch::Receiver<Option<Option<Picked>>>,
 }
 
 impl Far {
@@ -255,6 +262,24 @@ impl Control for Far {
 
     async fn hangup(&self, cause: HangupCause) -> Result<(), String> {
         self.see(Seen::Hangup(cause));
+        let _ = self.caller.send(Inbound::Gone).await;
+        Ok(())
+    }
+
+    async fn picked_up(&self) -> Result<Picked, Unable> {
+        let mut picks = self.picks.clone();
+        if picks.borrow().is_none() {
+            return Err(Unable::Cannot);
+        }
+        let told = picks.wait_for(|picked| matches!(picked, Some(Some(_)))).await;
+        told.ok().and_then(|told| told.flatten()).ok_or(Unable::Cannot)
+    }
+
+    async fn transfer(&self, to: &Destination) -> Result<(), Unable> {
+        self.see(Seen::Transfer(to.target.clone()));
+        if to.target.is_empty() {
+            return Err(Unable::Failed("nobody answers".into()));
+        }
         let _ = self.caller.send(Inbound::Gone).await;
         Ok(())
     }

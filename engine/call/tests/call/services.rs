@@ -6,7 +6,7 @@ use std::time::Duration;
 use audio::{Frame, dtmf};
 use call::room::Rooms;
 use call::waiting::Waiting;
-use call::{HangupCause, Inbound, Means};
+use call::{HangupCause, Inbound, Means, Picked};
 use flow::{Deed, Event};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -124,7 +124,11 @@ async fn keys_are_tones_where_the_carrier_has_no_other_way() {
 async fn what_a_call_cannot_do_fails_with_a_reason() {
     let mut phone = phone();
     for (name, option, said) in [
-        ("detect_machine", json!({ "on_machine": "continue" }), "this carrier cannot"),
+        (
+            "detect_machine",
+            json!({ "on_machine": "continue", "wait": true }),
+            "this carrier cannot",
+        ),
         ("echo", json!({}), "duration_s"),
         ("join_queue", json!({ "queue": "sales" }), "`sales`"),
         ("fly", json!({}), "`fly`"),
@@ -135,6 +139,37 @@ async fn what_a_call_cannot_do_fails_with_a_reason() {
     }
     phone.caller.send(Inbound::Gone).await.unwrap();
     assert_eq!(phone.hung_up().await, HangupCause::Normal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_handed_over_or_goes_on() {
+    let mut phone = phone();
+    let to = |target: &str| json!({ "destination": { "type": "tel", "target": target } });
+    phone.order("1", service("transfer_call", to(""))).await;
+    let Event::Done { exit, why, .. } = phone.event().await else { panic!() };
+    assert_eq!((exit.as_str(), why.as_str()), ("failed", "nobody answers"));
+    phone.order("2", service("transfer_call", to("+15550003000"))).await;
+    let record = Arc::clone(&phone.record);
+    assert_eq!(phone.hung_up().await, HangupCause::Normal);
+    let record = record.lock().unwrap();
+    assert!(record.iter().any(|(_, seen)| *seen == Seen::Transfer("+15550003000".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_goes_on_while_it_is_found_out_who_picked_up() {
+    let mut phone = phone();
+    phone.picked.send_replace(Some(None));
+    let option = json!({ "on_machine": "hangup", "wait": false });
+    phone.order("1", service("detect_machine", option)).await;
+    assert_eq!(phone.exit("1").await, "done");
+    // A little later it is known, and a machine is hung up on.
+    sleep(Duration::from_secs(3)).await;
+    assert!(phone.acts().is_empty());
+    phone.picked.send_replace(Some(Some(Picked::Machine)));
+    let record = Arc::clone(&phone.record);
+    assert_eq!(phone.hung_up().await, HangupCause::Normal);
+    let record = record.lock().unwrap();
+    assert!(record.iter().any(|(_, seen)| matches!(seen, Seen::Hangup(_))));
 }
 
 #[tokio::test(start_paused = true)]

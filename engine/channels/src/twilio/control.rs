@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use call::{Control, Dial, Dialled, HangupCause, Picked, Unable};
+use call::{Control, Destination, Dial, Dialled, HangupCause, Picked, Unable};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::line::Happening;
@@ -54,6 +54,15 @@ impl Control for Remote {
             return Err(why);
         }
         end.await.map_err(|_| gone.into())
+    }
+
+    async fn transfer(&self, to: &Destination) -> Result<(), Unable> {
+        let rest = self.twilio.rest.as_ref().ok_or(Unable::Cannot)?;
+        let twiml = twiml::hand_over(to, &self.number).map_err(Unable::Failed)?;
+        rest.redirect(&self.call, &twiml).await.map_err(Unable::Failed)?;
+        // From here on the call is Twilio's alone; a line that is gone knows it.
+        let _ = self.tell.send(Happening::Gone).await;
+        Ok(())
     }
 
     async fn picked_up(&self) -> Result<Picked, Unable> {

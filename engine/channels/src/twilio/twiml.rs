@@ -2,7 +2,7 @@
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use call::{Dial, Dialled};
+use call::{Destination, Dial, Dialled};
 
 /// An element on its way to text. Attributes come in the order of their names.
 pub(super) struct Element {
@@ -133,17 +133,33 @@ pub(super) fn dial(dial: &Dial, caller: &str, action: &str) -> Result<String, St
         return Err("there is nobody to dial".into());
     }
     for destination in &dial.destinations {
-        let noun = match destination.kind.as_str() {
-            "tel" => "Number",
-            "sip" => "Sip",
-            other => return Err(format!("Twilio cannot dial a destination of type `{other}`")),
-        };
-        if destination.target.trim().is_empty() {
-            return Err("a destination has no target".into());
-        }
-        element = element.child(Element::new(noun).text(destination.target.trim()));
+        element = element.child(noun(destination)?);
     }
     Ok(Element::new("Response").child(element).document())
+}
+
+/// Dials somebody, and is over when that is.
+///
+/// # Errors
+/// The destination is of a kind that Twilio cannot dial.
+pub(super) fn hand_over(to: &Destination, caller: &str) -> Result<String, String> {
+    let mut element = Element::new("Dial");
+    if !caller.is_empty() {
+        element = element.attribute("callerId", caller);
+    }
+    Ok(Element::new("Response").child(element.child(noun(to)?)).document())
+}
+
+fn noun(destination: &Destination) -> Result<Element, String> {
+    let noun = match destination.kind.as_str() {
+        "tel" => "Number",
+        "sip" => "Sip",
+        other => return Err(format!("Twilio cannot dial a destination of type `{other}`")),
+    };
+    if destination.target.trim().is_empty() {
+        return Err("a destination has no target".into());
+    }
+    Ok(Element::new(noun).text(destination.target.trim()))
 }
 
 /// How a dial ended, from `DialCallStatus` and, for SIP, `DialSipResponseCode`.
@@ -166,8 +182,6 @@ pub(super) fn answer(document: String) -> Response {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::time::Duration;
-
-    use call::Destination;
 
     use super::*;
 

@@ -6,6 +6,7 @@ use audio::Frame;
 use audio::g711::Law;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use call::leg::Unable;
 use call::{Destination, Dial, Dialled, HangupCause, Inbound, Leg, Outbound};
 use tokio::time::timeout;
 
@@ -522,4 +523,39 @@ async fn settled() -> usize {
         }
         count = now;
     }
+}
+
+#[tokio::test]
+async fn a_call_is_handed_over_to_somebody_else() {
+    let mut house = House::open().await;
+    let (mut socket, mut leg) = call(&mut house).await;
+    let to = |kind: &str, target: &str| Destination {
+        kind: kind.into(),
+        target: target.into(),
+        name: None,
+    };
+    // What Twilio does not take leaves the call as it is.
+    house.rest.reply(400, r#"{"code":21220,"message":"not in progress"}"#);
+    for (to, why) in [(to("tel", "+15550003000"), "21220"), (to("agent", "7"), "agent")] {
+        let refused = leg.control.transfer(&to).await;
+        assert!(matches!(&refused, Err(Unable::Failed(said)) if said.contains(why)), "{refused:?}");
+    }
+    leg.outbound.send(Outbound::Clear).await.unwrap();
+    assert_eq!(socket.json().await["event"], "clear");
+    house.rest.asked.lock().unwrap().clear();
+    house.rest.reply(200, "{}");
+    leg.control.transfer(&to("tel", "+15550003000")).await.unwrap();
+    let asked = house.rest.wait(1).await.remove(0);
+    assert_eq!(asked.path, format!("/2010-04-01/Accounts/{ACCOUNT}/Calls/{CALL}.json"));
+    assert_eq!(
+        asked.get("Twiml"),
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response>\
+         <Dial callerId=\"+15550001000\"><Number>+15550003000</Number></Dial></Response>"
+    );
+    // Here the call is over, and nobody hangs it up.
+    gone(&mut leg).await;
+    assert_eq!(socket.closed().await, Some(1000));
+    drop(leg);
+    until_free(&house).await;
+    assert_eq!(house.rest.asked.lock().unwrap().len(), 1);
 }
