@@ -196,6 +196,9 @@ enum Bench {
         #[arg(long, value_name = "SESSIONS")]
         idle: Option<u64>,
     },
+    /// Calls in conversation at once, in real time: what the engine adds to an answer, how soon it
+    /// stops when it is spoken over, frames that are late, processor and memory of a call
+    Calls(bench::calls::Wanted),
 }
 
 #[derive(Subcommand)]
@@ -339,6 +342,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Bench(Bench::Texts { place, texts, threads, idle: None }) => {
             print(&block_on(bench::texts::run(&place, texts, threads.max(1)))?)?;
         }
+        Command::Bench(Bench::Calls(wanted)) => print(&block_on(bench::calls::run(&wanted))?)?,
         Command::Schema { name } => schema(name.as_deref())?,
         Command::Completions { shell } => {
             let mut out = Vec::new();

@@ -317,3 +317,24 @@ fn fmt_puts_flows_into_their_form_and_tells_which() {
     assert!(text(&output.stdout).contains("F003"), "{}", text(&output.stdout));
     assert_eq!(std::fs::read_to_string(file("c.json")).unwrap(), broken, "it is left as it was");
 }
+
+/// In real time, as calls are: a question of each caller, and one over an answer.
+#[test]
+fn a_bench_of_calls_measures_answers_and_barge_ins() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["bench", "calls", "--calls", "2", "--ramp", "20", "--seconds", "8", "--json"];
+    let output = voxflow(folder.path(), &args, &[]);
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let run = &told[0];
+    assert_eq!((run["calls"]["live"].as_u64(), run["calls"]["held"].as_u64()), (Some(2), Some(2)));
+    for figure in ["answer", "engine_added", "clear", "clear_added", "cut_added", "load_late"] {
+        assert!(run[figure]["of"].as_u64() > Some(0), "{figure} was not measured: {run:#}");
+    }
+    // No answer comes before its vendors can have answered, and none is cut before it is spoken over.
+    assert!(run["answer"]["p50"].as_f64() > Some(590.0), "{run:#}");
+    assert!(run["clear"]["p50"].as_f64() > Some(60.0), "{run:#}");
+    assert!(run["frames"].as_u64() > Some(100), "{run:#}");
+    assert!(run["memory_bytes"][0].as_u64() > Some(0), "{run:#}");
+}

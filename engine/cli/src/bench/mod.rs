@@ -2,8 +2,9 @@
 //!
 //! Read in this order: [`ceiling`] (what the broker and the database can do at best) → [`texts`]
 //! (what we make of it), [`way`] (what of a text's time is ours) → [`idle`] (many sessions that
-//! sleep).
+//! sleep) → [`calls`] (many that speak).
 
+pub(crate) mod calls;
 mod ceiling;
 pub(crate) mod idle;
 pub(crate) mod texts;
