@@ -74,11 +74,7 @@ impl Resampler {
         while self.next < fresh * self.up {
             let at = (self.next / self.up) as usize;
             let weights = self.bank.phase(self.next % self.up, self.up);
-            let sum: f32 = self.kept[at..at + taps]
-                .iter()
-                .zip(weights)
-                .map(|(sample, weight)| sample * weight)
-                .sum();
+            let sum = weighed(&self.kept[at..at + taps], weights);
             out.push(sum.round().clamp(f32::from(i16::MIN), f32::from(i16::MAX)) as i16);
             self.next += self.down;
         }
@@ -157,6 +153,21 @@ impl Bank {
         let row = (part * self.phases / of) as usize * self.taps;
         &self.weights[row..row + self.taps]
     }
+}
+
+/// The sum of samples, each times its weight: in eight sums side by side, which a processor does at
+/// once; one sum it must do in order, since floats do not forgive another.
+fn weighed(samples: &[f32], weights: &[f32]) -> f32 {
+    let ((samples, samples_left), (weights, weights_left)) =
+        (samples.as_chunks::<8>(), weights.as_chunks::<8>());
+    let mut sums = [0.0_f32; 8];
+    for (samples, weights) in samples.iter().zip(weights) {
+        for (sum, (sample, weight)) in sums.iter_mut().zip(samples.iter().zip(weights)) {
+            *sum += sample * weight;
+        }
+    }
+    let left = samples_left.iter().zip(weights_left).map(|(sample, weight)| sample * weight);
+    sums.into_iter().chain(left).sum()
 }
 
 fn sinc(x: f64) -> f64 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audio::{Frame, Rate};
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use call::{Arrival, Control, Inbound, Leg, Outbound};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -24,6 +24,15 @@ const WRITE: Duration = Duration::from_secs(5);
 
 /// How long a close waits for the far side's.
 const CLOSE: Duration = Duration::from_secs(2);
+
+/// What one read of a socket may bring, bytes: some messages of 20 ms.
+const READ: usize = 8 * 1024;
+
+/// A socket of sound: its messages are small and many. The library's usual buffer is 128 KB for
+/// each socket, which every read fills with zeros first.
+pub(crate) fn socket(upgrade: WebSocketUpgrade, largest: usize) -> WebSocketUpgrade {
+    upgrade.max_message_size(largest).read_buffer_size(READ)
+}
 
 /// A socket's end of a leg.
 pub(crate) struct Rim {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinError;
@@ -109,6 +110,12 @@ async fn listen(
     stop: CancellationToken,
 ) -> Result<(), String> {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    // A frame of sound is sent when it is due, not when the one before it was acknowledged.
+    let listener = listener.tap_io(|tcp| {
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+        }
+    });
     let stopped = async move { stop.cancelled().await };
     axum::serve(listener, service)
         .with_graceful_shutdown(stopped)

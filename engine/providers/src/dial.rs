@@ -21,6 +21,10 @@ const UPGRADE: Duration = Duration::from_secs(5);
 /// The longest message that is read: several seconds of sound.
 const LONGEST: usize = 1 << 20;
 
+/// What one read may bring, bytes: some pieces of sound. The library's usual buffer is 128 KB for each
+/// socket, which every read fills with zeros first.
+const READ: usize = 8 * 1024;
+
 /// The longest word of a refusal that is repeated.
 const WHY: usize = 200;
 
@@ -66,8 +70,10 @@ pub(crate) async fn dial(
         request.headers_mut().insert(*name, value);
     }
 
-    let config =
-        WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST));
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(LONGEST))
+        .max_frame_size(Some(LONGEST))
+        .read_buffer_size(READ);
     // Small messages, often: none shall wait for the next.
     let dialing = tokio_tungstenite::connect_async_with_config(request, Some(config), true);
     match tokio::time::timeout(UPGRADE, dialing).await {

@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout
 
 use super::{Asked, CHANNEL, Doors, json, origin};
 use crate::refusal::Refused;
-use crate::rim::{Closing, Rim, close, write};
+use crate::rim::{self, Closing, Rim, close, write};
 
 /// Samples per second, both ways.
 const RATE: audio::Rate = 16_000;
@@ -61,7 +61,7 @@ pub(super) async fn connect(
 ) -> Result<Response, Refused> {
     origin::check(&headers)?;
     let upgrade = upgrade.map_err(|rejection| Refused::bad("no_upgrade", rejection.body_text()))?;
-    Ok(upgrade.max_message_size(LARGEST).on_upgrade(move |socket| begin(doors, asked, socket)))
+    Ok(rim::socket(upgrade, LARGEST).on_upgrade(move |socket| begin(doors, asked, socket)))
 }
 
 async fn begin(doors: Arc<Doors>, asked: Asked, mut socket: WebSocket) {

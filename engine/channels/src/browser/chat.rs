@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::{Asked, CHANNEL, Doors, json, origin};
 use crate::refusal::Refused;
-use crate::rim::{Closing, close, write};
+use crate::rim::{self, Closing, close, write};
 
 /// The largest message that is read.
 const LARGEST: usize = 64 * 1024;
@@ -154,7 +154,7 @@ pub(super) async fn connect(
         let why = "a visitor is called by up to 64 letters, digits, `-` and `_`";
         return Err(Refused::bad("bad_visitor", why));
     }
-    Ok(upgrade.max_message_size(LARGEST).on_upgrade(move |socket| begin(doors, asked, socket)))
+    Ok(rim::socket(upgrade, LARGEST).on_upgrade(move |socket| begin(doors, asked, socket)))
 }
 
 async fn begin(doors: Arc<Doors>, asked: Asked, mut socket: WebSocket) {

@@ -13,7 +13,7 @@ use super::line::{Happening, RATE};
 use super::wire::{self, Coding, Heard, Ordered, Start};
 use super::{CHANNEL, Doors};
 use crate::refusal::Refused;
-use crate::rim::{Closing, binary, close, malformed};
+use crate::rim::{self, Closing, binary, close, malformed};
 
 /// The largest message that is read. Telnyx's have 300 bytes.
 const LARGEST: usize = 1024 * 1024;
@@ -49,7 +49,7 @@ pub(super) async fn connect(
         tracing::warn!("a media stream without a valid token");
         return Err(Refused::forbidden("no_call", "no call waits for this stream"));
     }
-    Ok(upgrade.max_message_size(LARGEST).on_upgrade(move |socket| begin(doors, token, socket)))
+    Ok(rim::socket(upgrade, LARGEST).on_upgrade(move |socket| begin(doors, token, socket)))
 }
 
 /// Waits for the stream's beginning and gives it to its call.

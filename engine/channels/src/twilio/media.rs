@@ -14,7 +14,7 @@ use super::line::{self, Happening};
 use super::wire::{self, Heard, Start, Writer};
 use super::{CHANNEL, Doors};
 use crate::refusal::Refused;
-use crate::rim::{Closing, binary, close, malformed};
+use crate::rim::{self, Closing, binary, close, malformed};
 
 /// The largest message that is read. Twilio's have 300 bytes.
 const LARGEST: usize = 1024 * 1024;
@@ -33,7 +33,7 @@ pub(super) async fn connect(
 ) -> Result<Response, Refused> {
     let upgrade = upgrade.map_err(|rejection| Refused::bad("no_upgrade", rejection.body_text()))?;
     doors.twilio.check_upgrade(&parts)?;
-    Ok(upgrade.max_message_size(LARGEST).on_upgrade(move |socket| begin(doors, socket)))
+    Ok(rim::socket(upgrade, LARGEST).on_upgrade(move |socket| begin(doors, socket)))
 }
 
 /// Waits for the stream's beginning and gives it to the call that its token stands for.
