@@ -322,7 +322,7 @@ fn fmt_puts_flows_into_their_form_and_tells_which() {
 #[test]
 fn a_bench_of_calls_measures_answers_and_barge_ins() {
     let folder = tempfile::tempdir().unwrap();
-    let args = ["bench", "calls", "--calls", "2", "--ramp", "20", "--seconds", "8", "--json"];
+    let args = ["bench", "calls", "--calls", "2", "--ramp", "20", "--seconds", "16", "--json"];
     let output = voxflow(folder.path(), &args, &[]);
     assert_eq!(text(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));

@@ -28,6 +28,10 @@ const PAUSE: Duration = Duration::from_millis(60);
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Silence before a question, in frames: the detector has forgotten the one before by then.
 pub(super) const REST: u32 = 150;
+/// Calls go on for so long when all is measured, so that what they take can be counted.
+const LINGER: Duration = Duration::from_millis(500);
+/// Questions of a call by which the detector has not settled: it may hear them a frame later.
+const UNSETTLED: u32 = 2;
 /// An answer is over when nothing sounds for so long.
 const OVER: Duration = Duration::from_millis(500);
 
@@ -78,7 +82,8 @@ pub(super) async fn call(load: Arc<Load>, caller: usize, at: Instant) -> Went {
         buffer,
         act: Act::Resting(REST),
         turn: None,
-        speaks_over: caller % 2 == 0,
+        asked: 0,
+        speaks_over: caller.is_multiple_of(2),
         chance,
     };
     match caller.hold(&token).await {
@@ -95,6 +100,8 @@ struct Caller {
     buffer: Buffer,
     act: Act,
     turn: Option<Turn>,
+    /// Questions so far.
+    asked: u32,
     /// Whether he spoke, or will speak, over the last answer.
     speaks_over: bool,
     chance: u64,
@@ -134,7 +141,7 @@ impl Caller {
         let start = self.writer.start(token);
         self.say(start).await?;
         let mut due = Instant::now();
-        let until = self.load.measured.end;
+        let until = self.load.measured.end + LINGER;
         loop {
             tokio::select! {
                 biased;
@@ -225,8 +232,7 @@ impl Caller {
                 self.act = Act::Resting(REST);
             }
             Act::Listening(Some(until)) if *until <= now => {
-                // Something must be left to be cut.
-                let over = !self.buffer.is_silent(now + START + PAUSE, Duration::ZERO);
+                let over = !self.buffer.is_silent(now, Duration::ZERO);
                 self.ask(now, over);
             }
             Act::Listening(None) if self.buffer.is_silent(now, OVER) => {
@@ -242,6 +248,7 @@ impl Caller {
         self.turn =
             Some(Turn { frames: 0, begun: now, voice, end, quiet, over, cleared, answered: false });
         self.act = Act::Asking(0);
+        self.asked += 1;
     }
 
     fn random(&mut self, below: u64) -> u64 {
@@ -315,8 +322,12 @@ impl Caller {
         let (Some(end), Some(quiet), Some(voice)) = (turn.end, turn.quiet, turn.voice) else {
             return;
         };
+        let settled = self.asked > UNSETTLED;
         self.seen(now, |seen| {
             seen.answer.add(ms(now - end));
+            if !settled {
+                return;
+            }
             if let Some((first, last)) = turn.cleared {
                 seen.stopped.add(ms(first - turn.begun));
                 seen.stopped_added.add(between(voice + PAUSE, first));

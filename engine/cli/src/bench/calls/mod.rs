@@ -44,8 +44,7 @@ use self::figures::{Report, Seen};
 use self::server::Server;
 use self::speech::Speech;
 
-/// From the last call's beginning to the measurement's: its first question, of which the detector
-/// makes something else than of the others, is asked and answered.
+/// From the last call's beginning to the measurement's: its first question is asked and answered.
 const SETTLING: Duration = Duration::from_secs(8);
 /// Open files of a call here: its stream, and the doubles' end of two others, with some to spare.
 const FILES: usize = 4;
