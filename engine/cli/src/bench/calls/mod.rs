@@ -12,6 +12,8 @@
 //!   took. A double's time is taken where it happens: from the moment at which it had the whole
 //!   request to the one at which it wrote what is waited for. So it is the sum of three: silence
 //!   over -> the model is asked; its first sentence -> the voice is told; first sound -> first frame.
+//!   The first of them is negative where the model is asked ahead, while the silence still lasts:
+//!   that is what asking ahead saves.
 //! - *Beyond the confirmation* of a barge-in is the time from the voice's onset to `clear`, less the
 //!   detector's lag, less the voice that is waited for: 60 ms until the sound stops, 200 ms (as the
 //!   flow says) until the answer is cut.
