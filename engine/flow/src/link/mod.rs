@@ -106,15 +106,33 @@ pub struct Linking {
 /// A flow and its warnings, or the errors and warnings.
 pub type Linked = Result<(Arc<Flow>, Vec<Diagnostic>), Vec<Diagnostic>>;
 
-/// Links the text of a document. A mark of its byte order before it does not count.
+/// How a document was written, if that was looked at; what it says; and how it was put into today's
+/// form.
+type Reading<'a> = (Option<ast::Value<'a>>, Value, Canonical);
+
+/// Reads the text of a document into its canonical form. A mark of its byte order before it does not
+/// count, and is left out of the text that the places are about.
+fn read_canonical<'a>(
+    text: &'a str,
+    catalog: Catalog,
+    findings: &mut Findings,
+) -> (&'a str, Option<Reading<'a>>) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let read = read::read(text, findings).map(|(root, mut value)| {
+        let form = canonical::canonical(&mut value, catalog);
+        findings.older = form.older;
+        (root, value, form)
+    });
+    (text, read)
+}
+
+/// Links the text of a document.
 pub fn link(text: &str, linking: Linking) -> Linked {
     let whole = text.len();
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut findings = Findings::default();
-    let (root, flow) = match read::read(text, &mut findings) {
-        Some((root, mut value)) => {
-            let form = canonical::canonical(&mut value, linking.catalog);
-            findings.older = form.older;
+    let (text, read) = read_canonical(text, linking.catalog, &mut findings);
+    let (root, flow) = match read {
+        Some((root, value, form)) => {
             let flow = build::build(&value, linking, &mut findings);
             findings.as_written(&form);
             let clean = findings.all.is_empty();
@@ -151,11 +169,8 @@ pub fn format(text: &str, catalog: Catalog) -> Result<String, Vec<Diagnostic>> {
         bent.iter_mut().for_each(|found| found.severity = Severity::Error);
         return Err(bent);
     }
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let read = read::read(text, &mut Findings::default());
-    let Some((_, mut value)) = read else { return Err(bent) };
-    canonical::canonical(&mut value, catalog);
-    Ok(print::print(&value))
+    let (_, read) = read_canonical(text, catalog, &mut Findings::default());
+    read.map(|(_, value, _)| print::print(&value)).ok_or(bent)
 }
 
 /// The most that a run about this medium can do; `segments` tells how many segments a text takes.
@@ -167,12 +182,10 @@ pub fn budget(
     segments: &dyn Fn(&str) -> usize,
 ) -> Option<Budget> {
     link(text, linking).ok()?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut findings = Findings::default();
-    let (_, mut value) = read::read(text, &mut findings)?;
+    let (text, read) = read_canonical(text, linking.catalog, &mut findings);
+    let (_, value, form) = read?;
     let root = read::tree(text)?;
-    let form = canonical::canonical(&mut value, linking.catalog);
-    findings.older = form.older;
     let (flow, learned) = build::build(&value, linking, &mut findings)?;
     let spot = |pointer: &str| {
         let pointer = form.origin(pointer);
