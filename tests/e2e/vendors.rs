@@ -79,6 +79,10 @@ async fn deepgram_alone_hears_turns_and_speaks() {
     let run = finished_run(&voxflow).await;
     assert_eq!(transcript(&run)[1], ("caller".to_owned(), "that was all".to_owned()));
     assert_eq!(deepgram.spoken().all(), [GREETING, "Goodbye, and thank you."]);
+    // The vendor told of the end before it was sure: the answer was made meanwhile, once.
+    let ahead = voxflow.metrics().await;
+    assert!(ahead.contains(r#"voxflow_asked_ahead_total{outcome="used"} 1"#), "{ahead}");
+    assert_eq!(world.openai.requests().len(), 1);
     assert_eq!(deepgram.violations(), [""; 0]);
 }
 

@@ -14,7 +14,9 @@ type Step = (u64, u8, i8);
 fn inputs() -> impl Strategy<Value = Vec<Step>> {
     let turn = prop_oneof![1 => Just(-1_i8), 6 => Just(0_i8), 2 => Just(1_i8)];
     let pause = prop_oneof![0..200_u64, 0..5_000_u64];
-    proptest::collection::vec((pause, 0..27_u8, turn), 0..120)
+    // What ends it comes seldom, so that most of them last.
+    let which = prop_oneof![80 => 0..27_u8, 1 => 30..32_u8];
+    proptest::collection::vec((pause, which, turn), 0..120)
 }
 
 fn any_input(which: u8, turn: TurnId) -> Input {
@@ -38,6 +40,8 @@ fn any_input(which: u8, turn: TurnId) -> Input {
         22 => Input::Partial("four five and".into()),
         23 => Input::Final("I want!".into()),
         24 => Input::Unanswered,
+        30 => Input::Ends,
+        31 => Input::Failed,
         _ => Input::Timeout,
     }
 }
@@ -128,12 +132,15 @@ proptest! {
         ],
         thinking in prop_oneof![Just(Interruption::Any), Just(Interruption::None)],
         wordless in proptest::bool::weighted(0.2),
+        longest in prop_oneof![Just(600_u64), 1..60_u64],
         ahead in proptest::bool::weighted(0.8),
         awaited in prop_oneof![
             Just(Awaited::Anything), Just(Awaited::YesNo), Just(Awaited::Digits(Some(4))), Just(Awaited::Name)
         ],
     ) {
-        let mut turns = Turns::new(Manner { interruption, thinking, wordless, ahead, ..manner() });
+        // Some reach their longest time in the middle.
+        let longest = Duration::from_secs(longest);
+        let mut turns = Turns::new(Manner { longest, interruption, thinking, wordless, ahead, ..manner() });
         turns.awaits(awaited);
         let mut now = Moment::ZERO;
         let mut witness = Witness::default();
