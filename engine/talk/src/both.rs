@@ -17,8 +17,9 @@ use crate::opening::Opening;
 use crate::tts::Voice;
 use crate::turn::TurnId;
 
-/// A model that does not open within this is replaced.
-const OPEN: Duration = Duration::from_secs(4);
+/// A model that does not open within this is replaced: a voice must have the time to greet before
+/// the caller's silence has lasted 3 s.
+const OPEN: Duration = Duration::from_millis(2200);
 /// And one that gives nothing of its answer within this, or falls silent in the middle for so long.
 const SILENT: Duration = Duration::from_secs(6);
 /// Sound before the detector was sure of a voice, frames: 300 ms.
@@ -308,7 +309,11 @@ impl Both {
                         self.link = Link::Open(conversing);
                         continue;
                     }
-                    Err(error) => error,
+                    Err(error) => {
+                        // The caller has waited long enough for it.
+                        self.again |= opening.is_late();
+                        error
+                    }
                 },
                 Link::Open(conversing) => match told(conversing, until, name).await {
                     Ok(told) => match self.take(told) {

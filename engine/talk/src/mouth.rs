@@ -107,9 +107,10 @@ impl Mouth {
         mouth
     }
 
-    /// A mouth whose sound is given to it by [`Mouth::give`].
-    pub(crate) fn given(voice: Voice, start: Instant) -> Self {
-        Self { given: true, ..Self::new(Vec::new(), voice, start) }
+    /// A mouth whose sound is given to it by [`Mouth::give`]; the voices are opened only for
+    /// [`Mouth::aside`].
+    pub(crate) fn given(vendors: Vec<Arc<dyn Tts>>, voice: Voice, start: Instant) -> Self {
+        Self { given: true, vendors, ..Self::new(Vec::new(), voice, start) }
     }
 
     /// From now on voices speak: who gave the sound is gone. What is said of the turn stays.
@@ -421,6 +422,11 @@ impl Mouth {
             return None;
         }
         failed("tts", &why);
+        if self.given {
+            // What was said aside is not worth another try.
+            (self.link, self.at) = (Link::Closed, self.at + 1);
+            return None;
+        }
         let late = late && self.at + 1 < self.vendors.len();
         if self.worked && !self.again && !late && !matches!(why, Error::Refused { .. }) {
             self.again = true;

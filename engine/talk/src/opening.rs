@@ -24,6 +24,11 @@ impl<T> Opening<T> {
         Self { stream: Box::pin(stream), vendor, limit, until: Instant::now() + limit }
     }
 
+    /// Whether it has taken all the time that it may.
+    pub(crate) fn is_late(&self) -> bool {
+        self.until <= Instant::now()
+    }
+
     /// Waits for it. May be dropped and called again, until it has given something.
     pub(crate) async fn done(&mut self) -> Result<T, Error> {
         self.done_by(None).await

@@ -1,10 +1,12 @@
-//! What is made sound of before its turn has begun, and how long a voice is waited for.
+//! What is made sound of before its turn has begun, or beside those who give its sound, and how long
+//! a voice is waited for.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Mouth, SOUND};
+use crate::tts::Say;
 use crate::turn::TurnId;
 
 /// Where another voice can take over, the caller's silence is what counts: the next one must have
@@ -38,6 +40,17 @@ impl Mouth {
             // Nothing of it was sent.
             self.clear = clear;
         }
+    }
+
+    /// Speaks a clause by a voice of ours, in a turn whose sound is given: whoever gives it keeps
+    /// silent for too long.
+    pub(crate) fn aside(&mut self, turn: TurnId, tag: u32, text: &str) {
+        let voiceless = self.at >= self.vendors.len();
+        if voiceless || turn != self.turn.id || self.turn.complete || text.trim().is_empty() {
+            return;
+        }
+        self.turn.heard.said(tag, text);
+        self.tell(Say::Text(turn, text.to_owned()));
     }
 
     /// Until when the voice must give sound; `None` = it owes none.

@@ -110,8 +110,9 @@ impl<'a> Session<'a> {
         let (both, ears, mouth) = match duplex {
             Some(vendor) => {
                 let both = Both::new(vendor, voice.clone(), mind.shown(&history), mind.tools());
+                let mouth = Mouth::given(tts.clone(), voice, start);
                 stand_in = Some(StandIn { stt, tts, want: want.clone() });
-                (Some(both), Ears::new(Vec::new(), want), Mouth::given(voice, start))
+                (Some(both), Ears::new(Vec::new(), want), mouth)
             }
             None => (None, Ears::new(stt, want), Mouth::new(tts, voice, start)),
         };

@@ -57,12 +57,12 @@ impl Session<'_> {
     pub(super) fn fill(&mut self, turn: TurnId) {
         match &mut self.both {
             None => self.mouth.say(turn, FILLER, &self.config.filler),
-            // While it thinks it cannot be told to say something else.
             Some(both) if both.asked().is_none() => {
                 self.mouth.say(turn, FILLER, &self.config.filler);
                 both.say(turn, &self.config.filler);
             }
-            Some(_) => {}
+            // While it thinks it cannot be told to say something else.
+            Some(_) => self.mouth.aside(turn, FILLER, &self.config.filler),
         }
     }
 

@@ -8,7 +8,9 @@ use agent::{Answer, Ask, Config, Error, Llm, Models, Piece, Took, Tool, ToolCall
 use async_trait::async_trait;
 use audio::Frame;
 use serde_json::json;
-use talk::{Hear, Listening, Say, Speaking, Spoken, Stt, Tts, TurnId, Vendors, Voice, Want, Words};
+use talk::{
+    Duplex, Hear, Listening, Say, Speaking, Spoken, Stt, Tts, TurnId, Vendors, Voice, Want, Words,
+};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -40,7 +42,7 @@ impl Dice {
 
 /// How a stream fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
+pub(crate) enum Fault {
     Refuses,
     Unreachable,
     Hangs,
@@ -61,17 +63,17 @@ pub(crate) struct World {
 }
 
 impl World {
-    fn below(&self, most: u64) -> u64 {
+    pub(crate) fn below(&self, most: u64) -> u64 {
         self.dice.lock().unwrap().below(most)
     }
 
-    async fn waits(&self, least: u64, most: u64) {
+    pub(crate) async fn waits(&self, least: u64, most: u64) {
         let millis = least + self.below(most - least);
         sleep(Duration::from_millis(millis)).await;
     }
 
     /// Whether a stream fails, and after how many pieces.
-    fn fault(&self, who: &str, chance: u64) -> Option<(Fault, u64)> {
+    pub(crate) fn fault(&self, who: &str, chance: u64) -> Option<(Fault, u64)> {
         let mut dice = self.dice.lock().unwrap();
         if !dice.percent(chance) {
             return None;
@@ -103,7 +105,7 @@ fn error(fault: Fault) -> Error {
 }
 
 /// What opening a stream comes to.
-async fn opens(fault: Option<(Fault, u64)>) -> Result<Option<(Fault, u64)>, Error> {
+pub(crate) async fn opens(fault: Option<(Fault, u64)>) -> Result<Option<(Fault, u64)>, Error> {
     match fault {
         Some((fault @ (Fault::Refuses | Fault::Unreachable), _)) => Err(error(fault)),
         Some((Fault::Hangs, _)) => std::future::pending().await,
@@ -112,11 +114,11 @@ async fn opens(fault: Option<(Fault, u64)>) -> Result<Option<(Fault, u64)>, Erro
 }
 
 /// Counts the pieces of a stream up to its fault.
-struct Fuse(Option<(Fault, u64)>);
+pub(crate) struct Fuse(pub(crate) Option<(Fault, u64)>);
 
 impl Fuse {
     /// `true` = the stream is over. A stall lasts until nobody listens any more.
-    async fn blows<T>(&mut self, out: &mpsc::Sender<Result<T, Error>>) -> bool {
+    pub(crate) async fn blows<T>(&mut self, out: &mpsc::Sender<Result<T, Error>>) -> bool {
         match &mut self.0 {
             Some((Fault::Stalls | Fault::Hangs, 0)) => {
                 out.closed().await;
@@ -305,6 +307,7 @@ pub(crate) struct Market {
     pub(crate) stt: Vec<Arc<Faulty>>,
     pub(crate) llm: Vec<Arc<Faulty>>,
     pub(crate) tts: Vec<Arc<Faulty>>,
+    pub(crate) duplex: Option<Arc<Faulty>>,
 }
 
 impl Models for Market {
@@ -320,5 +323,9 @@ impl Vendors for Market {
 
     fn tts(&self, _: &Config) -> Result<Vec<Arc<dyn Tts>>, Error> {
         Ok(self.tts.iter().map(|vendor| Arc::clone(vendor) as Arc<dyn Tts>).collect())
+    }
+
+    fn duplex(&self, _: &Config) -> Result<Option<Arc<dyn Duplex>>, Error> {
+        Ok(self.duplex.clone().map(|vendor| vendor as Arc<dyn Duplex>))
     }
 }

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod faulty;
+mod faulty_model;
 mod leg;
 mod model;
 mod plans;

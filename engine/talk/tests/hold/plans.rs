@@ -15,6 +15,9 @@ use crate::rig::{Log, RATE, nobody_lives};
 
 /// How long the agent may keep silent when it should speak, milliseconds.
 const SILENCE: u64 = 3_000;
+/// The same of a model that hears and speaks: while a tool works, the filler is its own to say, and
+/// one that stalls just then is given up only by its own time limit.
+const SILENCE_BY_ITSELF: u64 = 9_000;
 /// A talk whose time is over may say so for so long, seconds.
 const GOODBYE: u64 = 20;
 
@@ -33,6 +36,8 @@ enum Company {
 struct Seen {
     seed: u64,
     company: Company,
+    /// A model that hears and speaks was the first to be asked.
+    by_itself: bool,
     faults: Vec<String>,
     ended: Ended,
     notes: Vec<(u64, Note)>,
@@ -66,7 +71,10 @@ async fn live(seed: u64) -> Result<Seen, Finding> {
         vendors.extend(helped.then(|| faulty(0)));
         vendors
     };
+    // A model that hears and speaks by itself, and all the others to stand in for it.
+    let by_itself = seed % 5 == 4;
     let vendors = Arc::new(Market {
+        duplex: by_itself.then(|| faulty(chance)),
         stt: some(company == Company::Fallbacks),
         llm: some(company == Company::Fallbacks),
         tts: some(company != Company::Nobody),
@@ -145,7 +153,7 @@ async fn live(seed: u64) -> Result<Seen, Finding> {
     nobody_lives().await;
     let voice = voice.lock().unwrap().clone();
     let log = std::mem::take(&mut *log.lock().unwrap());
-    Ok(Seen { seed, company, faults, ended, notes, voice, log, at })
+    Ok(Seen { seed, company, by_itself, faults, ended, notes, voice, log, at })
 }
 
 impl Seen {
@@ -181,7 +189,8 @@ impl Seen {
             findings.push("sound of a turn that was cut is heard".to_owned());
         }
         let (silence, at) = self.longest_silence();
-        if self.company != Company::Nobody && silence > SILENCE {
+        let limit = if self.by_itself { SILENCE_BY_ITSELF } else { SILENCE };
+        if self.company != Company::Nobody && silence > limit {
             findings.push(format!("{silence} ms of silence from {at} on"));
         }
         let sorry = Config::default().fallback;
