@@ -11,6 +11,8 @@ mod demo;
 mod dials;
 mod faults;
 mod manner;
+mod outlive;
+mod outlive_telnyx;
 mod phone;
 mod shared;
 mod sip;

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`record`] (what happened, awaited) → [`sound`] (speech and tones) →
 //! [`double`] (the vendors and the carrier on loopback) → [`phone`] (a caller, as Twilio brings
-//! one) → [`softphone`] (a caller by SIP) and [`rough`] (a bad network for it) → [`rig`] (voxflow itself, as processes) → [`servers`] (a broker and a database to break)
+//! one) → [`softphone`] (a caller by SIP) and [`rough`] (a bad network for it) → [`rig`] (voxflow itself, as processes) → [`front`] (what spreads requests to several of them) → [`servers`] (a broker and a database to break)
 //! → [`python`] (the vendors' own libraries).
 //!
 //! Invariant: nothing here uses voxflow's own code. What it speaks is written from the vendors'
@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used)] // A rig that cannot be built is a failed test, with the place in it.
 
 pub mod double;
+pub mod front;
 pub mod phone;
 pub mod python;
 pub mod record;

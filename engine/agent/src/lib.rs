@@ -1,6 +1,7 @@
 //! An AI agent, spoken or written: what it is told, what it remembers, what it may do.
 //!
 //! Read in this order: [`config`] (what an author writes) → [`history`] (what was said) →
+//! [`standing`] (how a conversation stands, for whoever goes on with it) →
 //! [`tools`] (what it may do) → [`llm`] (the seam to the models) → [`prompt`] (what a model is
 //! told first).
 
@@ -8,10 +9,12 @@ pub mod config;
 pub mod history;
 pub mod llm;
 pub mod prompt;
+pub mod standing;
 pub mod tools;
 
 pub use config::Config;
 pub use history::{Item, ToolCall, trim};
 pub use llm::{Answer, Ask, Error, Llm, Models, Piece, Usage};
 pub use prompt::Medium;
+pub use standing::{Floor, Standing};
 pub use tools::{Took, Tool, Tools};

@@ -37,8 +37,12 @@ pub(crate) async fn hold(
         Err(error) => return Ok(Finish::failed(format!("the agent: {error}"))),
     };
     let (notes, mut remarks) = mpsc::unbounded_channel();
+    let id = match order.epoch {
+        0 => order.command.key.0,
+        epoch => format!("{}~{epoch}", order.command.key.0),
+    };
     let talk = Talk {
-        id: order.command.key.0,
+        id,
         config,
         history: order.history,
         tools: order.tools.unwrap_or_else(|| Arc::new(NoTools)),

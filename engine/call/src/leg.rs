@@ -63,6 +63,16 @@ pub trait Control: Send + Sync {
         Err(Unable::Cannot)
     }
 
+    /// Whether the carrier keeps the caller on the line when this process lets go of the leg, and
+    /// brings the call back to whichever process is there ([`Control::release`]).
+    fn outlives(&self) -> bool {
+        false
+    }
+
+    /// Lets go of the leg without ending the call; [`Inbound::Gone`] follows. It is asked of a leg
+    /// that [`Control::outlives`], and of one that another process has.
+    async fn release(&self) {}
+
     /// Hands the call over to somebody else, unseen; [`Inbound::Gone`] follows when it is taken.
     async fn transfer(&self, _: &Destination) -> Result<(), Unable> {
         Err(Unable::Cannot)

@@ -15,7 +15,7 @@ use audio::playout::fresh_mark;
 use flow::{Command, Deed, Event, HangupCause, Key, Vars};
 use serde_json::Value;
 use talk::{Inbound, Note, Outbound, Vendors};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,8 @@ pub struct Order {
     pub tools: Option<Arc<dyn Tools>>,
     /// For `Deed::Talk`: what was said before.
     pub history: Vec<Item>,
+    /// How many processes had the call before this one; keys of tools are counted anew by each.
+    pub epoch: i64,
 }
 
 /// What a call reports.
@@ -45,6 +47,9 @@ pub enum Report {
     Note(Note),
     /// A conversation is over; all that was said.
     History(Vec<Item>),
+    /// The call was told to leave, and has stopped what it did. Nothing more comes; the leg is let go
+    /// of once this is answered, or dropped.
+    Left(oneshot::Sender<()>),
 }
 
 /// Finds sound files.
@@ -208,29 +213,57 @@ impl Line {
 ///
 /// [`Deed::StopService`] is not queued: it ends the deed that runs, which reports `done`, and a
 /// conversation keeps its history.
+///
+/// When `leave` is cancelled, the deed that runs is stopped and its end is not reported: the last
+/// report is [`Report::Left`], and the call goes on without us.
 pub async fn live(
     leg: Leg,
     means: Means,
     mut orders: mpsc::Receiver<Order>,
     reports: mpsc::UnboundedSender<Report>,
+    leave: CancellationToken,
 ) {
     let mut line = Line::new(leg, means, reports);
-    let cause = lived(&mut line, &mut orders).await;
-    line.report(Report::Event(Event::HungUp { cause }));
+    match lived(&mut line, &mut orders, &leave).await {
+        Over::Ended(cause) => line.report(Report::Event(Event::HungUp { cause })),
+        Over::Left => {
+            let (answer, answered) = oneshot::channel();
+            line.report(Report::Left(answer));
+            let _ = answered.await;
+            line.control.release().await;
+        }
+    }
 }
 
-/// Until the call is over; why it is.
-async fn lived(line: &mut Line, orders: &mut mpsc::Receiver<Order>) -> HangupCause {
+/// Why a call does not live here any more.
+enum Over {
+    /// It has ended.
+    Ended(HangupCause),
+    /// It goes on elsewhere.
+    Left,
+}
+
+/// Until the call is over, or goes on elsewhere.
+async fn lived(
+    line: &mut Line,
+    orders: &mut mpsc::Receiver<Order>,
+    leave: &CancellationToken,
+) -> Over {
+    let gone = Over::Ended(HangupCause::Normal);
     let mut waiting = VecDeque::new();
     loop {
         let next = match waiting.pop_front() {
+            _ if leave.is_cancelled() => return Over::Left,
             Some(order) => Some(order),
-            None => match idle(line, orders).await {
+            None => match idle(line, orders, leave).await {
+                Ok(None) if leave.is_cancelled() => return Over::Left,
                 Ok(next) => next,
-                Err(Gone) => return HangupCause::Normal,
+                Err(Gone) => return gone,
             },
         };
-        let Some(order) = next else { return hang_up(line, HangupCause::Normal).await };
+        let Some(order) = next else {
+            return Over::Ended(hang_up(line, HangupCause::Normal).await);
+        };
         let key = order.command.key.clone();
         match order.command.deed {
             // With nothing running there is nothing to stop.
@@ -238,22 +271,29 @@ async fn lived(line: &mut Line, orders: &mut mpsc::Receiver<Order>) -> HangupCau
             Deed::Hangup { cause } => {
                 let cause = hang_up(line, cause).await;
                 done(line, key, Finish::done());
-                return cause;
+                return Over::Ended(cause);
             }
-            _ => match attend(line, order, orders, &mut waiting).await {
+            _ => match attend(line, order, orders, &mut waiting, leave).await {
+                Ok(_) if leave.is_cancelled() => return Over::Left,
                 Ok(finish) => done(line, key, finish),
-                Err(Gone) => return HangupCause::Normal,
+                Err(Gone) => return gone,
             },
         }
     }
 }
 
-/// Between deeds: listens, so that nothing backs up, until an order comes. `None` = no more come.
-async fn idle(line: &mut Line, orders: &mut mpsc::Receiver<Order>) -> Result<Option<Order>, Gone> {
+/// Between deeds: listens, so that nothing backs up, until an order comes. `None` = no more come, or
+/// the call shall leave.
+async fn idle(
+    line: &mut Line,
+    orders: &mut mpsc::Receiver<Order>,
+    leave: &CancellationToken,
+) -> Result<Option<Order>, Gone> {
     loop {
         tokio::select! {
             biased;
             heard = line.hear() => { heard?; }
+            () = leave.cancelled() => return Ok(None),
             order = orders.recv() => return Ok(order),
         }
     }
@@ -265,6 +305,7 @@ async fn attend(
     order: Order,
     orders: &mut mpsc::Receiver<Order>,
     waiting: &mut VecDeque<Order>,
+    leave: &CancellationToken,
 ) -> Result<Finish, Gone> {
     let stop = CancellationToken::new();
     let outbound = line.outbound.clone();
@@ -281,6 +322,10 @@ async fn attend(
                         return end;
                     }
                     break end;
+                }
+                () = leave.cancelled(), if !stop.is_cancelled() => {
+                    stop.cancel();
+                    until.get_or_insert(Instant::now() + STOPPING);
                 }
                 next = orders.recv(), if open => match next {
                     Some(order) if matches!(order.command.deed, Deed::StopService) => {

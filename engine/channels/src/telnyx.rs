@@ -2,8 +2,9 @@
 //!
 //! Read in this order: `proof` (who may speak to us) → `webhook` (what is told) → `voice` (what is
 //! told of calls) → `calls` (who they are) → `media` (a socket) → `line` (the task that owns its end
-//! of the leg), `dial` and `control` (how one begins, what it can do) → `wire` (its messages) → `rest` (what we ask of Telnyx).
+//! of the leg), `dial`, `back` and `control` (how one begins or comes back, what it can do) → `wire` (its messages) → `rest` (what we ask of Telnyx).
 
+mod back;
 mod calls;
 mod control;
 mod dial;
@@ -15,7 +16,7 @@ mod voice;
 mod webhook;
 mod wire;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -100,6 +101,8 @@ pub struct Telnyx {
     connection: Option<String>,
     calls: Arc<Calls>,
     limits: Limits,
+    /// Who takes the calls, once there are doors.
+    switchboard: OnceLock<Arc<dyn Switchboard>>,
     me: Weak<Self>,
 }
 
@@ -122,6 +125,7 @@ impl Telnyx {
             connection: settings.connection_id,
             calls: Arc::default(),
             limits: settings.limits,
+            switchboard: OnceLock::new(),
             me: Weak::clone(me),
         }))
     }
@@ -134,6 +138,8 @@ impl Telnyx {
         inbox: Arc<dyn Inbox>,
         switchboard: Arc<dyn Switchboard>,
     ) -> Router {
+        // The same one each time.
+        let _ = self.switchboard.set(Arc::clone(&switchboard));
         let doors = Arc::new(Doors { telnyx: Arc::clone(self), inbox, switchboard });
         Router::new()
             .route("/telnyx/webhook", post(webhook::receive))

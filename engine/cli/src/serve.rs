@@ -15,10 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::Settings;
 use crate::wire::{self, House, WithoutTwilio};
 
-/// How often a stop looks whether the last call is over.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
-/// How long a stop waits for answers that are being written.
+/// How long a stop waits for answers that are being written, and for what it says last.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Takes the address before anything else is begun.
@@ -55,8 +52,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), String> {
     ended
 }
 
-/// Works until `stop`, then for at most `drain`: no new jobs, while live calls go on, with the
-/// doors open that their carriers need.
+/// Works until `stop`, then for at most `drain`: no new jobs, while live calls go on. Where another
+/// process is there they are handed over to it, behind closed doors, so that whoever spreads requests
+/// brings them there; else they go on with the doors open that their carriers need.
 ///
 /// # Errors
 /// The listener or the runtime broke.
@@ -79,11 +77,8 @@ pub(crate) async fn run(
         ended = &mut http => return Err(broken("HTTP", ended)),
     }
     tracing::info!(at_most = ?drain, calls = runtime.live_calls(), "stopping");
-    let drained = tokio::time::timeout(drain, async {
-        let worked = working.await;
-        while runtime.live_calls() > 0 {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+    let drained = tokio::time::timeout(drain + LAST_ANSWERS, async {
+        let (worked, ()) = tokio::join!(working, runtime.drain(drain, &doors));
         worked
     });
     match drained.await {

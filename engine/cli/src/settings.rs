@@ -43,7 +43,8 @@ pub(crate) struct Settings {
     pub(crate) access_keys: Vec<SecretString>,
     /// Keys of the API, each for what is one tenant's.
     pub(crate) access_key: Vec<AccessKey>,
-    /// Seconds that a clean stop waits for calls and jobs to end.
+    /// Seconds that a clean stop takes at most. Until then calls are handed over to another process
+    /// of the same database; where there is none they go on, and are told at last that they end.
     pub(crate) drain_s: u64,
     /// Text conversations.
     pub(crate) conversation: Conversation,

@@ -53,7 +53,7 @@ use flow::{Catalog, Destination, Event, Flow};
 use queue::Queue;
 use serde_json::Value;
 use store::{FlowRow, Store, Write};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch as watch_channel};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -133,6 +133,10 @@ pub struct Runtime {
     /// Who looks on.
     pub watch: Watch,
     lines: lines::Lines,
+    /// How conversations stand, on its way to the store.
+    behind: Arc<lines::Behind>,
+    /// Whether calls are let go.
+    letting: watch_channel::Sender<lines::Letting>,
     /// Versions of flows that were linked here.
     flows: Mutex<HashMap<String, Arc<Flow>>>,
     wakes: wakes::Wakes,
@@ -189,6 +193,8 @@ impl Runtime {
             rooms: call::room::Rooms::default(),
             watch: Watch::default(),
             lines: lines::Lines::default(),
+            behind: Arc::default(),
+            letting: watch_channel::Sender::default(),
             flows: Mutex::new(flows),
             wakes: wakes::Wakes::default(),
             gauged: gauges::Gauged::default(),
@@ -216,7 +222,7 @@ impl Runtime {
     }
 
     /// Works until `stop`: jobs, outbox, timers, sweep. Returns when all of it has ended; calls
-    /// that are live then go on until their legs are gone.
+    /// that are live then go on until their legs are gone, or [`Runtime::drain`] lets them go.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
         self.keep_flows(&stop).await;
         let mut loops = JoinSet::new();
@@ -226,6 +232,8 @@ impl Runtime {
         loops.spawn(Arc::clone(&self).watch_timers(stop.clone()));
         loops.spawn(Arc::clone(&self).listen(stop.clone()));
         loops.spawn(Arc::clone(&self).keep_pace(stop.clone()));
+        loops.spawn(Arc::clone(&self).keep_alive(stop.clone()));
+        loops.spawn(Arc::clone(&self).sweep_lost(stop.clone()));
         loops.spawn(Arc::clone(&self).sweep(stop));
         while let Some(ended) = loops.join_next().await {
             if let Err(error) = ended {

@@ -6,7 +6,7 @@ use crate::row::{MessageRow, Peering, RunRow, SessionRow, ThreadRow};
 use crate::statement::{
     Cell, Statement, json, maybe_json, maybe_text, maybe_time, text, time, word,
 };
-use crate::{Error, Seen, Write, claims, outbox, outside, timer};
+use crate::{Error, Seen, Write, claims, live, outbox, outside, timer};
 
 /// The statements of a commit, in order.
 pub(crate) fn statements(writes: Vec<Write>, all: &mut Vec<Statement>) -> Result<(), Error> {
@@ -108,6 +108,13 @@ fn one(write: Write, all: &mut Vec<Statement>) -> Result<(), Error> {
             "INSERT INTO lines (run, at, who, text) VALUES ($1, $2, $3, $4)",
             vec![text(line.run), time(line.at), text(line.who), text(line.text)],
         )),
+        Write::Live(row) => all.push(live::live(row)?),
+        Write::Standing { run, epoch, standing } => {
+            all.push(live::standing(run, epoch, &standing)?);
+        }
+        Write::Over { run } => all.push(live::over(run)),
+        Write::Beat(row) => all.push(live::beat(row)),
+        Write::Quit { worker, before } => all.push(live::quit(worker, before)),
         Write::OptOut(peering, left) => all.push(Statement::new(
             if left {
                 "INSERT INTO opt_outs (thread) VALUES ($1) ON CONFLICT (thread) DO NOTHING"

@@ -6,13 +6,14 @@
 //! keeps two workers from acting on one thread.
 //!
 //! Read in this order: [`row`] (what is kept) → this file (the seam) → `change` (what a write means
-//! in SQL, with `claims`, `outbox`, `timer` and `outside`) → `records` (the seam over any database)
+//! in SQL, with `claims`, `outbox`, `timer`, `live` and `outside`) → `records` (the seam over any database)
 //! → `sqlite` (the default) → `postgres` (many processes).
 //!
 //! Times are kept to the microsecond.
 
 mod change;
 mod claims;
+mod live;
 mod migration;
 mod outbox;
 mod outside;
@@ -31,8 +32,8 @@ use flow::Taken;
 use jiff::Timestamp;
 
 pub use row::{
-    AnswerRow, CallRow, DeedRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow,
-    ThreadRow, TimerRow, ToldRow,
+    AnswerRow, CallRow, DeedRow, FlowRow, Line, LiveRow, MessageRow, OutboxRow, Peering, Pending,
+    RunRow, SessionRow, StandingRow, ThreadRow, TimerRow, ToldRow, WorkerRow,
 };
 
 use crate::postgres::Postgres;
@@ -127,6 +128,32 @@ pub enum Write {
     Unmoved(Seen),
     /// A call, new or changed.
     Call(CallRow),
+    /// Who hosts a call, and what its run waits for; passed over when a later host has written it.
+    /// It does not touch how the conversation stands.
+    Live(LiveRow),
+    /// How the conversation of a call stands; passed over when the call has another host by now.
+    Standing {
+        /// The call's run.
+        run: String,
+        /// The host that knows.
+        epoch: i64,
+        /// How it stands.
+        standing: StandingRow,
+    },
+    /// The call of a run lives no more.
+    Over {
+        /// The run.
+        run: String,
+    },
+    /// A process is alive.
+    Beat(WorkerRow),
+    /// A process has ended, and those of which nothing was heard since a time.
+    Quit {
+        /// The one that has ended.
+        worker: String,
+        /// The time.
+        before: Timestamp,
+    },
     /// A line of a run's transcript, added.
     Line(Line),
     /// A peer left (`true`) or returned (`false`).
@@ -292,6 +319,17 @@ pub trait Store: Send + Sync {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<CallRow>, Error>;
+
+    /// The newest calls that are not over and were begun before this, though nobody hosts them.
+    async fn dropped(&self, before: Timestamp, limit: u32) -> Result<Vec<CallRow>, Error>;
+    /// A call that lives, by its run.
+    async fn live(&self, run: &str) -> Result<Option<LiveRow>, Error>;
+    /// A call that lives, by its carrier's id.
+    async fn live_of(&self, carrier: &str, carrier_id: &str) -> Result<Option<LiveRow>, Error>;
+    /// Calls that live by what is stored, and whose hosts were last alive before this.
+    async fn lost(&self, before: Timestamp, limit: u32) -> Result<Vec<LiveRow>, Error>;
+    /// The processes of this database, those that have died lately too.
+    async fn workers(&self) -> Result<Vec<WorkerRow>, Error>;
 
     /// How much there is to do, for `/metrics`. Not for free: ask a few times a minute.
     async fn counts(&self) -> Result<Counts, Error>;

@@ -21,6 +21,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 6, sql: include_str!("../migrations/sqlite/0006_fewer_indexes.sql") },
     Migration { number: 7, sql: include_str!("../migrations/sqlite/0007_hands_off.sql") },
     Migration { number: 8, sql: include_str!("../migrations/sqlite/0008_texts_of_a_run.sql") },
+    Migration { number: 9, sql: include_str!("../migrations/sqlite/0009_live.sql") },
 ];
 
 /// For PostgreSQL.
@@ -33,6 +34,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 6, sql: include_str!("../migrations/postgres/0006_fewer_indexes.sql") },
     Migration { number: 7, sql: include_str!("../migrations/postgres/0007_hands_off.sql") },
     Migration { number: 8, sql: include_str!("../migrations/postgres/0008_texts_of_a_run.sql") },
+    Migration { number: 9, sql: include_str!("../migrations/postgres/0009_live.sql") },
 ];
 
 /// Where the version is kept.

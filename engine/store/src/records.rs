@@ -19,11 +19,11 @@ use self::read::{
 use crate::change::{self, later};
 use crate::outbox::{self as outgoing, CLAIMS, FORWARD};
 use crate::row::{
-    AnswerRow, CallRow, DeedRow, FlowRow, Line, MessageRow, OutboxRow, RunRow, SessionRow,
-    ThreadRow, TimerRow, ToldRow,
+    AnswerRow, CallRow, DeedRow, FlowRow, Line, LiveRow, MessageRow, OutboxRow, RunRow, SessionRow,
+    ThreadRow, TimerRow, ToldRow, WorkerRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
-use crate::{Counts, Error, INBOX_MOST, Seen, Store, Write, claims, outside, timer};
+use crate::{Counts, Error, INBOX_MOST, Seen, Store, Write, claims, live, outside, timer};
 
 /// One received text in this many also throws away old claims.
 const PURGE_EVERY: u64 = 1024;
@@ -356,6 +356,32 @@ impl<D: Database> Store for Records<D> {
         self.rows(sql, cells, call).await
     }
 
+    async fn dropped(&self, before: Timestamp, limit: u32) -> Result<Vec<CallRow>, Error> {
+        let sql = format!(
+            "SELECT {CALL} FROM calls WHERE ended IS NULL AND started < $1 AND NOT EXISTS \
+             (SELECT 1 FROM live WHERE live.call = calls.id) ORDER BY started DESC LIMIT $2"
+        );
+        self.rows(sql, vec![time(before), count(limit)], call).await
+    }
+
+    async fn live(&self, run: &str) -> Result<Option<LiveRow>, Error> {
+        self.row(live::by_run(), vec![text(run)], live::row).await
+    }
+
+    async fn live_of(&self, carrier: &str, carrier_id: &str) -> Result<Option<LiveRow>, Error> {
+        self.row(live::by_carrier(), vec![text(carrier), text(carrier_id)], live::row).await
+    }
+
+    async fn lost(&self, before: Timestamp, limit: u32) -> Result<Vec<LiveRow>, Error> {
+        let Statement { sql, cells, .. } = live::lost(before, limit);
+        self.rows(sql.into_owned(), cells, live::row).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRow>, Error> {
+        let sql = "SELECT id, beat, stopping FROM workers ORDER BY id";
+        self.rows(sql.into(), Vec::new(), live::worker).await
+    }
+
     async fn counts(&self) -> Result<Counts, Error> {
         let sql = "SELECT (SELECT COUNT(*) FROM sessions WHERE ended IS NULL), \
                    (SELECT COUNT(*) FROM outbox WHERE status = 'queued'), \
@@ -410,6 +436,9 @@ fn lane(write: &Write) -> Option<&str> {
         Write::Timer(row) | Write::Unfired(row) => Some(&row.subject),
         Write::Forget { id } | Write::Fired { id } => Some(id),
         Write::Unmoved(Seen::Run(id, _) | Seen::Session(id, _)) => Some(id),
+        Write::Live(row) => Some(&row.call),
+        Write::Beat(row) => Some(&row.id),
+        Write::Standing { .. } | Write::Over { .. } | Write::Quit { .. } => None,
         Write::Flow(_)
         | Write::Taken { .. }
         | Write::Call(_)

@@ -1,8 +1,8 @@
 //! What is kept, row by row.
 
-use agent::Item;
+use agent::{Item, Standing};
 use conversation::{Address, Media, Message, Outgoing, Status, Tenant};
-use flow::{Activeflow, Command, Event, Medium, Outcome};
+use flow::{Activeflow, Command, Event, Key, Medium, Outcome};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -306,12 +306,64 @@ pub struct CallRow {
     pub to: String,
     /// Its run.
     pub run: String,
-    /// `in_progress`, `completed`, `failed`.
+    /// `dialing`, `ringing`, `in_progress`, `completed`, `failed`, or why nobody was reached.
     pub status: String,
     /// When it began.
     pub started: Timestamp,
     /// When it ended.
     pub ended: Option<Timestamp>,
+}
+
+/// A call that lives: what another process needs in order to go on with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LiveRow {
+    /// Its run.
+    pub run: String,
+    /// The call.
+    pub call: String,
+    /// The carrier's file name.
+    pub carrier: String,
+    /// The carrier's id.
+    pub carrier_id: String,
+    /// The process that hosts it; empty = it was let go, and nobody has taken it yet.
+    pub worker: String,
+    /// How many processes have hosted it; the fence of the conversation's standing.
+    pub epoch: i64,
+    /// What the run has asked for and waits for.
+    pub pending: Vec<Pending>,
+    /// How its conversation stood; kept when the row is written anew.
+    pub standing: Option<StandingRow>,
+    /// When the row was written last.
+    pub at: Timestamp,
+}
+
+/// A command that the run waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The command.
+    pub command: Command,
+    /// When it was asked for first.
+    pub since: Timestamp,
+}
+
+/// How a conversation stood.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StandingRow {
+    /// The key of the command that it belongs to.
+    pub key: Key,
+    /// How it stood.
+    pub standing: Standing,
+}
+
+/// A process among those of one database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRow {
+    /// Its name.
+    pub id: String,
+    /// When it was last alive.
+    pub beat: Timestamp,
+    /// Whether it takes no more calls.
+    pub stopping: bool,
 }
 
 /// A line of a transcript.

@@ -1,5 +1,6 @@
 //! What is remembered of the conversation: words as far as they were heard, tools as they were taken.
 
+use agent::standing::UNDER_WAY;
 use agent::{Item, ToolCall};
 
 use crate::heard::Piece;
@@ -46,6 +47,13 @@ impl Memory {
             Item::System { .. } | Item::User { .. } | Item::Tool { .. } => None,
         };
         self.items.iter().rev().find_map(said).unwrap_or_default()
+    }
+
+    /// All items, with what was heard of the turn that goes on.
+    pub(crate) fn with(&self, heard: &[Piece]) -> Vec<Item> {
+        let mut then = self.clone();
+        then.settle(heard);
+        then.items
     }
 
     /// The caller asks. When he asked before and heard no answer, his words begin with those; what
@@ -110,10 +118,8 @@ impl Memory {
     pub(crate) fn took(&mut self, round: u32, text: &str, calls: &[ToolCall]) {
         self.rounds.push((round, self.items.len()));
         self.items.push(Item::Assistant { text: text.trim().to_owned(), calls: calls.to_vec() });
-        let under_way = |call: &ToolCall| Item::Tool {
-            call_id: call.id.clone(),
-            text: r#"{"status":"under way"}"#.into(),
-        };
+        let under_way =
+            |call: &ToolCall| Item::Tool { call_id: call.id.clone(), text: UNDER_WAY.into() };
         self.items.extend(calls.iter().map(under_way));
     }
 
@@ -198,6 +204,19 @@ mod tests {
         assert!(memory.written(TurnId(1), "hello"));
         assert!(!memory.written(TurnId(1), "again") && !memory.written(TurnId(3), "never"));
         assert_eq!(memory.into_items(), [user("hello"), agent("Yes?"), user(UNWRITTEN)]);
+    }
+
+    #[test]
+    fn what_was_heard_so_far_can_be_told_while_it_goes_on() {
+        let mut memory = Memory::new(Vec::new());
+        memory.ask("book");
+        memory.took(0, "Let me see what there is.", &[call("1")]);
+        let so_far = memory.with(&[piece(0, "Let me see")]);
+        let took = Item::Assistant { text: "Let me see".into(), calls: vec![call("1")] };
+        assert_eq!(so_far[..2], [user("book"), took]);
+        memory.result("1", "free");
+        memory.settle(&[piece(0, "Let me see what there is."), piece(1, "It is free.")]);
+        assert_eq!(memory.into_items().last(), Some(&agent("It is free.")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ const BACKCHANNELS: [&str; 24] = [
 ];
 
 /// Words and keys, not answered yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Said {
     /// Words that will not change.
     pub(crate) finals: String,

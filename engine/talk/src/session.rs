@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::config::SpeakFirst;
-use agent::{Config, Error, Item, Models, Tools};
+use agent::{Config, Error, Item, Models, Standing, Tools};
 use audio::{FRAME_MS, Rate};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -90,6 +90,9 @@ pub enum Note {
     Trouble(String),
     /// The agent waits for the caller (`listening`), thinks (`thinking`) or speaks (`speaking`).
     State(&'static str),
+    /// How the conversation stands: whenever somebody else may speak, and about once a second while
+    /// somebody does. The last one comes at its end.
+    Standing(Standing),
 }
 
 /// How a conversation ended.

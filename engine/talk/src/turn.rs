@@ -33,8 +33,8 @@ mod tests;
 
 use std::time::Duration;
 
-use agent::Config;
 use agent::config::Interruption;
+use agent::{Config, Floor};
 
 use self::ahead::Ahead;
 use crate::ear::Ear;
@@ -339,6 +339,21 @@ impl Turns {
             State::Thinking(_) => "thinking",
             State::Speaking { .. } | State::Closing { .. } | State::Over => "speaking",
         }
+    }
+
+    /// Who speaks, or is about to.
+    pub fn floor(&self) -> Floor {
+        match self.state {
+            State::Waiting | State::Listening => Floor::Free,
+            State::Hearing { .. } | State::Settling { .. } | State::Keying { .. } => Floor::Caller,
+            State::Thinking(_) => Floor::Thinking,
+            State::Speaking { .. } | State::Closing { .. } | State::Over => Floor::Speaking,
+        }
+    }
+
+    /// What the caller has said since the last question, words and keys.
+    pub fn unasked(&self) -> String {
+        self.said.clone().take()
     }
 
     /// When to bring [`Input::Timeout`], unless something else comes first. `None` before the

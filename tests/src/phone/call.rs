@@ -33,6 +33,7 @@ pub(super) struct Call {
     pub(super) to: String,
     pub(super) dialling: Dialling,
     pub(super) seen: Arc<Record<Seen>>,
+    pub(super) heard: Arc<Record<Duration>>,
     pub(super) acts: mpsc::UnboundedReceiver<Act>,
     pub(super) updates: mpsc::UnboundedReceiver<Form>,
     pub(super) began: Instant,

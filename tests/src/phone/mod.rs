@@ -90,6 +90,9 @@ pub struct Phone {
     pub sid: String,
     /// What was seen.
     pub seen: Arc<Record<Seen>>,
+    /// When 20 ms were played that can be heard.
+    pub heard: Arc<Record<Duration>>,
+    began: tokio::time::Instant,
     acts: mpsc::UnboundedSender<Act>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -105,6 +108,8 @@ impl Phone {
     pub fn call(network: &Network, from: &str, to: &str, dialling: Dialling) -> Self {
         let sid = format!("CA{}", uuid::Uuid::now_v7().simple());
         let seen = Arc::new(Record::default());
+        let heard = Arc::new(Record::default());
+        let began = tokio::time::Instant::now();
         let (acts, to_do) = mpsc::unbounded_channel();
         let call = call::Call {
             updates: network.twilio.connect(&sid),
@@ -114,12 +119,13 @@ impl Phone {
             to: to.into(),
             dialling,
             seen: Arc::clone(&seen),
+            heard: Arc::clone(&heard),
             acts: to_do,
-            began: tokio::time::Instant::now(),
+            began,
             to_play: std::collections::VecDeque::new(),
             to_say: std::collections::VecDeque::new(),
         };
-        Self { sid, seen, acts, task: tokio::spawn(call.live()) }
+        Self { sid, seen, heard, began, acts, task: tokio::spawn(call.live()) }
     }
 
     /// Says samples (8 kHz), after what is being said.
@@ -174,6 +180,16 @@ impl Phone {
             .await
     }
 
+    /// Now, since the call was placed.
+    pub fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The longest silence between two moments, counted from the last sound before them.
+    pub fn longest_silence(&self, from: Duration, until: Duration) -> Duration {
+        longest_silence(&self.heard.all(), from, until)
+    }
+
     /// How many things were seen so far.
     pub fn count(&self) -> usize {
         self.seen.len()
@@ -185,4 +201,16 @@ impl Phone {
         all.filter_map(|seen| if let What::Violation(why) = seen.what { Some(why) } else { None })
             .collect()
     }
+}
+
+/// The longest silence between two moments, by when something was heard; counted from the last sound
+/// before them.
+pub fn longest_silence(heard: &[Duration], from: Duration, until: Duration) -> Duration {
+    let mut last = heard.iter().copied().filter(|at| *at <= from).max().unwrap_or(from);
+    let mut longest = Duration::ZERO;
+    for at in heard.iter().copied().filter(|at| *at > from && *at <= until).chain([until]) {
+        longest = longest.max(at.saturating_sub(last));
+        last = at;
+    }
+    longest
 }

@@ -132,6 +132,7 @@ impl Stream {
         }
         if !played.is_empty() && audible(&played) {
             self.quiet_ms = 0;
+            call.heard.push(call.began.elapsed());
             if self.sounding.is_none() {
                 call.saw(What::Sound);
             }

@@ -16,6 +16,7 @@ use call::{
 use flow::{Command, Deed, Event, Key};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// What happened at the far side, and when, in milliseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,7 @@ pub(crate) enum Seen {
     Dial(String),
     DialDropped,
     Transfer(String),
+    Release,
 }
 
 /// The record of a far side.
@@ -35,6 +37,8 @@ pub(crate) type Record = Arc<Mutex<Vec<(u64, Seen)>>>;
 /// A call that is lived, seen from outside.
 pub(crate) struct Phone {
     pub(crate) orders: Option<mpsc::Sender<Order>>,
+    /// Tells the call to leave.
+    pub(crate) leave: CancellationToken,
     reports: mpsc::UnboundedReceiver<Report>,
     pub(crate) caller: mpsc::Sender<Inbound>,
     pub(crate) record: Record,
@@ -104,13 +108,14 @@ impl Phone {
         tokio::spawn(play(given, caller.clone(), Arc::clone(&record), start, marks));
         let (orders, to_do) = mpsc::channel(16);
         let (tell, reports) = mpsc::unbounded_channel();
-        let live = tokio::spawn(call::session::live(leg, means, to_do, tell));
-        Self { orders: Some(orders), reports, caller, record, dialled, picked, live, start }
+        let leave = CancellationToken::new();
+        let live = tokio::spawn(call::session::live(leg, means, to_do, tell, leave.clone()));
+        Self { orders: Some(orders), leave, reports, caller, record, dialled, picked, live, start }
     }
 
     pub(crate) async fn order(&self, key: &str, deed: Deed) {
         let command = Command { key: Key(key.into()), deed };
-        let order = Order { command, tools: None, history: Vec::new() };
+        let order = Order { command, tools: None, history: Vec::new(), epoch: 0 };
         assert!(self.orders.as_ref().unwrap().send(order).await.is_ok());
     }
 
@@ -154,6 +159,26 @@ impl Phone {
         timeout(Duration::from_secs(60), self.live).await.unwrap().unwrap();
         assert!(self.reports.recv().await.is_none());
         cause
+    }
+
+    /// Lets the call go once it has left, and waits for the end of its task; what it had reported
+    /// before.
+    pub(crate) async fn left(mut self) -> Vec<Report> {
+        let mut before = Vec::new();
+        loop {
+            match self.report().await {
+                Report::Left(answer) => {
+                    assert!(!self.acts().contains(&Seen::Release), "it did not wait");
+                    answer.send(()).unwrap();
+                    break;
+                }
+                report => before.push(report),
+            }
+        }
+        timeout(Duration::from_secs(60), &mut self.live).await.unwrap().unwrap();
+        assert!(self.reports.recv().await.is_none());
+        assert_eq!(self.acts().last(), Some(&Seen::Release));
+        before
     }
 
     /// Milliseconds since the call began.
@@ -282,6 +307,10 @@ impl Control for Far {
         }
         let _ = self.caller.send(Inbound::Gone).await;
         Ok(())
+    }
+
+    async fn release(&self) {
+        self.see(Seen::Release);
     }
 
     async fn connect(&self, dial: Dial) -> Result<Dialled, String> {

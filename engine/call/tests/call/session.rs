@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::Item;
-use call::{Dialled, HangupCause, Inbound, Report};
+use agent::{Floor, Item, Standing};
+use call::{Dialled, HangupCause, Inbound, Note, Report};
 use flow::{Deed, Destination, Event};
 use serde_json::json;
 use tokio::time::sleep;
@@ -297,4 +297,32 @@ async fn a_conversation_ends_by_the_exit_of_its_end() {
     other.order("2", Deed::Hangup { cause: HangupCause::Failed }).await;
     assert_eq!(other.exit("2").await, "done");
     assert_eq!(other.hung_up().await, HangupCause::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_leaves_tells_how_it_stands_and_does_not_hang_up() {
+    for deed in [None, Some(say(&"x".repeat(100))), Some(digits(0, "")), Some(dial())] {
+        let phone = phone(&[Manner::Speaks(8000)]);
+        if let Some(deed) = deed {
+            phone.order("1", deed).await;
+            sleep(Duration::from_millis(200)).await;
+        }
+        phone.leave.cancel();
+        let before = phone.left().await;
+        assert!(before.is_empty(), "its end was reported: {before:?}");
+    }
+
+    let phone = phone(&[Manner::Speaks(8000)]);
+    phone.order("1", talk(json!({ "greeting": "Hello." }))).await;
+    sleep(Duration::from_secs(5)).await;
+    phone.leave.cancel();
+    let before = phone.left().await;
+    let standing = before.iter().rev().find_map(|report| match report {
+        Report::Note(Note::Standing(standing)) => Some(standing.clone()),
+        _ => None,
+    });
+    let hello = Item::Assistant { text: "Hello.".into(), calls: Vec::new() };
+    let wanted = Standing { items: vec![hello], floor: Floor::Free, words: String::new() };
+    assert_eq!(standing, Some(wanted));
+    assert!(!before.iter().any(|report| matches!(report, Report::Event(_))), "{before:?}");
 }

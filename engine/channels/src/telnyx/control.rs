@@ -1,6 +1,7 @@
 //! What a call can do with its leg at Telnyx besides sound.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use call::{Control, Destination, HangupCause, Picked, Unable};
@@ -19,6 +20,8 @@ pub(super) struct Remote {
     pub(super) tell: mpsc::Sender<Happening>,
     /// `None` = Telnyx was not asked to find out.
     pub(super) picked: Option<watch::Receiver<Option<Picked>>>,
+    /// Whether it has sound; a call that is parked waits for this process.
+    pub(super) sounds: Arc<AtomicBool>,
 }
 
 impl Remote {
@@ -41,6 +44,16 @@ impl Control for Remote {
         // A line that is gone is hung up already.
         let _ = self.tell.send(Happening::Hangup(cause)).await;
         Ok(())
+    }
+
+    fn outlives(&self) -> bool {
+        // Telnyx tells everybody when a stream is over, and any process can ask for another.
+        self.sounds.load(Ordering::Relaxed)
+    }
+
+    async fn release(&self) {
+        // A line that is gone is let go already.
+        let _ = self.tell.send(Happening::Released).await;
     }
 
     async fn send_digits(&self, digits: &str) -> Result<(), Unable> {

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use audio::Rate;
 use axum::body::Bytes;
@@ -35,6 +36,8 @@ pub(super) enum Happening {
     Answer(oneshot::Sender<Result<(), String>>),
     /// The flow hangs up.
     Hangup(HangupCause),
+    /// The call goes on in another process, or shall: Telnyx tells it that the stream is over.
+    Released,
     /// It rings over there, says Telnyx.
     Ringing,
     /// Somebody picked up, says Telnyx.
@@ -70,12 +73,13 @@ pub(super) struct Line {
     rim: Rim,
     happenings: mpsc::Receiver<Happening>,
     /// Whether Telnyx was asked for a stream.
-    asked: bool,
+    pub(super) asked: bool,
     /// Whether somebody has picked up, here or there.
-    answered: bool,
-    answering: Vec<oneshot::Sender<Result<(), String>>>,
+    pub(super) answered: bool,
+    pub(super) answering: Vec<oneshot::Sender<Result<(), String>>>,
     pub(super) dialing: Option<Dialing>,
     picked: watch::Sender<Option<Picked>>,
+    sounds: Arc<AtomicBool>,
     /// Sound that was given before there was a stream.
     held: Option<Outbound>,
     /// When the line is given up if nothing comes.
@@ -115,6 +119,7 @@ impl Line {
         dialed: Option<(Dialing, bool)>,
     ) -> (Self, Leg) {
         let (picked, who) = watch::channel(None);
+        let sounds = Arc::new(AtomicBool::new(false));
         let call = arrival.carrier_id.clone();
         let (dialing, detects) =
             dialed.map_or((None, false), |(dialing, detects)| (Some(dialing), detects));
@@ -124,6 +129,7 @@ impl Line {
             number,
             tell,
             picked: detects.then_some(who),
+            sounds: Arc::clone(&sounds),
         };
         let (rim, leg) = Rim::pair(CHANNEL, arrival, RATE, Arc::new(control));
         let line = Self {
@@ -137,6 +143,7 @@ impl Line {
             answering: Vec::new(),
             dialing,
             picked,
+            sounds,
             held: None,
             until: None,
         };
@@ -313,7 +320,7 @@ impl Line {
                 Ok(()) => self.answering.push(reply),
                 Err(why) => drop(reply.send(Err(why))),
             },
-            None => return true,
+            None | Some(Happening::Released) => return true,
             Some(Happening::Hangup(cause)) => {
                 self.end(cause).await;
                 return true;
@@ -377,6 +384,7 @@ impl Line {
     /// The stream is there: whoever waits for it may go on.
     async fn begun(&mut self) {
         self.until = None;
+        self.sounds.store(true, Ordering::Relaxed);
         for reply in self.answering.drain(..) {
             let _ = reply.send(Ok(()));
         }
@@ -426,6 +434,12 @@ impl Line {
         tracing::warn!(call = self.call, why, "a media stream was lost");
         metrics::counter!("voxflow_streams_lost_total").increment(1);
         let Some(rest) = &self.telnyx.rest else { return Next::Gone(None) };
+        // A process that was frozen wakes up here: nothing of the call is its own any more.
+        if let Some(switchboard) = self.telnyx.switchboard.get()
+            && switchboard.is_taken(CHANNEL, &self.call).await
+        {
+            return Next::Gone(None);
+        }
         let body = self.telnyx.stream(&self.token);
         if let Err(why) = rest.command(&self.call, "streaming_start", body).await {
             tracing::warn!(call = self.call, why, "a stream could not be asked for");

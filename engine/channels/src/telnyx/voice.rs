@@ -8,7 +8,7 @@ use call::{Arrival, Dialled, HangupCause, NotReached, Picked};
 use serde::Deserialize;
 
 use super::line::{self, Happening};
-use super::{CHANNEL, Doors};
+use super::{CHANNEL, Doors, back};
 
 /// What every event about a call holds.
 #[derive(Deserialize)]
@@ -50,6 +50,7 @@ pub(super) async fn event(doors: &Arc<Doors>, kind: &str, id: &str, payload: Pay
         "call.initiated" => Happening::Ringing,
         "call.answered" => Happening::Answered,
         "call.hangup" => Happening::Over(end(&payload)),
+        "streaming.stopped" => return lost(doors, payload.call_control_id),
         "streaming.failed" => {
             let why = payload.failure_reason.clone().unwrap_or_default();
             Happening::NoStream(format!("Telnyx could not reach our socket: {why}"))
@@ -67,8 +68,34 @@ pub(super) async fn event(doors: &Arc<Doors>, kind: &str, id: &str, payload: Pay
     match doors.telnyx.calls.line(&payload.call_control_id).or_else(token) {
         // A line that ends right now knows enough.
         Some(line) => drop(line.send(happening).await),
-        None => tracing::debug!(call = payload.call_control_id, event = kind, "an unknown call"),
+        None => nobodys(doors, payload.call_control_id, &happening),
     }
+}
+
+/// Something is told of a call that has no line here.
+fn nobodys(doors: &Arc<Doors>, call: String, happening: &Happening) {
+    match happening {
+        Happening::Over(_) => {
+            let switchboard = Arc::clone(&doors.switchboard);
+            tokio::spawn(async move { switchboard.ended(CHANNEL, &call).await });
+        }
+        Happening::NoStream(_) => lost(doors, call),
+        _ => tracing::debug!(call, "an unknown call"),
+    }
+}
+
+/// The stream of a call is over, and the call is not. Its line here knows; if it has none, its
+/// process may have died: then this one goes on with it. To find that out takes a while.
+fn lost(doors: &Arc<Doors>, call: String) {
+    if doors.telnyx.calls.line(&call).is_some() {
+        return;
+    }
+    let doors = Arc::clone(doors);
+    tokio::spawn(async move {
+        if let Some(arrival) = doors.switchboard.orphaned(CHANNEL, &call).await {
+            back::take_over(&doors, arrival).await;
+        }
+    });
 }
 
 /// A call comes in: it stays parked until the flow picks up, or gives it sound.

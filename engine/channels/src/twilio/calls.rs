@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use call::Arrival;
+use call::{Arrival, Dialled};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -20,12 +20,14 @@ pub(super) enum Claim {
     New(Arrival),
     /// The caller comes back to the line of this call.
     Back(String),
+    /// The caller of a call that another process had; how the dial ended that he was in.
+    Lost(Arrival, Option<Dialled>),
 }
 
 impl Claim {
     fn call(&self) -> &str {
         match self {
-            Self::New(arrival) => &arrival.carrier_id,
+            Self::New(arrival) | Self::Lost(arrival, _) => &arrival.carrier_id,
             Self::Back(call) => call,
         }
     }

@@ -34,6 +34,16 @@ impl Control for Remote {
         Ok(())
     }
 
+    fn outlives(&self) -> bool {
+        // Twilio asks at another address when the stream is over, or the dial.
+        true
+    }
+
+    async fn release(&self) {
+        // A line that is gone is let go already.
+        let _ = self.tell.send(Happening::Released).await;
+    }
+
     fn bridges(&self) -> bool {
         true
     }

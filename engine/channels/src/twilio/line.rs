@@ -35,6 +35,8 @@ const MOST_MARKS: usize = 1024;
 pub(super) enum Happening {
     /// The call hangs up.
     Hangup,
+    /// The call goes on in another process, or shall: Twilio brings it back when its stream is over.
+    Released,
     /// The call dials; it waits for the end here.
     Dialing(oneshot::Sender<Dialled>),
     /// Twilio did not take the dial.
@@ -78,6 +80,20 @@ pub(super) async fn live(doors: &Doors, arrival: Arrival, stream: Stream) {
     let switchboard = Arc::clone(&doors.switchboard);
     lived(doors, arrival, number, None, stream, |leg| async move { switchboard.arrive(leg).await })
         .await;
+}
+
+/// Lives a call that another process had, from the stream by which it came back until it is gone.
+pub(super) async fn taken_over(
+    doors: &Doors,
+    arrival: Arrival,
+    end: Option<Dialled>,
+    stream: Stream,
+) {
+    let switchboard = Arc::clone(&doors.switchboard);
+    let Arrival { from, to, .. } = arrival.clone();
+    let number = if switchboard.answers(&to) { to } else { from };
+    let give = |leg| async move { switchboard.take_over(leg, end).await };
+    lived(doors, arrival, number, None, stream, give).await;
 }
 
 /// Lives a call that we dialed, from its first stream until it is gone.
@@ -143,7 +159,7 @@ impl Line {
             tokio::select! {
                 biased;
                 happening = self.happenings.recv() => match happening {
-                    None | Some(Happening::Hangup | Happening::Gone) => {
+                    None | Some(Happening::Hangup | Happening::Gone | Happening::Released) => {
                         return Next::Gone(Some((stream, Closing::normal())));
                     }
                     Some(Happening::Back(new)) => {
@@ -229,7 +245,9 @@ impl Line {
             tokio::select! {
                 biased;
                 happening = self.happenings.recv() => match happening {
-                    None | Some(Happening::Hangup | Happening::Gone) => return Next::Gone(None),
+                    None | Some(Happening::Hangup | Happening::Gone | Happening::Released) => {
+                        return Next::Gone(None);
+                    }
                     Some(Happening::NotDialing) => {
                         self.expect_back(self.twilio.settings.limits.lost);
                     }

@@ -58,6 +58,7 @@ async fn begin(doors: Arc<Doors>, mut socket: WebSocket) {
     let stream = Stream { socket, writer: Writer::new(&start.stream) };
     match claim {
         Claim::New(arrival) => line::live(&doors, arrival, stream).await,
+        Claim::Lost(arrival, end) => line::taken_over(&doors, arrival, end, stream).await,
         Claim::Back(call) => {
             let back = Happening::Back(Box::new(stream));
             if let Some(line) = doors.twilio.calls.line(&call) {

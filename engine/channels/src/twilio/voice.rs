@@ -31,6 +31,13 @@ pub(super) async fn ring(State(doors): State<Arc<Doors>>, form: Form) -> Result<
     if let Some(answer) = twilio.calls.answered(call, repetition) {
         return Ok(twiml::answer(answer));
     }
+    // A call that goes on asks here when this is where Twilio was told to turn to in need.
+    if form.get("CallStatus") == Some("in-progress")
+        && twilio.calls.line(call).is_none()
+        && let Some(arrival) = doors.switchboard.brought_back(CHANNEL, call).await
+    {
+        return Ok(twiml::answer(twilio.stream(Claim::Lost(arrival, None))));
+    }
     if !doors.switchboard.answers(to) {
         tracing::warn!(call, to, "a call to a number that has no flow for calls");
         return Ok(twiml::answer(twiml::apologize(UNKNOWN)));
@@ -61,16 +68,28 @@ pub(super) async fn dialed(
     if let Some(answer) = twilio.calls.answered(call, repetition) {
         return Ok(twiml::answer(answer));
     }
+    let end = twiml::dialled(status, form.get("DialSipResponseCode"));
+    let is_over = form.get("CallStatus").is_some_and(over);
     let Some(line) = twilio.calls.line(call) else {
-        // Nobody here knows what the flow wanted to do next.
-        tracing::warn!(call, "a dial ended for a call that is not here");
-        return Ok(twiml::answer(twiml::hangup()));
+        if is_over {
+            tell_line(&doors, call, "completed").await;
+            return Ok(twiml::answer(twiml::nothing()));
+        }
+        let answer = match doors.switchboard.brought_back(CHANNEL, call).await {
+            Some(arrival) => twilio.stream(Claim::Lost(arrival, Some(end))),
+            None => {
+                // Nobody knows what the flow wanted to do next.
+                tracing::warn!(call, "a dial ended for a call that nobody knows");
+                twiml::hangup()
+            }
+        };
+        twilio.calls.answer(call, repetition, &answer);
+        return Ok(twiml::answer(answer));
     };
-    if form.get("CallStatus").is_some_and(over) {
+    if is_over {
         let _ = line.send(Happening::Gone).await;
         return Ok(twiml::answer(twiml::nothing()));
     }
-    let end = twiml::dialled(status, form.get("DialSipResponseCode"));
     // The token is made first: the line waits for it once it knows of the end.
     let answer = twilio.stream(Claim::Back(call.into()));
     if line.send(Happening::Dialled(end)).await.is_err() {
@@ -82,7 +101,8 @@ pub(super) async fn dialed(
 }
 
 /// `POST /twilio/streamed`: a media stream ended and the call did not. When it was lost, its line
-/// still waits for the caller: the answer is a new stream.
+/// still waits for the caller: the answer is a new stream. So it is when the process died that had
+/// the call, or let it go: this one takes it over.
 pub(super) async fn streamed(
     State(doors): State<Arc<Doors>>,
     form: Form,
@@ -93,20 +113,20 @@ pub(super) async fn streamed(
     if let Some(answer) = twilio.calls.answered(call, repetition) {
         return Ok(twiml::answer(answer));
     }
-    let line = twilio.calls.line(call);
     if form.get("CallStatus").is_some_and(over) {
-        if let Some(line) = line {
-            let _ = line.send(Happening::Gone).await;
-        }
+        tell_line(&doors, call, "completed").await;
         return Ok(twiml::answer(twiml::nothing()));
     }
-    let answer = match line {
+    let answer = match twilio.calls.line(call) {
         Some(_) => twilio.stream(Claim::Back(call.into())),
-        None if twilio.calls.ended(call) => twiml::hangup(),
-        None => {
-            tracing::warn!(call, "a stream ended for a call that is not here");
-            twiml::apologize(CUT_OFF)
-        }
+        None => match doors.switchboard.brought_back(CHANNEL, call).await {
+            Some(arrival) => twilio.stream(Claim::Lost(arrival, None)),
+            None if twilio.calls.ended(call) => twiml::hangup(),
+            None => {
+                tracing::warn!(call, "a stream ended for a call that nobody knows");
+                twiml::apologize(CUT_OFF)
+            }
+        },
     };
     twilio.calls.answer(call, repetition, &answer);
     Ok(twiml::answer(answer))
@@ -125,8 +145,13 @@ pub(super) async fn status(
 pub(super) async fn tell_line(doors: &Doors, call: &str, status: &str) {
     if over(status) {
         doors.twilio.calls.over(call);
-        if let Some(line) = doors.twilio.calls.line(call) {
-            let _ = line.send(Happening::Gone).await;
+        match doors.twilio.calls.line(call) {
+            Some(line) => drop(line.send(Happening::Gone).await),
+            // Its process may have died. To find that out takes longer than Twilio shall wait.
+            None => {
+                let (switchboard, call) = (Arc::clone(&doors.switchboard), call.to_owned());
+                tokio::spawn(async move { switchboard.ended(CHANNEL, &call).await });
+            }
         }
     }
 }

@@ -1,31 +1,50 @@
-//! The owner of one call's run: takes events, saves, lets effects leave.
+//! The owner of one call's run: takes events, saves (`keep`), lets effects leave.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{Config, Took, ToolCall};
-use call::{Arrival, Note, Order, Report};
+use agent::{Config, Item, Took, ToolCall};
+use call::{Arrival, Control, Order, Report};
 use conversation::Address;
 use flow::{Command, Deed, Destination, Event, Flow, Flows, HangupCause, Key, Medium, Outcome};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{CallRow, DeedRow, Line, Peering, RunRow, Write};
+use store::{CallRow, DeedRow, Peering, Pending, RunRow, StandingRow, Write};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use crate::lines::Letting;
+use crate::lines::keep::Patience;
 use crate::numbers::Number;
 use crate::texts::Behalf;
 use crate::tools::{self, OnCall, Request};
 use crate::{Called, Runtime, begin, deeds, outbox, services, told};
 
-/// How long an effect waits for a store that does not answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is tried meanwhile.
-const AGAIN: Duration = Duration::from_millis(250);
 /// How often the end of a text is looked for that another process may have sent.
 const LOOK: Duration = Duration::from_secs(1);
-/// Steps and lines that wait for a store that is down; the oldest go first.
-const UNSAVED: usize = 10_000;
+
+/// Whether a call stays here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Going {
+    /// It does.
+    Stays,
+    /// It is let go, and another process may take it: its run stands still here.
+    Leaves,
+    /// Another process has it.
+    Lost,
+    /// It ends with the words that are being said.
+    Ends,
+}
+
+/// How the hosting of a call begins.
+pub(super) enum Begins {
+    /// With its run.
+    Anew,
+    /// Where another process had it: how its conversation stood, and how the dial ended in which
+    /// the carrier had bridged it.
+    TakenOver(Option<StandingRow>, Option<call::Dialled>),
+}
 
 /// The owner of one call's run.
 pub(super) struct Host<'a> {
@@ -48,59 +67,122 @@ pub(super) struct Host<'a> {
     pub(super) seen: HashSet<String>,
     /// Texts whose end the run waits for; another process may send them.
     pub(super) sending: Vec<Key>,
+    /// The caller's leg, besides its sound.
+    pub(super) control: Arc<dyn Control>,
+    /// How many processes had the call before this one.
+    pub(super) epoch: i64,
+    /// What the run has asked for and waits for.
+    pub(super) pending: Vec<Pending>,
+    /// How the conversation stands, if there is one.
+    pub(super) standing: Option<StandingRow>,
+    pub(super) going: Going,
+    /// Tells the call to leave.
+    pub(super) leave: CancellationToken,
+    /// Whether the call is over, so that nothing of it lives any more.
+    pub(super) over: bool,
 }
 
 impl Host<'_> {
-    /// Until the call is over.
+    /// Until the call is over, or goes on elsewhere.
     pub(super) async fn host(
         mut self,
+        begins: Begins,
         mut reports: mpsc::UnboundedReceiver<Report>,
         mut told: mpsc::UnboundedReceiver<Event>,
         mut wished: mpsc::UnboundedReceiver<Request>,
     ) {
-        let started =
-            json!({ "flow": self.run.flow_name, "from": self.arrival.from, "to": self.arrival.to });
-        self.tell("run_started", started);
-        self.unsaved.push(Write::Call(self.call.clone()));
-        self.take(Event::Started).await;
+        match begins {
+            Begins::Anew => {
+                let (from, to) = (&self.arrival.from, &self.arrival.to);
+                let started = json!({ "flow": self.run.flow_name, "from": from, "to": to });
+                self.tell("run_started", started);
+                self.unsaved.push(Write::Call(self.call.clone()));
+                self.take(Event::Started).await;
+            }
+            Begins::TakenOver(standing, end) => self.goes_on(standing, end).await,
+        }
+        let mut letting = self.runtime.letting.subscribe();
         loop {
             let clock = Arc::clone(&self.runtime.parts.clock);
             let deadline = self.run.state.deadline();
+            let looks = !self.sending.is_empty() || *letting.borrow() != Letting::No;
             tokio::select! {
                 biased;
                 report = reports.recv() => match report {
                     // The call is over, and has reported so before.
                     None => break,
-                    Some(Report::Event(event)) => self.take(event).await,
+                    Some(Report::Event(event)) => self.hear(event).await,
                     Some(Report::Note(note)) => self.note(note).await,
                     Some(Report::History(_)) => {}
+                    Some(Report::Left(answer)) => {
+                        self.stands().await;
+                        let _ = answer.send(());
+                    }
                 },
                 Some(request) = wished.recv() => self.wish(request).await,
-                Some(event) = told.recv() => self.take(event).await,
-                () = tokio::time::sleep(LOOK), if !self.sending.is_empty() => self.look_at_texts().await,
-                () = until(clock.as_ref(), deadline.as_ref().map(|(_, at)| *at)), if deadline.is_some() => {
+                Some(event) = told.recv() => self.hear(event).await,
+                Ok(()) = letting.changed() => {}
+                () = tokio::time::sleep(LOOK), if looks => self.look_at_texts().await,
+                () = until(clock.as_ref(), deadline.as_ref().map(|(_, at)| *at)),
+                    if deadline.is_some() && self.going == Going::Stays =>
+                {
                     if let Some((key, _)) = deadline {
                         self.take(Event::TimedOut { key }).await;
                     }
                 }
             }
+            self.consider().await;
         }
+        if matches!(self.going, Going::Stays | Going::Ends) {
+            self.ends().await;
+        }
+    }
+
+    /// The call is over.
+    async fn ends(mut self) {
+        self.going = Going::Stays;
         self.take(Event::HungUp { cause: HangupCause::Normal }).await;
+        self.over = true;
         self.call.ended = Some(self.runtime.parts.clock.now());
         let failed = self.run.outcome == Some(Outcome::Failed);
         self.call.status = if failed { "failed" } else { "completed" }.into();
         self.unsaved.push(Write::Call(self.call.clone()));
-        if let Err(error) = self.save(Vec::new(), Patience::Patient).await {
-            tracing::error!(call = self.call.id, run = self.run.id, %error, "a call could not be saved");
+        self.unsaved.push(Write::Over { run: self.run.id.clone() });
+        self.runtime.behind.forget(&self.of());
+        match self.save(Vec::new(), Patience::Patient).await {
+            Ok(()) => {}
+            Err(_) if self.going == Going::Lost => {}
+            Err(error) => {
+                let run = self.run.id;
+                tracing::error!(call = self.call.id, run, %error, "a call could not be saved");
+            }
+        }
+    }
+
+    /// An event for the run, unless that stands still here.
+    async fn hear(&mut self, event: Event) {
+        let hung_up = matches!(event, Event::HungUp { .. });
+        match self.going {
+            Going::Stays => self.take(event).await,
+            // Nothing of it was left to others.
+            Going::Leaves | Going::Ends if hung_up => {
+                self.going = Going::Stays;
+                self.take(event).await;
+            }
+            Going::Ends if Self::said_last(&event) => {
+                self.going = Going::Stays;
+                self.take(Event::Stopped { why: "the process was stopped".into() }).await;
+            }
+            Going::Leaves | Going::Ends | Going::Lost => {}
         }
     }
 
     /// Gives one event to the run, saves what it led to, and lets the effects leave. What cannot be
     /// done comes back to the run at once.
-    async fn take(&mut self, event: Event) {
+    pub(super) async fn take(&mut self, event: Event) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
-            if self.run.state.outcome.is_some() {
+            if self.run.state.outcome.is_some() || self.going != Going::Stays {
                 return;
             }
             if let Event::Done { key, .. } = &event {
@@ -160,6 +242,11 @@ impl Host<'_> {
                     orders.push(command);
                 }
             }
+            let asked = orders.iter().chain(beside.iter().map(|row: &DeedRow| &row.command));
+            let asked = asked.map(|command| Pending { command: command.clone(), since: now });
+            self.pending.extend(asked.collect::<Vec<_>>());
+            let state = &self.run.state;
+            self.pending.retain(|pending| deeds::awaited(state, &pending.command.key));
             let keys: Vec<Key> = texts
                 .iter()
                 .filter(|(_, row)| row.run.is_some())
@@ -172,11 +259,17 @@ impl Host<'_> {
                     self.sending.extend(keys);
                     self.runtime.timers_changed();
                 }
+                // Whoever has the call decides what comes of it.
+                Err(_) if self.going == Going::Lost => return,
                 Err(error) => {
                     tracing::warn!(run = self.run.id, %error, "a step could not be saved yet");
                     let why = format!("the text could not be stored: {error}");
                     events.extend(keys.into_iter().map(|key| told::failed(key, why.clone())));
                 }
+            }
+            let idle = events.is_empty() && beside.is_empty() && !service;
+            if idle && self.leaves_before(&orders).await {
+                return;
             }
             if service {
                 // The deed that runs is not wanted any more.
@@ -184,7 +277,7 @@ impl Host<'_> {
             }
             beside.into_iter().for_each(|row| self.runtime.carry_out_beside(row));
             for command in orders {
-                self.order(command).await;
+                self.order(command, Vec::new()).await;
             }
             self.look();
         }
@@ -192,6 +285,9 @@ impl Host<'_> {
 
     /// Texts that have come to their end without our being told.
     async fn look_at_texts(&mut self) {
+        if self.going != Going::Stays {
+            return;
+        }
         for key in self.sending.clone() {
             match self.runtime.parts.store.outbox(&key.0).await {
                 Ok(Some(row)) => {
@@ -212,7 +308,7 @@ impl Host<'_> {
     }
 
     /// Tells onlookers where the run stands, and lets the call go when it is over.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         if let Some(outcome) = self.run.state.outcome {
             if self.orders.take().is_some() {
                 let (kind, data) = told::ended(&self.run.state, outcome);
@@ -223,8 +319,8 @@ impl Host<'_> {
         }
     }
 
-    /// Hands a command to the call, with what a conversation needs.
-    async fn order(&mut self, mut command: Command) {
+    /// Hands a command to the call, with what a conversation needs: also what was said before.
+    pub(super) async fn order(&mut self, mut command: Command, history: Vec<Item>) {
         let Some(orders) = self.orders.clone() else { return };
         if let Deed::Connect { source: source @ None, .. } = &mut command.deed {
             let (kind, target) = ("tel".into(), self.number.number.as_str().into());
@@ -240,7 +336,7 @@ impl Host<'_> {
             _ => None,
         };
         // Fails only when the call is over, and then it reports so.
-        let _ = orders.send(Order { command, tools, history: Vec::new() }).await;
+        let _ = orders.send(Order { command, tools, history, epoch: self.epoch }).await;
     }
 
     /// On whose behalf texts are sent; `run` when the run waits for their end.
@@ -261,7 +357,9 @@ impl Host<'_> {
 
     /// Takes a tool for the model; the same key never acts twice.
     async fn wish(&mut self, request: Request) {
-        let took = if self.seen.insert(request.key.clone()) {
+        let took = if self.going != Going::Stays {
+            tools::refused("the call goes on elsewhere")
+        } else if self.seen.insert(request.key.clone()) {
             self.tool(&request.key, &request.call).await.unwrap_or_else(|why| tools::refused(&why))
         } else {
             tools::refused("this was done before")
@@ -299,90 +397,17 @@ impl Host<'_> {
             writes.extend(rows.into_iter().map(Write::Outbox));
         }
         let status = if writes.is_empty() { "done" } else { "queued" };
+        // Whoever goes on with the conversation knows that this was done.
+        writes.extend(self.standing.clone().map(|standing| Write::Standing {
+            run: self.run.id.clone(),
+            epoch: self.epoch,
+            standing,
+        }));
         self.save(writes, Patience::Patient).await.map_err(|error| error.to_string())?;
         Ok(Took::Result { value: json!({ "status": status }), speak: true })
     }
 
-    /// Keeps what is worth remembering of a conversation, and tells it.
-    async fn note(&mut self, note: Note) {
-        let (kind, who, text, data): (_, _, _, Value) = match note {
-            Note::Caller(text) => ("caller", "caller", text.clone(), json!({ "text": text })),
-            Note::Agent(text) => ("agent", "agent", text.clone(), json!({ "text": text })),
-            Note::Tool { name, arguments, result } => (
-                "tool",
-                "tool",
-                format!("{name} {arguments} -> {result}"),
-                json!({ "name": name, "arguments": arguments, "result": result }),
-            ),
-            Note::BargeIn(millis) => (
-                "barge_in",
-                "note",
-                format!("barge-in after {millis} ms"),
-                json!({ "millis": millis }),
-            ),
-            Note::Trouble(text) => ("trouble", "note", text.clone(), json!({ "text": text })),
-            Note::State(state) => return self.tell("state", json!({ "state": state })),
-        };
-        self.tell(kind, data);
-        let (run, at) = (self.run.id.clone(), self.runtime.parts.clock.now());
-        self.unsaved.push(Write::Line(Line { run, at, who: who.into(), text }));
-        if let Err(error) = self.save(Vec::new(), Patience::Brief).await {
-            tracing::warn!(run = self.run.id, %error, "a line could not be saved yet");
-        }
-    }
-
-    /// Saves the run, what was not saved before, and `writes`. What fails stays for the next time,
-    /// but for `writes`: their fate is the caller's.
-    async fn save(&mut self, writes: Vec<Write>, patience: Patience) -> Result<(), store::Error> {
-        self.run.outcome = self.run.state.outcome;
-        self.run.updated = self.runtime.parts.clock.now();
-        if self.unsaved.len() > UNSAVED {
-            self.unsaved.drain(..self.unsaved.len() - UNSAVED);
-        }
-        let give_up = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let mut all = self.unsaved.clone();
-            all.push(Write::Run(self.run.clone()));
-            all.extend(writes.iter().cloned());
-            let error = match self.runtime.commit(all).await {
-                Ok(()) => {
-                    self.unsaved.clear();
-                    self.doubtful = 0;
-                    self.run.seq += 1;
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
-            match error {
-                store::Error::Unavailable(_) => {
-                    self.doubtful = self.unsaved.len();
-                    if patience == Patience::Brief || tokio::time::Instant::now() >= give_up {
-                        return Err(error);
-                    }
-                    tokio::time::sleep(AGAIN).await;
-                }
-                // Nobody else writes this run: an attempt whose answer was lost had succeeded.
-                store::Error::Conflict { .. } if self.caught_up().await => {}
-                store::Error::Conflict { .. } | store::Error::Duplicate => return Err(error),
-            }
-        }
-    }
-
-    /// Goes on from what the store has of the run, when that is one commit ahead of what we know.
-    async fn caught_up(&mut self) -> bool {
-        let Ok(Some(stored)) = self.runtime.parts.store.run(&self.run.id).await else {
-            return false;
-        };
-        if stored.seq != self.run.seq + 1 {
-            return false;
-        }
-        self.run.seq = stored.seq;
-        self.unsaved.drain(..self.doubtful.min(self.unsaved.len()));
-        self.doubtful = 0;
-        true
-    }
-
-    fn tell(&self, kind: &'static str, data: Value) {
+    pub(super) fn tell(&self, kind: &'static str, data: Value) {
         let now = self.runtime.parts.clock.now();
         // Onlookers know the call by the carrier's id, which the caller's side knows too.
         self.runtime.watch.tell(now, &self.run.id, &self.arrival.carrier_id, kind, data);
@@ -390,21 +415,12 @@ impl Host<'_> {
 }
 
 /// Whether a deed has nothing to do with the sound of the call.
-fn beside_a_call(deed: &Deed) -> bool {
+pub(super) fn beside_a_call(deed: &Deed) -> bool {
     match deed {
         Deed::Request { .. } | Deed::LoadFlow { .. } => true,
         Deed::Service { name, .. } => !call::services::carries(name),
         _ => false,
     }
-}
-
-/// How long a save may take.
-#[derive(Clone, Copy, PartialEq)]
-enum Patience {
-    /// One try; the rest later.
-    Brief,
-    /// [`PATIENCE`]: something depends on it.
-    Patient,
 }
 
 async fn until(clock: &dyn crate::Clock, at: Option<Timestamp>) {

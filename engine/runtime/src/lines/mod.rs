@@ -3,33 +3,49 @@
 //! One task a call. It takes what the call reports, what models wish, what others ask for and the
 //! run's own deadlines, one at a time; each step of the run is saved before its effects leave.
 //!
+//! Read on: `host` (the owner of a call's run) with `keep` (what it saves) and `behind` (how the
+//! conversation stands, written behind it) → `taken` (a call that another process had) → `lost` (what
+//! is left of those that died) → `leave` (this process stops) → `outbound` (calls that we make).
+//!
 //! Invariant: a store that does not answer never silences a call. Steps without a text to send go
 //! on and are saved later; a text that cannot be stored within five seconds is a failed one.
 
+mod behind;
 mod host;
+mod keep;
+mod leave;
+mod lost;
 pub(crate) mod outbound;
 pub(crate) mod pace;
+mod taken;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use call::{Arrival, Leg, Means, Switchboard};
+use call::{Arrival, Dialled, Leg, Means, Switchboard};
 use flow::{Activeflow, Event, Flow, Medium, Vars};
-use store::{CallRow, FlowRow, RunRow, Write};
-use tokio::sync::mpsc;
+use store::{CallRow, FlowRow, Pending, RunRow, Write};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::lines::host::Host;
+use crate::lines::host::{Begins, Going, Host};
 use crate::{Called, Number, Runtime};
+
+pub(crate) use self::behind::Behind;
+pub(crate) use self::leave::Letting;
 
 /// Orders on their way to a call; a run asks for a few at a time.
 const ORDERS: usize = 64;
 
 /// The live calls of this process, by run.
 #[derive(Default)]
-pub(crate) struct Lines(Mutex<HashMap<String, Live>>);
+pub(crate) struct Lines {
+    live: Mutex<HashMap<String, Live>>,
+    /// Told when there is one after there was none.
+    first: Notify,
+}
 
 /// A live call.
 struct Live {
@@ -41,31 +57,40 @@ struct Live {
 impl Lines {
     /// Gives an event to a run that is hosted here. False when it is not.
     pub(crate) fn tell(&self, run: &str, event: Event) -> bool {
-        let live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.get(run).is_some_and(|live| live.owner.send(event).is_ok())
     }
 
     /// Whether a run is hosted here.
     pub(crate) fn has(&self, run: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(run)
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).contains_key(run)
     }
 
     /// How many calls are live.
     pub(crate) fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// What is cancelled when the call of a run is over; `None` = none is hosted here.
     fn over(&self, run: &str) -> Option<CancellationToken> {
-        let live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.get(run).map(|live| live.over.clone())
     }
 
     fn enter(&self, run: &str, owner: mpsc::UnboundedSender<Event>) -> Here<'_> {
-        let mut live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if live.is_empty() {
+            self.first.notify_one();
+        }
+        let here = Here { lines: self, run: run.into(), owner: owner.clone() };
         live.insert(run.into(), Live { owner, over: CancellationToken::new() });
         metrics::gauge!("voxflow_calls_active").set(live.len() as f64);
-        Here { lines: self, run: run.into() }
+        here
+    }
+
+    /// Until there is a call after there was none.
+    async fn first(&self) {
+        self.first.notified().await;
     }
 }
 
@@ -73,12 +98,17 @@ impl Lines {
 struct Here<'a> {
     lines: &'a Lines,
     run: String,
+    owner: mpsc::UnboundedSender<Event>,
 }
 
 impl Drop for Here<'_> {
     fn drop(&mut self) {
-        let mut live = self.lines.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(live) = live.remove(&self.run) {
+        let mut live = self.lines.live.lock().unwrap_or_else(PoisonError::into_inner);
+        // A call that was let go may be back already.
+        let ours = |live: &Live| live.owner.same_channel(&self.owner);
+        if live.get(&self.run).is_some_and(ours)
+            && let Some(live) = live.remove(&self.run)
+        {
             live.over.cancel();
         }
         metrics::gauge!("voxflow_calls_active").set(live.len() as f64);
@@ -119,6 +149,39 @@ impl Switchboard for Runtime {
         let vars = variables(arrival, &call.id, &arrival.from);
         self.host(number, (version, flow), leg, call, vars).await;
     }
+
+    async fn brought_back(&self, carrier: &str, carrier_id: &str) -> Option<Arrival> {
+        self.is_brought_back(carrier, carrier_id).await
+    }
+
+    async fn orphaned(&self, carrier: &str, carrier_id: &str) -> Option<Arrival> {
+        self.is_orphaned(carrier, carrier_id).await
+    }
+
+    async fn take_over(&self, leg: Leg, end: Option<Dialled>) {
+        self.take_lost(leg, end).await;
+    }
+
+    async fn ended(&self, carrier: &str, carrier_id: &str) {
+        self.is_ended(carrier, carrier_id).await;
+    }
+
+    async fn is_taken(&self, carrier: &str, carrier_id: &str) -> bool {
+        let live = self.parts.store.live_of(carrier, carrier_id).await;
+        live.is_ok_and(|live| live.is_some_and(|live| live.worker != self.parts.worker))
+    }
+}
+
+/// A run and its call, to be hosted.
+struct Hosted<'a> {
+    number: &'a Number,
+    flow: Arc<Flow>,
+    run: RunRow,
+    call: CallRow,
+    /// How many processes had it before.
+    epoch: i64,
+    pending: Vec<Pending>,
+    unsaved: Vec<Write>,
 }
 
 impl Runtime {
@@ -139,10 +202,9 @@ impl Runtime {
     ) {
         let now = self.parts.clock.now();
         let id = call.run.clone();
-        let arrival = leg.arrival.clone();
         let state = Activeflow::new(&id, flow, Medium::Call, vars);
         let run = RunRow {
-            id: id.clone(),
+            id,
             tenant: number.tenant.clone(),
             flow: version.id.clone(),
             flow_name: version.name.clone(),
@@ -154,27 +216,43 @@ impl Runtime {
             created: now,
             updated: now,
         };
+        let (flow, unsaved) = (Arc::clone(flow), vec![Write::Flow(version.clone())]);
+        let pending = Vec::new();
+        let hosted = Hosted { number, flow, run, call, epoch: 0, pending, unsaved };
+        self.hosts(hosted, leg, Begins::Anew).await;
+    }
 
+    /// Hosts a call until it is over, or goes on elsewhere.
+    async fn hosts(&self, hosted: Hosted<'_>, leg: Leg, begins: Begins) {
+        let Hosted { number, flow, run, call, epoch, pending, unsaved } = hosted;
         let (orders, taken) = mpsc::channel(ORDERS);
         let (reports, reported) = mpsc::unbounded_channel();
         let (events, told) = mpsc::unbounded_channel();
         let (wishes, wished) = mpsc::unbounded_channel();
-        let _here = self.lines.enter(&id, events);
+        let _here = self.lines.enter(&run.id, events);
         self.pace.begin();
+        let leave = CancellationToken::new();
         let host = Host {
             runtime: self,
             number,
-            flow: Arc::clone(flow),
+            flow,
             called: Called::new(),
             run,
             call,
-            arrival,
-            unsaved: vec![Write::Flow(version.clone())],
+            arrival: leg.arrival.clone(),
+            unsaved,
             doubtful: 0,
             orders: Some(orders),
             wishes,
             seen: HashSet::new(),
             sending: Vec::new(),
+            control: Arc::clone(&leg.control),
+            epoch,
+            pending,
+            standing: None,
+            going: Going::Stays,
+            leave: leave.clone(),
+            over: false,
         };
         let means = Means {
             vendors: Arc::clone(&self.parts.vendors),
@@ -185,8 +263,8 @@ impl Runtime {
             waiting: self.parts.waiting.of(&number.tenant.0),
         };
         tokio::join!(
-            call::session::live(leg, means, taken, reports),
-            host.host(reported, told, wished)
+            call::session::live(leg, means, taken, reports, leave),
+            host.host(begins, reported, told, wished)
         );
     }
 }

@@ -8,7 +8,7 @@ use conversation::Tenant;
 use flow::{Destination, Event, Flow, Vars};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{CallRow, DeedRow, FlowRow, RunRow, Write};
+use store::{CallRow, DeedRow, FlowRow, LiveRow, RunRow, Write};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -117,7 +117,10 @@ impl Runtime {
                 started: now,
                 ended: dialer.is_none().then_some(now),
             };
-            let writes = vec![Write::Flow(version.clone()), Write::Call(call.clone())];
+            let mut writes = vec![Write::Flow(version.clone()), Write::Call(call.clone())];
+            if dialer.is_some() {
+                writes.push(Write::Live(self.dialing(&call)));
+            }
             self.parts.store.commit(writes).await?;
             calls.push(call.clone());
             let (Some(dialer), Some(runtime)) = (dialer, self.me.upgrade()) else {
@@ -244,8 +247,27 @@ impl Runtime {
         self.keep_call(&call).await;
     }
 
+    /// A call that this process dials, so that others see when it dies.
+    fn dialing(&self, call: &CallRow) -> LiveRow {
+        LiveRow {
+            run: call.run.clone(),
+            call: call.id.clone(),
+            carrier: call.carrier.clone(),
+            carrier_id: call.carrier_id.clone(),
+            worker: self.parts.worker.clone(),
+            epoch: 0,
+            pending: Vec::new(),
+            standing: None,
+            at: self.parts.clock.now(),
+        }
+    }
+
     async fn keep_call(&self, call: &CallRow) {
-        if let Err(error) = self.parts.store.commit(vec![Write::Call(call.clone())]).await {
+        let lives = match call.ended {
+            None => Write::Live(self.dialing(call)),
+            Some(_) => Write::Over { run: call.run.clone() },
+        };
+        if let Err(error) = self.parts.store.commit(vec![Write::Call(call.clone()), lives]).await {
             tracing::warn!(call = call.id, %error, "a call could not be stored");
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use call::{Arrival, Control, Dial, Dialled, HangupCause, Inbound, Leg, Outbound, Switchboard};
 use flow::Outcome;
+use runtime::Runtime;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -16,14 +17,19 @@ use crate::world::soon;
 
 /// The caller's end of a call.
 pub(crate) struct Caller {
-    ear: mpsc::Sender<Inbound>,
+    pub(crate) ear: mpsc::Sender<Inbound>,
     answered: Arc<AtomicBool>,
+    /// Whether the leg was hung up, and whether it was let go.
+    pub(crate) hung_up: Arc<AtomicBool>,
+    pub(crate) released: Arc<AtomicBool>,
     hosted: JoinHandle<()>,
 }
 
 struct Phone {
     ear: mpsc::Sender<Inbound>,
     answered: Arc<AtomicBool>,
+    hung_up: Arc<AtomicBool>,
+    released: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -33,7 +39,17 @@ impl Control for Phone {
         Ok(())
     }
 
+    fn outlives(&self) -> bool {
+        true
+    }
+
+    async fn release(&self) {
+        self.released.store(true, Ordering::SeqCst);
+        let _ = self.ear.send(Inbound::Gone).await;
+    }
+
     async fn hangup(&self, _: HangupCause) -> Result<(), String> {
+        self.hung_up.store(true, Ordering::SeqCst);
         let _ = self.ear.send(Inbound::Gone).await;
         Ok(())
     }
@@ -43,12 +59,57 @@ impl Control for Phone {
     }
 }
 
+/// A leg that its carrier bridges to somebody, for ever.
+struct Bridged(Arc<dyn Control>);
+
+#[async_trait]
+impl Control for Bridged {
+    async fn answer(&self) -> Result<(), String> {
+        self.0.answer().await
+    }
+
+    async fn hangup(&self, cause: HangupCause) -> Result<(), String> {
+        self.0.hangup(cause).await
+    }
+
+    fn bridges(&self) -> bool {
+        true
+    }
+
+    async fn connect(&self, _: Dial) -> Result<Dialled, String> {
+        std::future::pending().await
+    }
+}
+
 impl Caller {
     /// Somebody calls; marks come back at once, as if all sound had been played.
     pub(crate) fn calls(rig: &Rig, from: &str) -> Self {
+        let runtime = Arc::clone(rig.runtime());
+        Self::with(from, |leg| async move { runtime.arrive(leg).await })
+    }
+
+    /// Somebody calls whose carrier bridges, and never says how that ended.
+    pub(crate) fn dials_for_ever(rig: &Rig, from: &str) -> Self {
+        let runtime = Arc::clone(rig.runtime());
+        Self::with(from, |leg| async move {
+            let control = Arc::new(Bridged(Arc::clone(&leg.control)));
+            runtime.arrive(Leg { control, ..leg }).await;
+        })
+    }
+
+    /// The same call comes back to this runtime; how the dial ended that it was in.
+    pub(crate) fn comes_back(runtime: &Arc<Runtime>, from: &str, end: Option<Dialled>) -> Self {
+        let runtime = Arc::clone(runtime);
+        Self::with(from, |leg| async move { runtime.take_over(leg, end).await })
+    }
+
+    fn with<F: Future<Output = ()> + Send + 'static>(
+        from: &str,
+        hosts: impl FnOnce(Leg) -> F,
+    ) -> Self {
         let (ear, inbound) = mpsc::channel(64);
         let (outbound, mut sound) = mpsc::channel(64);
-        let answered = Arc::new(AtomicBool::new(false));
+        let [answered, hung_up, released] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
         let marks = ear.clone();
         tokio::spawn(async move {
             while let Some(sound) = sound.recv().await {
@@ -69,11 +130,15 @@ impl Caller {
             rate: audio::Rate::default(),
             inbound,
             outbound,
-            control: Arc::new(Phone { ear: ear.clone(), answered: Arc::clone(&answered) }),
+            control: Arc::new(Phone {
+                ear: ear.clone(),
+                answered: Arc::clone(&answered),
+                hung_up: Arc::clone(&hung_up),
+                released: Arc::clone(&released),
+            }),
         };
-        let runtime = Arc::clone(rig.runtime());
-        let hosted = tokio::spawn(async move { runtime.arrive(leg).await });
-        Self { ear, answered, hosted }
+        let hosted = tokio::spawn(hosts(leg));
+        Self { ear, answered, hung_up, released, hosted }
     }
 
     pub(crate) async fn hangs_up(&self) {
@@ -121,7 +186,7 @@ async fn who_calls_from_no_phone_cannot_be_texted() {
     assert_eq!(rig.carrier.texts(), [""; 0]);
 }
 
-fn waits() -> serde_json::Value {
+pub(crate) fn waits() -> serde_json::Value {
     json!([
         { "id": "hello", "type": "answer" },
         { "id": "nap", "type": "sleep", "option": { "duration_s": 3600 } },
@@ -129,7 +194,7 @@ fn waits() -> serde_json::Value {
     ])
 }
 
-async fn naps(rig: &Rig) -> String {
+pub(crate) async fn naps(rig: &Rig) -> String {
     rig.until("the run to sleep", async || {
         let runs = rig.runs().await;
         runs.first().and_then(|run| run.state.waiting()).is_some_and(|w| w.what == "sleep")

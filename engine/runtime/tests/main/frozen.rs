@@ -169,9 +169,10 @@ impl Database {
         }
     }
 
-    /// All that is stored.
+    /// All that is stored, but for who is alive.
     async fn rows(&self) -> Vec<String> {
-        let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = $1 ORDER BY 1";
+        let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = $1 \
+                      AND tablename <> 'workers' ORDER BY 1";
         let tables = self.server.query(tables, &[&self.schema]).await.unwrap();
         let mut all = Vec::new();
         for table in tables {

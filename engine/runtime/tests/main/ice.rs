@@ -13,7 +13,7 @@ use runtime::web::{Answered, Asking, Unanswered, Web};
 use store::{Error, OutboxRow, Store, Write};
 use tokio::sync::watch;
 
-use crate::faults::Between;
+use crate::faults::{Between, is_pulse};
 
 /// When it freezes, and whether it is frozen.
 pub(crate) struct Ice {
@@ -62,6 +62,10 @@ impl Between for Icy<dyn Store> {
     }
 
     async fn commits(&self, writes: Vec<Write>) -> Result<Vec<OutboxRow>, Error> {
+        if is_pulse(&writes) {
+            self.ice.still().await;
+            return self.behind.commit_told(writes).await;
+        }
         self.ice.moment().await;
         let done = self.behind.commit_told(writes).await;
         self.ice.moment().await;

@@ -15,6 +15,7 @@ mod flows;
 mod frozen;
 mod ice;
 mod killed;
+mod lost;
 mod made;
 mod manner;
 mod outbox;

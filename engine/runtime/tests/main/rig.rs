@@ -43,6 +43,8 @@ pub(crate) struct Rig {
     /// What is other than usual with its runtimes.
     pub(crate) alter: Option<Alter>,
     running: Vec<Running>,
+    /// How many there were.
+    started: usize,
 }
 
 pub(crate) type Alter = Box<dyn Fn(&mut Parts) + Send + Sync>;
@@ -128,11 +130,13 @@ impl Rig {
             dialers: Vec::new(),
             alter: None,
             running: Vec::new(),
+            started: 0,
         }
     }
 
     /// One more runtime begins to work.
     pub(crate) fn start(&mut self) {
+        self.started += 1;
         let world = Arc::new(World(Arc::clone(&self.model)));
         let mut parts = Parts {
             store: Arc::clone(&self.store),
@@ -153,7 +157,7 @@ impl Rig {
             texting: self.texting.clone(),
             agents: self.agents.clone(),
             idle_s: IDLE_S,
-            worker: format!("w{}", self.running.len() + 1),
+            worker: format!("w{}", self.started),
         };
         if let Some(alter) = &self.alter {
             alter(&mut parts);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::config::Awaits;
-use agent::{Config, Error, Item};
+use agent::{Config, Error, Floor, Item, Standing};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -25,6 +25,9 @@ use crate::stt::{Hear, Want, Words};
 use crate::tts::Voice;
 use crate::turn::{Input, Line, Manner, Moment, Output, TurnId, Turns, Why};
 
+/// How often it is told how the conversation stands while somebody speaks.
+const STANDS: Duration = Duration::from_secs(1);
+
 /// A conversation under way, and everything that it owns.
 pub(super) struct Session<'a> {
     pub(super) config: Arc<Config>,
@@ -44,6 +47,8 @@ pub(super) struct Session<'a> {
     pub(super) reply: Reply,
     pub(super) ahead: Option<Ahead>,
     state: &'static str,
+    /// Who spoke when it was told last how the conversation stands, and when that was.
+    stood: (Option<Floor>, Instant),
     pub(super) ending: Ending,
     pub(super) how: Option<How>,
 }
@@ -129,6 +134,7 @@ impl<'a> Session<'a> {
             reply: Reply::default(),
             ahead: None,
             state: "",
+            stood: (None, start),
             ending: Ending::default(),
             how: None,
             config,
@@ -150,7 +156,9 @@ impl<'a> Session<'a> {
 
     pub(super) fn end(mut self, how: How) -> Ended {
         self.give_up_ahead("wrong");
+        let floor = self.turns.floor();
         self.settle(true);
+        self.stands(floor);
         Ended { how, history: self.memory.into_items() }
     }
 
@@ -175,6 +183,19 @@ impl<'a> Session<'a> {
             self.state = self.turns.state();
             self.note(Note::State(self.state));
         }
+        let (floor, (before, at)) = (self.turns.floor(), self.stood);
+        let goes_on = matches!(floor, Floor::Caller | Floor::Speaking);
+        if before != Some(floor) || goes_on && at.elapsed() >= STANDS {
+            self.stands(floor);
+        }
+    }
+
+    /// Tells how the conversation stands.
+    pub(super) fn stands(&mut self, floor: Floor) {
+        self.stood = (Some(floor), Instant::now());
+        let words = if floor == Floor::Caller { self.turns.unasked() } else { String::new() };
+        let items = self.memory.with(&self.mouth.heard());
+        self.note(Note::Standing(Standing { items, floor, words }));
     }
 
     fn act(&mut self, now: Moment, output: Output) {

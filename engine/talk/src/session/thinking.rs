@@ -25,6 +25,7 @@ impl Session<'_> {
                     return self.turn(Input::ReplyDone(turn));
                 }
                 self.memory.took(self.reply.round, &text, &calls);
+                self.stands(self.turns.floor());
                 self.reply.waiting = calls.len();
                 self.mind.take(turn, self.reply.round, &calls);
                 self.turn(Input::Working(turn));
@@ -58,6 +59,7 @@ impl Session<'_> {
             }
         };
         self.memory.result(&call.id, &result);
+        self.stands(self.turns.floor());
         self.both.iter_mut().for_each(|both| both.result(&call.id, &result));
         self.note(Note::Tool { name: call.name, arguments: call.arguments, result });
         if self.ending.tool.is_some() {

@@ -63,7 +63,8 @@ async fn a_greeting_a_question_and_an_answer() {
         agent("We open at nine. And close at five."),
     ];
     assert_eq!(ended.history, history);
-    let said: Vec<&Note> = notes.iter().filter(|note| !matches!(note, Note::State(_))).collect();
+    let said: Vec<&Note> =
+        notes.iter().filter(|note| !matches!(note, Note::State(_) | Note::Standing(_))).collect();
     assert_eq!(
         said,
         [

@@ -1,0 +1,103 @@
+//! Calls that live, and the processes that host them, in SQL.
+
+use jiff::Timestamp;
+
+use crate::Error;
+use crate::row::{LiveRow, StandingRow, WorkerRow};
+use crate::statement::{Cell, Record, Statement, json, text, time};
+
+/// Columns of a [`LiveRow`].
+const LIVE: &str = "run, call, carrier, carrier_id, worker, epoch, pending, standing, at";
+
+/// Asks for the call of a run.
+pub(crate) fn by_run() -> String {
+    format!("SELECT {LIVE} FROM live WHERE run = $1")
+}
+
+/// Asks for the call that a carrier calls so; the last of several.
+pub(crate) fn by_carrier() -> String {
+    format!("SELECT {LIVE} FROM live WHERE carrier = $1 AND carrier_id = $2 ORDER BY at")
+}
+
+/// Who hosts a call, and what its run waits for. How its conversation stands is written apart, by
+/// [`standing`]: it changes more often.
+pub(crate) fn live(row: LiveRow) -> Result<Statement, Error> {
+    Ok(Statement::new(
+        "INSERT INTO live (run, call, carrier, carrier_id, worker, epoch, pending, at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         ON CONFLICT (run) DO UPDATE SET carrier_id = excluded.carrier_id, \
+         worker = excluded.worker, epoch = excluded.epoch, pending = excluded.pending, \
+         at = excluded.at WHERE live.epoch <= excluded.epoch",
+        vec![
+            text(row.run),
+            text(row.call),
+            text(row.carrier),
+            text(row.carrier_id),
+            text(row.worker),
+            Cell::Int(row.epoch),
+            json(&row.pending)?,
+            time(row.at),
+        ],
+    ))
+}
+
+/// How a conversation stands; nothing when somebody else hosts its call by now.
+pub(crate) fn standing(run: String, epoch: i64, row: &StandingRow) -> Result<Statement, Error> {
+    Ok(Statement::new(
+        "UPDATE live SET standing = $3 WHERE run = $1 AND epoch = $2",
+        vec![text(run), Cell::Int(epoch), json(row)?],
+    ))
+}
+
+/// The call is over.
+pub(crate) fn over(run: String) -> Statement {
+    Statement::new("DELETE FROM live WHERE run = $1", vec![text(run)])
+}
+
+/// A process is alive.
+pub(crate) fn beat(row: WorkerRow) -> Statement {
+    Statement::new(
+        "INSERT INTO workers (id, beat, stopping) VALUES ($1, $2, $3) \
+         ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, stopping = excluded.stopping",
+        vec![text(row.id), time(row.beat), Cell::Flag(row.stopping)],
+    )
+}
+
+/// A process has ended, or some did long ago.
+pub(crate) fn quit(worker: String, before: Timestamp) -> Statement {
+    Statement::new(
+        "DELETE FROM workers WHERE id = $1 OR beat < $2",
+        vec![text(worker), time(before)],
+    )
+}
+
+/// Calls whose hosts were last alive before a time.
+pub(crate) fn lost(before: Timestamp, limit: u32) -> Statement {
+    Statement::new(
+        format!(
+            "SELECT {LIVE} FROM live WHERE at < $1 AND NOT EXISTS (SELECT 1 FROM workers \
+             WHERE id = live.worker AND beat >= $1) ORDER BY at LIMIT $2"
+        ),
+        vec![time(before), Cell::Int(limit.into())],
+    )
+}
+
+/// A row of the calls that live.
+pub(crate) fn row(mut r: Record) -> Result<LiveRow, Error> {
+    Ok(LiveRow {
+        run: r.text()?,
+        call: r.text()?,
+        carrier: r.text()?,
+        carrier_id: r.text()?,
+        worker: r.text()?,
+        epoch: r.int()?,
+        pending: r.json()?,
+        standing: r.maybe_json()?,
+        at: r.time()?,
+    })
+}
+
+/// A row of the processes.
+pub(crate) fn worker(mut r: Record) -> Result<WorkerRow, Error> {
+    Ok(WorkerRow { id: r.text()?, beat: r.time()?, stopping: r.flag()? })
+}
