@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tests::double::openai::{Reply, last_user, text_of};
 use tests::double::twilio::{ACCOUNT, Form};
 use tests::front::Front;
