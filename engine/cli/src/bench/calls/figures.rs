@@ -98,6 +98,8 @@ pub(super) struct Seen {
 
 /// What a run has shown.
 pub(super) struct Report {
+    /// Which server was measured.
+    pub(super) server: String,
     /// Calls that were placed, refused at the door, held to the end.
     pub(super) placed: usize,
     pub(super) refused: usize,
@@ -136,7 +138,8 @@ impl Report {
         let seen = &self.seen;
         let _ = writeln!(
             out,
-            "{} calls: {} in conversation, {} refused, {} lost; measured for {:.0} s",
+            "{}, {} calls: {} in conversation, {} refused, {} lost; measured for {:.0} s",
+            self.server,
             self.placed,
             self.live,
             self.refused,
@@ -196,6 +199,7 @@ impl Report {
     pub(super) fn json(&self) -> Value {
         let seen = &self.seen;
         json!({
+            "server": self.server,
             "calls": { "placed": self.placed, "live": self.live, "refused": self.refused,
                        "held": self.held, "lost": self.lost },
             "seconds": self.seconds,

@@ -77,6 +77,11 @@ pub(crate) struct Wanted {
     /// Milliseconds from a text to the first sound of it
     #[arg(long, value_name = "MS", default_value_t = 100)]
     sound_ms: u64,
+    /// Another server, measured in the same way after ours: a command that listens at `$LISTEN`,
+    /// has the doubles of the vendors at `$DOUBLES`, answers `/readyz`, `/twilio/voice` and
+    /// `/twilio/media`. `tests/python/beside_pipecat.py` is one
+    #[arg(long, value_name = "COMMAND")]
+    beside: Option<String>,
     /// Tell it as JSON
     #[arg(long)]
     json: bool,
@@ -92,7 +97,10 @@ pub(crate) async fn run(wanted: &Wanted) -> Result<String, String> {
     enough_files(wanted.calls.iter().copied().max().unwrap_or_default())?;
     let mut reports = Vec::new();
     for calls in &wanted.calls {
-        reports.push(measure(wanted, *calls).await?);
+        reports.push(measure(wanted, *calls, None).await?);
+        if let Some(beside) = &wanted.beside {
+            reports.push(measure(wanted, *calls, Some(beside)).await?);
+        }
     }
     if wanted.json {
         let all: Vec<_> = reports.iter().map(Report::json).collect();
@@ -101,7 +109,7 @@ pub(crate) async fn run(wanted: &Wanted) -> Result<String, String> {
     Ok(reports.iter().map(Report::table).collect::<Vec<_>>().join("\n"))
 }
 
-async fn measure(wanted: &Wanted, calls: usize) -> Result<Report, String> {
+async fn measure(wanted: &Wanted, calls: usize, beside: Option<&str>) -> Result<Report, String> {
     let times = Times {
         words: Duration::from_millis(wanted.words_ms),
         sentence: Duration::from_millis(wanted.sentence_ms),
@@ -113,7 +121,7 @@ async fn measure(wanted: &Wanted, calls: usize) -> Result<Report, String> {
     let http = http.map_err(|error| error.to_string())?;
     let board = Board::new(calls);
     let doubles = Doubles::open(times, board.clone()).await?;
-    let server = Server::start(doubles.at, http.clone()).await?;
+    let server = Server::start(beside, doubles.at, http.clone()).await?;
 
     let idle = server.taken().await?;
     let (_, load_before) = server::machine()?;
@@ -145,6 +153,7 @@ async fn measure(wanted: &Wanted, calls: usize) -> Result<Report, String> {
     let seen = load.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let (server_cpu, own_cpu) = (after.cpu - before.cpu, own_after - own_before);
     Ok(Report {
+        server: beside.unwrap_or("voxflow").into(),
         placed: calls,
         refused: went.refused,
         held: went.held,

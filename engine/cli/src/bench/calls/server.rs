@@ -53,11 +53,16 @@ pub(super) struct Taken {
 }
 
 impl Server {
-    /// Starts it, with doubles for its vendors, and waits until it is ready.
+    /// Starts it, or the command beside it, with doubles for its vendors, and waits until it is
+    /// ready.
     ///
     /// # Errors
     /// It does not become ready; tells its log.
-    pub(super) async fn start(doubles: SocketAddr, http: reqwest::Client) -> Result<Self, String> {
+    pub(super) async fn start(
+        beside: Option<&str>,
+        doubles: SocketAddr,
+        http: reqwest::Client,
+    ) -> Result<Self, String> {
         let wrong = |error: std::io::Error| format!("the server: {error}");
         let folder = tempfile::tempdir().map_err(wrong)?;
         let at =
@@ -66,11 +71,23 @@ impl Server {
         std::fs::write(folder.path().join("voxflow.toml"), settings(at, doubles)).map_err(wrong)?;
         let log = folder.path().join("log");
         let file = std::fs::File::create(&log).map_err(wrong)?;
-        let mut child = Command::new(std::env::current_exe().map_err(wrong)?)
-            .args(["serve", "--config", "voxflow.toml"])
-            .current_dir(folder.path())
-            .env_clear()
-            .env("VOXFLOW_LOG", "warn")
+        let mut command = match beside {
+            None => {
+                let mut ours = Command::new(std::env::current_exe().map_err(wrong)?);
+                ours.args(["serve", "--config", "voxflow.toml"])
+                    .current_dir(folder.path())
+                    .env_clear()
+                    .env("VOXFLOW_LOG", "warn");
+                ours
+            }
+            Some(beside) => {
+                let mut theirs = Command::new("sh");
+                theirs.args(["-c", &format!("exec {beside}")]);
+                theirs.env("LISTEN", at.to_string()).env("DOUBLES", doubles.to_string());
+                theirs
+            }
+        };
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audio::g711::Law;
-use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Query, State};
 use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -26,20 +26,36 @@ const LETTERS: usize = 8;
 /// Between two pieces.
 const PIECE: Duration = Duration::from_millis(20);
 
-/// The sound of a piece, in base64.
-pub(super) struct Hum(String);
+/// The sound of a piece, in base64: as mu-law, and as 16 bits.
+pub(super) struct Hum {
+    law: String,
+    linear: String,
+}
 
 impl Hum {
     pub(super) fn new() -> Self {
         let samples: Vec<i16> = (0..LETTERS * LETTER_MS * 8)
             .map(|n| ((n as f64 * TAU * 220.0 / 8000.0).sin() * 8000.0) as i16)
             .collect();
-        Self(BASE64_STANDARD.encode(Law::Mu.encode(&samples)))
+        let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let law = BASE64_STANDARD.encode(Law::Mu.encode(&samples));
+        Self { law, linear: BASE64_STANDARD.encode(bytes) }
     }
 }
 
-pub(super) async fn open(State(world): State<Arc<World>>, upgrade: WebSocketUpgrade) -> Response {
-    small(upgrade).on_upgrade(move |socket| speak(socket, world))
+/// How the sound is wanted.
+#[derive(Deserialize)]
+pub(super) struct Format {
+    output_format: String,
+}
+
+pub(super) async fn open(
+    State(world): State<Arc<World>>,
+    Query(format): Query<Format>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let linear = format.output_format == "pcm_8000";
+    small(upgrade).on_upgrade(move |socket| speak(socket, world, linear))
 }
 
 /// What the voice is told.
@@ -67,7 +83,8 @@ struct Due {
     first: bool,
 }
 
-async fn speak(mut socket: WebSocket, world: Arc<World>) {
+async fn speak(mut socket: WebSocket, world: Arc<World>, linear: bool) {
+    let hum = if linear { &world.hum.linear } else { &world.hum.law };
     let mut caller = None;
     let mut due: VecDeque<Due> = VecDeque::new();
     let now = Instant::now();
@@ -111,7 +128,7 @@ async fn speak(mut socket: WebSocket, world: Arc<World>) {
             let begin = (now + world.times.sound).max(last.map_or(now, |last| last + PIECE));
             let pieces = told.text.trim().chars().count().div_ceil(LETTERS);
             for n in 0..pieces {
-                let text = sound(&told, n, &world.hum);
+                let text = sound(&told, n, hum);
                 let first = n == 0 && named.is_some();
                 due.push_back(Due { at: begin + PIECE * n as u32, text, first });
             }
@@ -120,7 +137,7 @@ async fn speak(mut socket: WebSocket, world: Arc<World>) {
 }
 
 /// A piece of sound with its letters, as the vendor writes it.
-fn sound(told: &Told, piece: usize, Hum(hum): &Hum) -> String {
+fn sound(told: &Told, piece: usize, hum: &str) -> String {
     let letters: Vec<char> = told.text.trim().chars().skip(piece * LETTERS).take(LETTERS).collect();
     let (mut chars, mut starts, mut lasts) = (String::new(), String::new(), String::new());
     for (n, letter) in letters.iter().enumerate() {
