@@ -25,10 +25,22 @@ const FRESH: Duration = Duration::from_millis(500);
 pub(super) struct Ahead {
     /// The highest turn so far, wanted or not.
     last: TurnId,
-    /// What is supposed now, and as which turn.
-    supposed: Option<(TurnId, String)>,
+    /// What is supposed now.
+    supposed: Option<Supposed>,
     /// How often it was otherwise in this turn of the caller.
     wrong: u32,
+    /// How often of these only a guess at the words was wrong: that says nothing of words that the
+    /// recognizer is sure of.
+    guessed: u32,
+}
+
+/// Words that are likely all, and the turn as which they were asked.
+#[derive(Debug)]
+struct Supposed {
+    turn: TurnId,
+    words: String,
+    /// Whether the recognizer was not sure of them.
+    guess: bool,
 }
 
 impl Turns {
@@ -52,7 +64,8 @@ impl Turns {
         if guess && self.said.at + FRESH < since {
             return None;
         }
-        let quiet = since + LONGER * self.ahead.wrong;
+        let wrong = if guess { self.ahead.wrong } else { self.ahead.wrong - self.ahead.guessed };
+        let quiet = since + LONGER * wrong;
         let stable = if guess { STABLE } else { Duration::ZERO };
         let at = quiet.max(self.said.at + stable);
         // The guess may take longer to become sure; a turn that is over soon is worth no guess.
@@ -73,7 +86,8 @@ impl Turns {
         if self.may_suppose() {
             let (turn, words) = (self.fresh(), self.said.words());
             out.push(Output::Suppose(turn, words.clone()));
-            self.ahead.supposed = Some((turn, words));
+            let guess = !self.said.partial.is_empty();
+            self.ahead.supposed = Some(Supposed { turn, words, guess });
         }
     }
 
@@ -81,21 +95,22 @@ impl Turns {
     pub(super) fn unsuppose(&mut self, why: &Input, out: &mut Vec<Output>) {
         self.forget(out);
         if *why == Input::Unanswered {
-            self.ahead.wrong = NEVER;
+            (self.ahead.wrong, self.ahead.guessed) = (NEVER, 0);
         }
     }
 
     /// It was otherwise.
     pub(super) fn forget(&mut self, out: &mut Vec<Output>) {
-        if let Some((turn, _)) = self.ahead.supposed.take() {
+        if let Some(Supposed { turn, guess, .. }) = self.ahead.supposed.take() {
             self.ahead.wrong += 1;
+            self.ahead.guessed += u32::from(guess);
             out.push(Output::Forget(turn));
         }
     }
 
     /// Throws away what was supposed once the caller's words are no longer those.
     pub(super) fn review(&mut self, out: &mut Vec<Output>) {
-        let Some((_, words)) = &self.ahead.supposed else { return };
+        let Some(Supposed { words, .. }) = &self.ahead.supposed else { return };
         let holds = match self.state {
             State::Hearing { .. } | State::Settling { .. } => same(words, &self.said.words()),
             State::Waiting | State::Listening | State::Keying { .. } => false,
@@ -109,10 +124,10 @@ impl Turns {
 
     /// The turn that these words are asked as: the supposed one, if they are what was supposed.
     pub(super) fn commit(&mut self, words: &str, out: &mut Vec<Output>) {
-        match self.ahead.supposed.take_if(|(_, supposed)| same(supposed, words)) {
-            Some((turn, _)) => self.turn = turn,
+        match self.ahead.supposed.take_if(|supposed| same(&supposed.words, words)) {
+            Some(supposed) => self.turn = supposed.turn,
             None => self.raise(out),
         }
-        self.ahead.wrong = 0;
+        (self.ahead.wrong, self.ahead.guessed) = (0, 0);
     }
 }

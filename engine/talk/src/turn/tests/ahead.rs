@@ -40,6 +40,23 @@ fn other_words_throw_it_away_and_are_asked_ahead_later() {
 }
 
 #[test]
+fn a_guess_that_was_wrong_does_not_hold_back_what_is_sure() {
+    check(
+        "
+           0 > start listen
+        1000 > voice
+        2000 > partial this is my question
+        2100 > quiet
+        2100 < suppose this is my question
+        2120 > final This is my question to you.
+        2120 < forget
+        2120 < suppose This is my question to you.
+        2600 < ask This is my question to you.
+        ",
+    );
+}
+
+#[test]
 fn a_breath_changes_nothing() {
     check(
         "
