@@ -1,7 +1,7 @@
 //! Twilio: calls by webhook, TwiML and media stream; texts by webhook and REST.
 //!
 //! Read in this order: `signature` (who may speak to us) → `form` (a webhook, checked and read) →
-//! `messages` (texts) → `twiml` (what we answer) → `calls` (which call waits for what) → `voice`
+//! `messages` (texts) → `twiml` (what we answer) → `calls` (which call waits for what, by a `token`) → `voice`
 //! (a call rings, is connected, ends) → `media` (its socket) → `line` (the task that owns its end
 //! of the leg), `dial` and `control` (how one begins that we dial, what a leg can do) → `rest` (what
 //! we ask of Twilio).
@@ -15,6 +15,7 @@ mod media;
 mod messages;
 mod rest;
 mod signature;
+mod token;
 mod twiml;
 mod voice;
 mod wire;

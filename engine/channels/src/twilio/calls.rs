@@ -47,6 +47,8 @@ struct State {
     answers: HashMap<(String, String), (String, Instant)>,
     /// By call.
     lines: HashMap<String, mpsc::Sender<Happening>>,
+    /// Calls whose stream has come a while ago at most, or that were over before it could.
+    seen: HashMap<String, Instant>,
     /// Calls whose line ended a while ago at most.
     ended: HashMap<String, Instant>,
 }
@@ -64,15 +66,21 @@ impl Calls {
         state.claims.retain(|_, (_, until)| *until > now);
         state.answers.retain(|_, (_, until)| *until > now);
         state.ended.retain(|_, until| *until > now);
+        state.seen.retain(|_, until| *until > now);
         state
     }
 
     /// A new token for a claim: 128 random bits, good for one stream.
     pub(super) fn token(&self, claim: Claim) -> String {
         let token = format!("{:032x}", rand::random::<u128>());
-        let until = Instant::now() + self.keep;
-        self.state().claims.insert(token.clone(), (claim, until));
+        self.keep(token.clone(), claim);
         token
+    }
+
+    /// The claim that this token stands for, once.
+    pub(super) fn keep(&self, token: String, claim: Claim) {
+        let until = Instant::now() + self.keep;
+        self.state().claims.insert(token, (claim, until));
     }
 
     /// Takes what a token stands for. Other tokens of the same call are worthless from then on.
@@ -80,7 +88,18 @@ impl Calls {
         let mut state = self.state();
         let (claim, _) = state.claims.remove(token)?;
         state.claims.retain(|_, (other, _)| other.call() != claim.call());
+        let until = Instant::now() + self.keep;
+        state.seen.insert(claim.call().to_owned(), until);
         Some(claim)
+    }
+
+    /// Whether nothing was seen of a call here, so that its stream may come by another process's
+    /// token. It is seen from then on.
+    pub(super) fn unseen(&self, call: &str) -> bool {
+        let mut state = self.state();
+        let until = Instant::now() + self.keep;
+        let known = state.lines.contains_key(call) || state.ended.contains_key(call);
+        !known && state.seen.insert(call.to_owned(), until).is_none()
     }
 
     /// The answer that a webhook got before.
@@ -110,7 +129,9 @@ impl Calls {
 
     /// Forgets what waits for a call that is over.
     pub(super) fn over(&self, call: &str) {
-        self.state().claims.retain(|_, (claim, _)| claim.call() != call);
+        let mut state = self.state();
+        state.claims.retain(|_, (claim, _)| claim.call() != call);
+        state.seen.insert(call.to_owned(), Instant::now() + self.keep);
     }
 
     /// Who is here, for tests: tokens, answers, lines.

@@ -51,7 +51,7 @@ async fn begin(doors: Arc<Doors>, mut socket: WebSocket) {
         let stream = Stream { socket, writer: Writer::new(&start.stream) };
         return line::dialed(&doors, taker, stream).await;
     }
-    let Some(claim) = doors.twilio.calls.claim(&start.token) else {
+    let Some(claim) = doors.twilio.claimed(&start) else {
         tracing::warn!(call = start.call, "a media stream without a valid token");
         return close(socket, Closing::policy("the token is not valid")).await;
     };

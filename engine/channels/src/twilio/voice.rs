@@ -6,11 +6,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use call::Arrival;
+use jiff::{SignedDuration, Timestamp};
 
 use super::calls::Claim;
 use super::form::Form;
 use super::line::Happening;
-use super::{CHANNEL, Doors, Twilio, twiml};
+use super::wire::Start;
+use super::{CHANNEL, Doors, Twilio, token, twiml};
 use crate::refusal::Refused;
 
 /// What a caller hears who dialed a number without a flow.
@@ -164,8 +166,33 @@ fn over(status: &str) -> bool {
 impl Twilio {
     /// An answer that opens a media stream for a claim.
     pub(super) fn stream(&self, claim: Claim) -> String {
-        let token = self.calls.token(claim);
+        let token = match self.sealed(&claim) {
+            Some(token) => {
+                self.calls.keep(token.clone(), claim);
+                token
+            }
+            None => self.calls.token(claim),
+        };
         let url = self.socket_address("/twilio/media");
         twiml::stream(&url, &token, &self.address("/twilio/streamed"))
+    }
+
+    /// A token by which any process knows a call that arrives.
+    fn sealed(&self, claim: &Claim) -> Option<String> {
+        let (Claim::New(arrival), Some(key)) = (claim, &self.settings.auth_token) else {
+            return None;
+        };
+        let keep = SignedDuration::try_from(self.settings.limits.claim).ok()?;
+        token::seal(key, arrival, Timestamp::now().checked_add(keep).ok()?)
+    }
+
+    /// What a media stream may claim: by a token of ours, or by that of another process.
+    pub(super) fn claimed(&self, start: &Start) -> Option<Claim> {
+        self.calls.claim(&start.token).or_else(|| {
+            let key = self.settings.auth_token.as_ref()?;
+            let arrival = token::open(key, &start.token, Timestamp::now())?;
+            let fits = arrival.carrier_id == start.call && self.calls.unseen(&start.call);
+            fits.then_some(Claim::New(arrival))
+        })
     }
 }

@@ -87,6 +87,23 @@ async fn a_call_is_answered_with_a_stream_and_an_unknown_number_with_words() {
 }
 
 #[tokio::test]
+async fn a_stream_may_come_to_another_process_than_its_webhook() {
+    let (one, mut other) = (House::open().await, House::open().await);
+    let token = one.ring().await;
+    let mut changed = token.clone();
+    changed.replace_range(..1, if token.starts_with('f') { "e" } else { "f" });
+    assert_eq!(other.stream(&changed).await.closed().await, Some(1008));
+    let socket = other.stream(&token).await;
+    let leg = other.leg().await;
+    assert_eq!(leg.arrival.carrier_id, CALL);
+    assert_eq!((leg.arrival.from.as_str(), leg.arrival.to.as_str()), (PEER, OURS));
+    // Once, also there, and also when the call is over.
+    assert_eq!(other.stream(&token).await.closed().await, Some(1008));
+    drop((socket, leg));
+    assert_eq!(other.stream(&token).await.closed().await, Some(1008));
+}
+
+#[tokio::test]
 async fn a_stream_needs_a_token_that_is_good_once() {
     let mut house = House::open().await;
     let token = house.ring().await;
