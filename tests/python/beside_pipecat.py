@@ -70,8 +70,17 @@ async def media(socket: WebSocket):
         FastAPIWebsocketParams(audio_in_enabled=True, audio_out_enabled=True, serializer=serializer),
     )
     stt = DeepgramSTTService(api_key="bench", base_url=f"ws://{DOUBLES}", sample_rate=RATE)
-    llm = OpenAILLMService(api_key="bench", base_url=f"http://{DOUBLES}/v1", model="gpt-4o-mini")
-    tts = ElevenLabsTTSService(api_key="bench", voice_id="bench", url=f"ws://{DOUBLES}", sample_rate=RATE)
+    llm = OpenAILLMService(
+        api_key="bench",
+        base_url=f"http://{DOUBLES}/v1",
+        settings=OpenAILLMService.Settings(model="gpt-4o-mini"),
+    )
+    tts = ElevenLabsTTSService(
+        api_key="bench",
+        url=f"ws://{DOUBLES}",
+        sample_rate=RATE,
+        settings=ElevenLabsTTSService.Settings(voice="bench"),
+    )
     told = f"You answer the telephone of a shop. The caller is {caller}."
     context = LLMContext([{"role": "system", "content": told}])
     vad = SileroVADAnalyzer(params=VADParams(start_secs=0.2, stop_secs=0.2))

@@ -4,15 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Query, State};
 use axum::response::Response;
+use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
 use super::{World, small};
 
 /// Quieter bytes are silence: of the seven bits of mu-law's size, inverted.
 const LOUD: u8 = 0x18;
+/// The same as a sample of 16 bits.
+const LOUD_SAMPLE: u16 = 260;
 /// So much voice lies between two guesses.
 const GUESS: Duration = Duration::from_millis(500);
 /// Silence that ends a turn for this vendor, as it is asked to: later than for the engine, whose
@@ -21,8 +24,19 @@ const ENDPOINTING: Duration = Duration::from_millis(300);
 /// A pause of the voice in milliseconds that does not end it: stops inside of words.
 const GAP: Duration = Duration::from_millis(80);
 
-pub(super) async fn open(State(world): State<Arc<World>>, upgrade: WebSocketUpgrade) -> Response {
-    small(upgrade).on_upgrade(move |socket| listen(socket, world.times.words))
+/// How the sound comes.
+#[derive(Deserialize)]
+pub(super) struct Format {
+    encoding: String,
+}
+
+pub(super) async fn open(
+    State(world): State<Arc<World>>,
+    Query(format): Query<Format>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let linear = format.encoding == "linear16";
+    small(upgrade).on_upgrade(move |socket| listen(socket, world.times.words, linear))
 }
 
 /// One stream's hearing.
@@ -39,7 +53,7 @@ struct Ear {
     over: Option<Instant>,
 }
 
-async fn listen(mut socket: WebSocket, words: Duration) {
+async fn listen(mut socket: WebSocket, words: Duration, linear: bool) {
     let now = Instant::now();
     let mut ear = Ear { turn: 0, voice: None, loud: now, sure: None, over: None };
     loop {
@@ -48,7 +62,7 @@ async fn listen(mut socket: WebSocket, words: Duration) {
             biased;
             () = sleep_until(due.unwrap_or(now)), if due.is_some() => ear.on_time(),
             message = socket.recv() => match message {
-                Some(Ok(Message::Binary(sound))) => ear.hear(&sound, words),
+                Some(Ok(Message::Binary(sound))) => ear.hear(loud(&sound, linear), words),
                 // Its words are sure soon anyway; this is only the answer that is owed.
                 Some(Ok(Message::Text(text))) if text.contains("\"Finalize\"") => {
                     Some(results("", true, false, true))
@@ -67,9 +81,9 @@ async fn listen(mut socket: WebSocket, words: Duration) {
 }
 
 impl Ear {
-    fn hear(&mut self, sound: &[u8], words: Duration) -> Option<String> {
+    fn hear(&mut self, loud: bool, words: Duration) -> Option<String> {
         let now = Instant::now();
-        if sound.iter().any(|byte| !byte & 0x7F > LOUD) {
+        if loud {
             self.loud = now;
             let Some((_, guessed)) = &mut self.voice else {
                 self.voice = Some((now, now));
@@ -101,6 +115,15 @@ impl Ear {
         self.over = None;
         Some(results("", true, true, false))
     }
+}
+
+/// Whether there is a voice in a piece of sound.
+fn loud(sound: &[u8], linear: bool) -> bool {
+    if !linear {
+        return sound.iter().any(|byte| !byte & 0x7F > LOUD);
+    }
+    let mut samples = sound.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+    samples.any(|sample| sample.unsigned_abs() > LOUD_SAMPLE)
 }
 
 fn results(words: &str, sure: bool, over: bool, finalized: bool) -> String {
