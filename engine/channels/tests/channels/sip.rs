@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::house::{Desk, OURS, PEER, SOON};
-use crate::telephone::{REFUSED, Telephone};
+use crate::telephone::{self, REFUSED, Telephone};
 
 /// The byte of a loud sample in mu-law, and of silence.
 pub(crate) const LOUD: u8 = 0x80;
@@ -72,6 +72,22 @@ impl Agent {
     pub(crate) async fn leg(&mut self) -> Leg {
         timeout(SOON, self.legs.recv()).await.expect("a leg").unwrap()
     }
+
+    /// A call of this phone that is answered: its leg, the answer, and the answer's tag.
+    async fn answered(
+        &mut self,
+        phone: &mut Telephone,
+        words: &str,
+    ) -> (Leg, telephone::Sip, String) {
+        phone.request("INVITE", OURS, "", "", words).await;
+        phone.status(180).await;
+        let leg = self.leg().await;
+        leg.control.answer().await.unwrap();
+        let answer = phone.status(200).await;
+        let tag = answer.tag("to");
+        phone.request("ACK", OURS, &tag, "", "").await;
+        (leg, answer, tag)
+    }
 }
 
 /// The next thing from a leg that is no sound.
@@ -111,7 +127,7 @@ async fn a_call_is_answered_heard_and_hung_up() {
     leg.control.answer().await.unwrap();
     let answer = phone.status(200).await;
     let port = answer.sound_port();
-    let tag = answer.get("to").split("tag=").nth(1).unwrap().to_owned();
+    let tag = answer.tag("to");
     phone.request("ACK", OURS, &tag, "", "").await;
 
     // Silence comes at once, so that everybody knows where we are; then what we say.
@@ -169,18 +185,10 @@ async fn the_caller_may_give_up_or_hang_up() {
     assert!(leg.control.answer().await.is_err());
 
     let mut phone = agent.phone().await;
-    let legs = &mut agent.legs;
-    let mut leg = None;
-    let (_, tag) = phone
-        .call(&words, async || {
-            let came = legs.recv().await.unwrap();
-            came.control.answer().await.unwrap();
-            leg = Some(came);
-        })
-        .await;
+    let (mut leg, _, tag) = agent.answered(&mut phone, &words).await;
     phone.request("BYE", OURS, &tag, "", "").await;
     assert_eq!(phone.status(200).await.get("cseq"), "3 BYE");
-    assert_eq!(news(&mut leg.unwrap()).await, Inbound::Gone);
+    assert_eq!(news(&mut leg).await, Inbound::Gone);
 }
 
 #[tokio::test]
@@ -295,17 +303,8 @@ async fn hold_and_resume_change_who_is_heard() {
     let mut agent = Agent::open(|_| {}).await;
     let mut phone = agent.phone().await;
     let words = phone.words("8 0", "");
-    let legs = &mut agent.legs;
-    let mut leg = None;
-    let (answer, tag) = phone
-        .call(&words, async || {
-            let came = legs.recv().await.unwrap();
-            came.control.answer().await.unwrap();
-            leg = Some(came);
-        })
-        .await;
+    let (mut leg, answer, tag) = agent.answered(&mut phone, &words).await;
     assert!(answer.body.contains("m=audio") && answer.body.contains("PCMA/8000"));
-    let mut leg = leg.unwrap();
     let (kind, mut last, _) = phone.hear().await;
     assert_eq!(kind, 8);
 
@@ -361,7 +360,7 @@ async fn a_call_without_an_offer_gets_ours_and_answers_in_its_ack() {
     leg.control.answer().await.unwrap();
     let offer = phone.status(200).await;
     assert!(offer.body.contains("m=audio") && offer.body.contains("opus/48000/2"));
-    let tag = offer.get("to").split("tag=").nth(1).unwrap().to_owned();
+    let tag = offer.tag("to");
     let words = phone.words("0", "");
     phone.request("ACK", OURS, &tag, "", &words).await;
     assert_eq!(phone.hear().await.0, 0);
@@ -391,16 +390,7 @@ async fn a_call_is_handed_over_and_the_outcome_is_told() {
     let mut agent = Agent::open(|_| {}).await;
     let mut phone = agent.phone().await;
     let words = phone.words("0", "");
-    let legs = &mut agent.legs;
-    let mut leg = None;
-    phone
-        .call(&words, async || {
-            let came = legs.recv().await.unwrap();
-            came.control.answer().await.unwrap();
-            leg = Some(came);
-        })
-        .await;
-    let mut leg = leg.unwrap();
+    let (mut leg, ..) = agent.answered(&mut phone, &words).await;
     let to = Destination { kind: "tel".into(), target: "+15551230000".into(), name: None };
     for (fragment, taken) in [("SIP/2.0 486 Busy Here", false), ("SIP/2.0 200 OK", true)] {
         let control = Arc::clone(&leg.control);
@@ -409,9 +399,8 @@ async fn a_call_is_handed_over_and_the_outcome_is_told() {
         let refer = phone.asked("REFER").await;
         assert_eq!(refer.get("refer-to"), "<sip:+15551230000@127.0.0.1>");
         phone.answer(&refer, "202 Accepted", "", "").await;
-        let cseq = refer.get("to").split("tag=").nth(1).map(str::to_owned);
-        assert_eq!(cseq.as_deref(), Some("mine"));
-        let ours = refer.get("from").split("tag=").nth(1).unwrap().to_owned();
+        assert_eq!(refer.tag("to"), "mine");
+        let ours = refer.tag("from");
         let event = "Event: refer\r\nSubscription-State: terminated;reason=noresource\r\n";
         phone.request("NOTIFY", OURS, &ours, event, fragment).await;
         assert_eq!(transfer.await.unwrap().is_ok(), taken, "{fragment}");
@@ -425,16 +414,7 @@ async fn the_far_side_may_hand_us_on_to_somebody_else() {
     let mut agent = Agent::open(|_| {}).await;
     let (mut phone, other) = (agent.phone().await, agent.phone().await);
     let words = phone.words("0", "");
-    let legs = &mut agent.legs;
-    let mut leg = None;
-    let (_, tag) = phone
-        .call(&words, async || {
-            let came = legs.recv().await.unwrap();
-            came.control.answer().await.unwrap();
-            leg = Some(came);
-        })
-        .await;
-    let mut leg = leg.unwrap();
+    let (mut leg, _, tag) = agent.answered(&mut phone, &words).await;
     let replaces = "Replaces=1%402%3Bto-tag%3Da%3Bfrom-tag%3Db";
     let refer = format!("Refer-To: <sip:other@{}?{replaces}>\r\n", other.address());
     phone.request("REFER", OURS, &tag, &refer, "").await;

@@ -66,6 +66,11 @@ impl Sip {
         self.all(name).first().copied().unwrap_or("")
     }
 
+    /// The tag of a party: `from` or `to`.
+    pub(crate) fn tag(&self, party: &str) -> String {
+        self.get(party).split("tag=").nth(1).unwrap().to_owned()
+    }
+
     /// The port that its description names for sound.
     pub(crate) fn sound_port(&self) -> u16 {
         let line = self.body.lines().find(|line| line.starts_with("m=audio ")).unwrap();
@@ -190,17 +195,6 @@ impl Telephone {
             if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" },
         );
         self.send(&text).await;
-    }
-
-    /// Places a call and confirms its answer; `up` answers it meanwhile. The answer, and its tag.
-    pub(crate) async fn call(&mut self, words: &str, up: impl AsyncFnOnce()) -> (Sip, String) {
-        self.request("INVITE", "+15550001000", "", "", words).await;
-        self.status(180).await;
-        up().await;
-        let answer = self.status(200).await;
-        let tag = answer.get("to").split("tag=").nth(1).unwrap().to_owned();
-        self.request("ACK", "+15550001000", &tag, "", "").await;
-        (answer, tag)
     }
 
     /// Speaks packets of mu-law: numbers from `first` on, each filled with the byte.
