@@ -4,6 +4,10 @@
 
 use divan::{Bencher, black_box};
 
+#[allow(dead_code)]
+#[path = "../src/stream.rs"]
+mod stream;
+
 /// The wire is nobody else's business; so it is measured from its own file.
 #[allow(dead_code, unused_imports)]
 #[path = "../src/twilio/wire.rs"]

@@ -3,7 +3,8 @@
 //! Read in this order: [`twilio`] → [`telnyx`] → [`voipms`] → [`line`] → [`hook`] → [`browser`] →
 //! [`sip`] → [`audiosocket`].
 //! What they share: `door` (what a webhook goes through), `signed` (HMAC), `outward` (a request to
-//! a carrier), `rim` (a socket's end of a leg), `pace` (sound in time), `refusal` (what a door answers when it refuses).
+//! a carrier), `rim` (a socket's end of a leg), `stream` (the messages of a media
+//! stream), `pace` (sound in time), `refusal` (what a door answers when it refuses).
 //!
 //! Invariant: nothing is believed before its signature or token is checked, and no input panics.
 //! Invariant: whatever a socket starts ends with the socket or with its call.
@@ -19,6 +20,7 @@ mod refusal;
 mod rim;
 mod signed;
 pub mod sip;
+mod stream;
 pub mod telnyx;
 pub mod twilio;
 pub mod voipms;

@@ -10,6 +10,8 @@ use call::{Arrival, Control, Inbound, Leg, Outbound};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::stream::Heard;
+
 /// Frames that a call may leave unheard, 1.3 s; what comes then is dropped and counted.
 const UNHEARD: usize = 64;
 
@@ -190,6 +192,31 @@ pub(crate) fn malformed(channel: &'static str, why: &'static str) -> Closing {
 pub(crate) fn binary(channel: &'static str) -> Closing {
     metrics::counter!("voxflow_malformed_messages_total", "channel" => channel).increment(1);
     Closing::unsupported("only JSON texts are taken")
+}
+
+/// How a media stream begins: nothing but what we do not need comes before.
+///
+/// # Errors
+/// Why the socket is to be closed.
+pub(crate) async fn started<Start, Sound>(
+    socket: &mut WebSocket,
+    channel: &'static str,
+    read: impl Fn(&str) -> Result<Heard<Start, Sound>, &'static str>,
+) -> Result<Start, Closing> {
+    while let Some(Ok(message)) = socket.recv().await {
+        match message {
+            Message::Text(text) => match read(&text) {
+                Ok(Heard::Start(start)) => return Ok(start),
+                Ok(Heard::Other) => {}
+                Ok(_) => return Err(Closing::policy("no start came first")),
+                Err(why) => return Err(malformed(channel, why)),
+            },
+            Message::Binary(_) => return Err(binary(channel)),
+            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Close(_) => break,
+        }
+    }
+    Err(Closing::normal())
 }
 
 /// Closes a socket and waits a moment for the far side to do so too: dropping it with unread data

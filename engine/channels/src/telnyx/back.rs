@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Doors;
-use super::calls::Place;
+use super::calls::Hosted;
 use super::line::{Line, token};
 
 /// Asks for the sound of a call that another process had, and hosts it from then on.
@@ -15,10 +15,10 @@ pub(super) async fn take_over(doors: &Arc<Doors>, arrival: Arrival) {
     let telnyx = Arc::clone(&doors.telnyx);
     let Some(rest) = &telnyx.rest else { return };
     let (tell, happenings) = mpsc::channel(16);
-    let mut place = Place::new(&telnyx.calls, tell.clone());
+    let mut hosted = Hosted::new(&telnyx.calls, tell.clone());
     let token = token();
     let call = arrival.carrier_id.clone();
-    if !place.name(&call) || !place.name(&token) {
+    if !hosted.name(&call) || !hosted.name(&token) {
         return tracing::debug!(call, "the call is here already");
     }
     let switchboard = Arc::clone(&doors.switchboard);
@@ -40,5 +40,5 @@ pub(super) async fn take_over(doors: &Arc<Doors>, arrival: Arrival) {
             switchboard.take_over(leg, None).await;
         }
     });
-    tokio::spawn(line.live(place));
+    tokio::spawn(line.live(hosted));
 }

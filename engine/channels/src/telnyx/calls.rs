@@ -53,14 +53,14 @@ impl Calls {
     }
 }
 
-/// A line's place among the live calls; dropping it gives the place up.
-pub(super) struct Place {
+/// A line among the live calls of this process, until it is dropped.
+pub(super) struct Hosted {
     calls: Arc<Calls>,
     names: Vec<String>,
     line: mpsc::Sender<Happening>,
 }
 
-impl Place {
+impl Hosted {
     pub(super) fn new(calls: &Arc<Calls>, line: mpsc::Sender<Happening>) -> Self {
         Self { calls: Arc::clone(calls), names: Vec::new(), line }
     }
@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Hosted {
     fn drop(&mut self) {
         let mut state = self.calls.state();
         for name in &self.names {
@@ -94,11 +94,11 @@ mod tests {
     async fn a_line_goes_by_its_names_as_long_as_it_lives() {
         let calls = Arc::new(Calls::default());
         let (line, _happenings) = mpsc::channel(1);
-        let mut place = Place::new(&calls, line.clone());
-        assert!(place.name("v3:abc") && place.name("token"));
-        assert!(!Place::new(&calls, line).name("v3:abc"));
+        let mut hosted = Hosted::new(&calls, line.clone());
+        assert!(hosted.name("v3:abc") && hosted.name("token"));
+        assert!(!Hosted::new(&calls, line).name("v3:abc"));
         assert!(calls.line("token").is_some() && calls.line("other").is_none());
-        drop(place);
+        drop(hosted);
         assert_eq!(calls.count(), 0);
     }
 

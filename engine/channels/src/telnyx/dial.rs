@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::calls::Place;
+use super::calls::Hosted;
 use super::line::{Dialing, Line, token};
 use super::{CHANNEL, Telnyx};
 
@@ -18,10 +18,10 @@ pub(super) async fn dial(telnyx: &Arc<Telnyx>, wanted: Wanted) -> Result<Ringing
         return Err(NotReached::failed(why));
     };
     let (tell, happenings) = mpsc::channel(16);
-    let mut place = Place::new(&telnyx.calls, tell.clone());
+    let mut hosted = Hosted::new(&telnyx.calls, tell.clone());
     let token = token();
     // Before the call: what Telnyx tells may come before its answer does.
-    place.name(&token);
+    hosted.name(&token);
     let mut body = telnyx.stream(&token);
     body["connection_id"] = json!(connection);
     body["to"] = json!(wanted.to.target);
@@ -36,7 +36,7 @@ pub(super) async fn dial(telnyx: &Arc<Telnyx>, wanted: Wanted) -> Result<Ringing
         body["answering_machine_detection"] = json!("detect");
     }
     let call = rest.dial(body).await?;
-    place.name(&call);
+    hosted.name(&call);
     let (from, to) = (wanted.from.clone(), wanted.to.target.clone());
     let arrival =
         Arrival { carrier: CHANNEL.into(), carrier_id: call.clone(), from: from.clone(), to };
@@ -49,6 +49,6 @@ pub(super) async fn dial(telnyx: &Arc<Telnyx>, wanted: Wanted) -> Result<Ringing
         Line::new(telnyx, arrival, from, token, tell, happenings, Some((dialing, detect)));
     line.until = Some(Instant::now() + limit);
     line.dialing.as_mut().map(|dialing| dialing.leg.replace(leg));
-    tokio::spawn(line.live(place));
+    tokio::spawn(line.live(hosted));
     Ok(ringing)
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use super::calls::Place;
+use super::calls::Hosted;
 use super::control::Remote;
 use super::media::Stream;
 use super::wire::{self, Heard};
@@ -90,9 +90,9 @@ pub(super) struct Line {
 pub(super) fn arrive(doors: &Arc<Doors>, arrival: Arrival) {
     let telnyx = Arc::clone(&doors.telnyx);
     let (tell, happenings) = mpsc::channel(16);
-    let mut place = Place::new(&telnyx.calls, tell.clone());
+    let mut hosted = Hosted::new(&telnyx.calls, tell.clone());
     let token = token();
-    if !place.name(&arrival.carrier_id) || !place.name(&token) {
+    if !hosted.name(&arrival.carrier_id) || !hosted.name(&token) {
         return tracing::warn!(call = arrival.carrier_id, "a call that is here already");
     }
     let number = arrival.to.clone();
@@ -100,7 +100,7 @@ pub(super) fn arrive(doors: &Arc<Doors>, arrival: Arrival) {
     let switchboard = Arc::clone(&doors.switchboard);
     // It ends by itself once its leg tells that the caller is gone.
     tokio::spawn(async move { switchboard.arrive(leg).await });
-    tokio::spawn(line.live(place));
+    tokio::spawn(line.live(hosted));
 }
 
 /// 128 random bits: who knows them is Telnyx.
@@ -150,7 +150,7 @@ impl Line {
         (line, leg)
     }
 
-    pub(super) async fn live(mut self, place: Place) {
+    pub(super) async fn live(mut self, hosted: Hosted) {
         let mut next = Next::Wait;
         let left = loop {
             next = match next {
@@ -159,7 +159,7 @@ impl Line {
                 Next::Gone(left) => break left,
             };
         };
-        drop(place);
+        drop(hosted);
         // The call learns of it at once, while the socket's farewell takes its time.
         tokio::join!(self.rim.gone(), async {
             if let Some((stream, closing)) = left {
@@ -266,8 +266,8 @@ impl Line {
                         Some(Ok(Message::Text(text))) => {
                             media = alive;
                             match wire::read(&text) {
-                                Ok(Heard::Sound(place, bytes)) => {
-                                    let samples = stream.hear(place, bytes);
+                                Ok(Heard::Sound((number, bytes))) => {
+                                    let samples = stream.hear(number, bytes);
                                     self.rim.sound(&samples);
                                     continue;
                                 }

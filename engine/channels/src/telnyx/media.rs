@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use audio::resample::Resampler;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use tokio::time::timeout;
 
 use super::line::{Happening, RATE};
-use super::wire::{self, Coding, Heard, Ordered, Start};
+use super::wire::{self, Coding, Ordered};
 use super::{CHANNEL, Doors};
 use crate::refusal::Refused;
-use crate::rim::{self, Closing, binary, close, malformed};
+use crate::rim::{self, Closing, close};
 
 /// The largest message that is read. Telnyx's have 300 bytes.
 const LARGEST: usize = 1024 * 1024;
@@ -28,8 +28,8 @@ pub(super) struct Stream {
 
 impl Stream {
     /// What a piece of sound brings at the leg's rate, perhaps with others that waited for it.
-    pub(super) fn hear(&mut self, place: Option<u64>, bytes: Vec<u8>) -> Vec<i16> {
-        let due = self.ordered.take(place, bytes);
+    pub(super) fn hear(&mut self, number: Option<u64>, bytes: Vec<u8>) -> Vec<i16> {
+        let due = self.ordered.take(number, bytes);
         let samples = due.iter().flat_map(|piece| self.coding.decode(piece)).collect::<Vec<_>>();
         match &mut self.resampler {
             Some(resampler) => resampler.process(&samples),
@@ -54,11 +54,14 @@ pub(super) async fn connect(
 
 /// Waits for the stream's beginning and gives it to its call.
 async fn begin(doors: Arc<Doors>, token: String, mut socket: WebSocket) {
-    let start = match timeout(doors.telnyx.limits.start, started(&mut socket)).await {
-        Ok(Ok(start)) => start,
-        Ok(Err(closing)) => return close(socket, closing).await,
-        Err(_) => return close(socket, Closing::policy("no start came in time")).await,
-    };
+    let start =
+        match timeout(doors.telnyx.limits.start, rim::started(&mut socket, CHANNEL, wire::read))
+            .await
+        {
+            Ok(Ok(start)) => start,
+            Ok(Err(closing)) => return close(socket, closing).await,
+            Err(_) => return close(socket, Closing::policy("no start came in time")).await,
+        };
     let Some(coding) = start.coding else {
         let closing = Closing::unsupported("only PCMU, PCMA and L16 are taken");
         return close(socket, closing).await;
@@ -76,21 +79,4 @@ async fn begin(doors: Arc<Doors>, token: String, mut socket: WebSocket) {
             }
         }
     }
-}
-
-async fn started(socket: &mut WebSocket) -> Result<Start, Closing> {
-    while let Some(Ok(message)) = socket.recv().await {
-        match message {
-            Message::Text(text) => match wire::read(&text) {
-                Ok(Heard::Start(start)) => return Ok(start),
-                Ok(Heard::Other) => {}
-                Ok(_) => return Err(Closing::policy("no start came first")),
-                Err(why) => return Err(malformed(CHANNEL, why)),
-            },
-            Message::Binary(_) => return Err(binary(CHANNEL)),
-            Message::Ping(_) | Message::Pong(_) => {}
-            Message::Close(_) => break,
-        }
-    }
-    Err(Closing::normal())
 }

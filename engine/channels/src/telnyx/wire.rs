@@ -9,24 +9,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-/// What Telnyx says.
-#[derive(Debug, PartialEq)]
-pub(super) enum Heard {
-    /// The stream begins.
-    Start(Start),
-    /// Sound of the caller, and its place among the others.
-    Sound(Option<u64>, Vec<u8>),
-    /// A key.
-    Digit(char),
-    /// A mark by its name.
-    Mark(String),
-    /// Something of ours was not taken.
-    Error(String),
-    /// The stream ends.
-    Stop,
-    /// What we do not need: `connected`, the other track, events that are newer than we.
-    Other,
-}
+use crate::stream::{self, Dtmf, Mark, Media};
+
+/// What Telnyx says; sound comes as bytes, with its number among the others.
+pub(super) type Heard = stream::Heard<Start, (Option<u64>, Vec<u8>)>;
 
 /// How a stream begins.
 #[derive(Debug, PartialEq)]
@@ -91,28 +77,6 @@ struct Frame<'a> {
 }
 
 #[derive(Deserialize)]
-struct Media<'a> {
-    #[serde(borrow, default)]
-    track: Cow<'a, str>,
-    #[serde(borrow, default)]
-    chunk: Cow<'a, str>,
-    #[serde(borrow)]
-    payload: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Mark<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Dtmf<'a> {
-    #[serde(borrow)]
-    digit: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
 struct Fault {
     #[serde(default)]
     title: String,
@@ -153,22 +117,9 @@ pub(super) fn read(text: &str) -> Result<Heard, &'static str> {
     match frame.event.as_ref() {
         "media" => {
             let media = frame.media.ok_or("media without media")?;
-            if media.track == "outbound" {
-                return Ok(Heard::Other);
-            }
-            let bytes = BASE64_STANDARD
-                .decode(media.payload.as_bytes())
-                .map_err(|_| "a payload that is not base64")?;
-            Ok(Heard::Sound(media.chunk.parse().ok(), bytes))
+            Ok(media.bytes()?.map_or(Heard::Other, |bytes| Heard::Sound((media.number(), bytes))))
         }
-        "dtmf" => {
-            let digit = frame.dtmf.ok_or("dtmf without dtmf")?.digit;
-            let mut keys = digit.chars();
-            match (keys.next().and_then(audio::dtmf::key), keys.next()) {
-                (Some(key), None) => Ok(Heard::Digit(key)),
-                _ => Err("a digit that is no key"),
-            }
-        }
+        "dtmf" => Ok(Heard::Digit(frame.dtmf.ok_or("dtmf without dtmf")?.key()?)),
         "mark" => Ok(Heard::Mark(frame.mark.ok_or("mark without mark")?.name.into_owned())),
         "start" => {
             let start = frame.start.ok_or("start without start")?;
@@ -201,23 +152,23 @@ const OVERTAKE: usize = 3;
 
 impl Ordered {
     /// Takes a piece; gives those whose turn it is.
-    pub(super) fn take(&mut self, place: Option<u64>, piece: Vec<u8>) -> Vec<Vec<u8>> {
-        let Some(place) = place else { return vec![piece] };
-        let next = *self.next.get_or_insert(place);
-        if place < next {
+    pub(super) fn take(&mut self, number: Option<u64>, piece: Vec<u8>) -> Vec<Vec<u8>> {
+        let Some(number) = number else { return vec![piece] };
+        let next = *self.next.get_or_insert(number);
+        if number < next {
             metrics::counter!("voxflow_frames_dropped_total", "at" => "telnyx late").increment(1);
             return Vec::new();
         }
-        self.waiting.insert(place, piece);
+        self.waiting.insert(number, piece);
         let mut due = Vec::new();
         while let Some(entry) = self.waiting.first_entry() {
-            let place = *entry.key();
-            if self.next != Some(place) && self.waiting.len() <= OVERTAKE {
+            let number = *entry.key();
+            if self.next != Some(number) && self.waiting.len() <= OVERTAKE {
                 break;
             }
-            if let Some((place, piece)) = self.waiting.pop_first() {
+            if let Some((number, piece)) = self.waiting.pop_first() {
                 due.push(piece);
-                self.next = Some(place.saturating_add(1));
+                self.next = Some(number.saturating_add(1));
             }
         }
         due
@@ -270,7 +221,7 @@ mod tests {
                 r#"{"event":"media","sequence_number":"4","stream_id":"32DE","media":{"track":
                 "inbound","chunk":"2","timestamp":"5","payload":"AP8="}}"#
             ),
-            Ok(Heard::Sound(Some(2), vec![0, 255]))
+            Ok(Heard::Sound((Some(2), vec![0, 255])))
         );
         assert_eq!(
             read(r#"{"event":"media","media":{"track":"outbound","chunk":"2","payload":"AP8="}}"#),
@@ -316,10 +267,10 @@ mod tests {
 
     #[test]
     fn pieces_come_in_their_order_and_none_is_waited_for_long() {
-        let order = |places: &[u64]| -> Vec<u8> {
+        let order = |numbers: &[u64]| -> Vec<u8> {
             let mut ordered = Ordered::default();
-            let mut take = |place: &u64| ordered.take(Some(*place), vec![*place as u8]);
-            places.iter().flat_map(&mut take).flatten().collect()
+            let mut take = |number: &u64| ordered.take(Some(*number), vec![*number as u8]);
+            numbers.iter().flat_map(&mut take).flatten().collect()
         };
         assert_eq!(order(&[1, 2, 3]), [1, 2, 3]);
         assert_eq!(order(&[5, 7, 6, 8]), [5, 6, 7, 8]);

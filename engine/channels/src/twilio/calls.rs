@@ -142,13 +142,13 @@ impl Calls {
     }
 }
 
-/// A line's place among the live calls; dropping it gives the place up.
-pub(super) struct Place {
+/// A line among the live calls of this process, until it is dropped.
+pub(super) struct Hosted {
     twilio: Arc<Twilio>,
     call: String,
 }
 
-impl Place {
+impl Hosted {
     /// `None` = the call has a line already.
     pub(super) fn take(
         twilio: &Arc<Twilio>,
@@ -165,7 +165,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Hosted {
     fn drop(&mut self) {
         let mut state = self.twilio.calls.state();
         state.lines.remove(&self.call);

@@ -16,7 +16,7 @@ use call::{Arrival, Dialled, Inbound, Leg, Outbound, Picked};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use super::calls::{Claim, Place};
+use super::calls::{Claim, Hosted};
 use super::control::Remote;
 use super::dial::Taker;
 use super::media::Stream;
@@ -116,7 +116,7 @@ async fn lived<Give>(
     let twilio = Arc::clone(&doors.twilio);
     let call = arrival.carrier_id.clone();
     let (tell, happenings) = mpsc::channel(8);
-    let Some(place) = Place::take(&twilio, &call, tell.clone()) else {
+    let Some(hosted) = Hosted::take(&twilio, &call, tell.clone()) else {
         return close(stream.socket, Closing::policy("the call has a stream already")).await;
     };
     let control = Remote { twilio: Arc::clone(&twilio), call: call.clone(), number, tell, picked };
@@ -134,7 +134,7 @@ async fn lived<Give>(
     };
     let Line { rim, absence, .. } = line;
     // Before its stream is closed: Twilio asks then whether the call goes on.
-    drop(place);
+    drop(hosted);
     // The call learns of it at once, while the socket's farewell takes its time.
     tokio::join!(rim.gone(), async {
         if let Some((stream, closing)) = left {
@@ -204,7 +204,8 @@ impl Line {
                                 Ok(Heard::Digit(key)) => self.rim.tell(Inbound::Digit(key)),
                                 Ok(Heard::Mark(name)) => self.rim.marked(&mut marks, &name),
                                 Ok(Heard::Stop) => break Closing::normal(),
-                                Ok(Heard::Other) => {}
+                                // It tells of no errors.
+                                Ok(Heard::Other | Heard::Error(_)) => {}
                                 Ok(Heard::Start(_)) => break Closing::policy("a second start"),
                                 Err(why) => break malformed(CHANNEL, why),
                             }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::request::Parts;
 use axum::response::Response;
 use tokio::time::timeout;
 
 use super::calls::Claim;
 use super::line::{self, Happening};
-use super::wire::{self, Heard, Start, Writer};
+use super::wire::{self, Writer};
 use super::{CHANNEL, Doors};
 use crate::refusal::Refused;
-use crate::rim::{self, Closing, binary, close, malformed};
+use crate::rim::{self, Closing, close};
 
 /// The largest message that is read. Twilio's have 300 bytes.
 const LARGEST: usize = 1024 * 1024;
@@ -39,7 +39,7 @@ pub(super) async fn connect(
 /// Waits for the stream's beginning and gives it to the call that its token stands for.
 async fn begin(doors: Arc<Doors>, mut socket: WebSocket) {
     let limits = doors.twilio.settings.limits;
-    let start = match timeout(limits.start, started(&mut socket)).await {
+    let start = match timeout(limits.start, rim::started(&mut socket, CHANNEL, wire::read)).await {
         Ok(Ok(start)) => start,
         Ok(Err(closing)) => return close(socket, closing).await,
         Err(_) => return close(socket, Closing::policy("no start came in time")).await,
@@ -69,21 +69,4 @@ async fn begin(doors: Arc<Doors>, mut socket: WebSocket) {
             }
         }
     }
-}
-
-async fn started(socket: &mut WebSocket) -> Result<Start, Closing> {
-    while let Some(Ok(message)) = socket.recv().await {
-        match message {
-            Message::Text(text) => match wire::read(&text) {
-                Ok(Heard::Start(start)) => return Ok(start),
-                Ok(Heard::Other) => {}
-                Ok(_) => return Err(Closing::policy("no start came first")),
-                Err(why) => return Err(malformed(CHANNEL, why)),
-            },
-            Message::Binary(_) => return Err(binary(CHANNEL)),
-            Message::Ping(_) | Message::Pong(_) => {}
-            Message::Close(_) => break,
-        }
-    }
-    Err(Closing::normal())
 }

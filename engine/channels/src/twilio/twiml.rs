@@ -23,7 +23,7 @@ impl Element {
     }
 
     pub(super) fn text(mut self, text: &str) -> Self {
-        escape(text, Place::Text, &mut self.inside);
+        escape(text, Within::Text, &mut self.inside);
         self
     }
 
@@ -39,7 +39,7 @@ impl Element {
             xml.push(' ');
             xml.push_str(name);
             xml.push_str("=\"");
-            escape(value, Place::Attribute, xml);
+            escape(value, Within::Attribute, xml);
             xml.push('"');
         }
         if self.inside.is_empty() {
@@ -62,21 +62,21 @@ impl Element {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum Within {
     Text,
     Attribute,
 }
 
-fn escape(text: &str, place: Place, xml: &mut String) {
+fn escape(text: &str, within: Within, xml: &mut String) {
     for c in text.chars() {
         match c {
             '&' => xml.push_str("&amp;"),
             '<' => xml.push_str("&lt;"),
             '>' => xml.push_str("&gt;"),
-            '"' if place == Place::Attribute => xml.push_str("&quot;"),
-            '\t' if place == Place::Attribute => xml.push_str("&#09;"),
-            '\n' if place == Place::Attribute => xml.push_str("&#10;"),
-            '\r' if place == Place::Attribute => xml.push_str("&#13;"),
+            '"' if within == Within::Attribute => xml.push_str("&quot;"),
+            '\t' if within == Within::Attribute => xml.push_str("&#09;"),
+            '\n' if within == Within::Attribute => xml.push_str("&#10;"),
+            '\r' if within == Within::Attribute => xml.push_str("&#13;"),
             '\t' | '\n' | '\r' => xml.push(c),
             // XML 1.0 cannot hold these in any spelling.
             '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}

@@ -8,22 +8,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-/// What Twilio says.
-#[derive(Debug, PartialEq)]
-pub(super) enum Heard {
-    /// The stream begins.
-    Start(Start),
-    /// Sound of the caller, 8 kHz.
-    Sound(Vec<i16>),
-    /// A key.
-    Digit(char),
-    /// A mark by its name.
-    Mark(String),
-    /// The stream ends.
-    Stop,
-    /// What we do not need: `connected`, the other track, events that are newer than we.
-    Other,
-}
+use crate::stream::{self, Dtmf, Mark, Media};
+
+/// What Twilio says; sound comes at 8 kHz.
+pub(super) type Heard = stream::Heard<Start, Vec<i16>>;
 
 /// How a stream begins.
 #[derive(Debug, PartialEq)]
@@ -55,26 +43,6 @@ struct Frame<'a> {
 }
 
 #[derive(Deserialize)]
-struct Media<'a> {
-    #[serde(borrow, default)]
-    track: Cow<'a, str>,
-    #[serde(borrow)]
-    payload: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Mark<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Dtmf<'a> {
-    #[serde(borrow)]
-    digit: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StartFrame {
     #[serde(default)]
@@ -103,22 +71,9 @@ pub(super) fn read(text: &str) -> Result<Heard, &'static str> {
     match frame.event.as_ref() {
         "media" => {
             let media = frame.media.ok_or("media without media")?;
-            if media.track == "outbound" {
-                return Ok(Heard::Other);
-            }
-            let bytes = BASE64_STANDARD
-                .decode(media.payload.as_bytes())
-                .map_err(|_| "a payload that is not base64")?;
-            Ok(Heard::Sound(Law::Mu.decode(&bytes)))
+            Ok(media.bytes()?.map_or(Heard::Other, |bytes| Heard::Sound(Law::Mu.decode(&bytes))))
         }
-        "dtmf" => {
-            let digit = frame.dtmf.ok_or("dtmf without dtmf")?.digit;
-            let mut keys = digit.chars();
-            match (keys.next().map(|key| key.to_ascii_uppercase()), keys.next()) {
-                (Some(key @ ('0'..='9' | '*' | '#' | 'A'..='D')), None) => Ok(Heard::Digit(key)),
-                _ => Err("a digit that is no key"),
-            }
-        }
+        "dtmf" => Ok(Heard::Digit(frame.dtmf.ok_or("dtmf without dtmf")?.key()?)),
         "mark" => Ok(Heard::Mark(frame.mark.ok_or("mark without mark")?.name.into_owned())),
         "start" => {
             let start = frame.start.ok_or("start without start")?;
