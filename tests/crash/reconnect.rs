@@ -58,16 +58,21 @@ async fn text(world: &World, fleet: &Arc<Fleet>, person: usize) -> u16 {
     asked.send().await.unwrap().status().as_u16()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_wait_for_a_broker_and_a_database_and_go_on() {
-    let mut servers = Servers::start().await;
-    let world = World::open(|_| Reply::say("re: nothing"), &[]).await;
-    let setup = Setup {
+/// A process that answers texts on these servers.
+fn setup(servers: &Servers) -> Setup {
+    Setup {
         message_flow: Some(flow()),
         database: Some(servers.postgres()),
         queue: Some(servers.amqp()),
         ..Setup::default()
-    };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_wait_for_a_broker_and_a_database_and_go_on() {
+    let mut servers = Servers::start().await;
+    let world = World::open(|_| Reply::say("re: nothing"), &[]).await;
+    let setup = setup(&servers);
     let fleet = Arc::new(Fleet::start(&world, 1, &setup).await);
     texts(&world, &fleet, 0).await;
 
@@ -107,12 +112,7 @@ async fn workers_wait_for_a_broker_and_a_database_and_go_on() {
 async fn a_queue_that_a_broker_has_lost_half_of_is_made_anew() {
     let mut servers = Servers::start().await;
     let world = World::open(|_| Reply::say("re: nothing"), &[]).await;
-    let setup = Setup {
-        message_flow: Some(flow()),
-        database: Some(servers.postgres()),
-        queue: Some(servers.amqp()),
-        ..Setup::default()
-    };
+    let setup = setup(&servers);
     // Two, so that they must agree on who makes it anew.
     let fleet = Arc::new(Fleet::start(&world, 2, &setup).await);
     for (round, known) in [Known::Nothing, Known::Place].into_iter().enumerate() {
@@ -132,12 +132,7 @@ async fn a_queue_that_a_broker_has_lost_half_of_is_made_anew() {
 async fn a_queue_that_was_killed_young_comes_back() {
     let mut servers = Servers::start().await;
     let world = World::open(|_| Reply::say("re: nothing"), &[]).await;
-    let setup = Setup {
-        message_flow: Some(flow()),
-        database: Some(servers.postgres()),
-        queue: Some(servers.amqp()),
-        ..Setup::default()
-    };
+    let setup = setup(&servers);
     let fleet = Arc::new(Fleet::start(&world, 1, &setup).await);
     for round in 0..3 {
         servers.kill_broker().await;
@@ -160,12 +155,7 @@ async fn a_process_that_starts_before_its_servers_waits_for_them() {
     servers.kill_broker().await;
     servers.kill_postgres().await;
     let world = World::open(|_| Reply::say("re: nothing"), &[]).await;
-    let setup = Setup {
-        message_flow: Some(flow()),
-        database: Some(servers.postgres()),
-        queue: Some(servers.amqp()),
-        ..Setup::default()
-    };
+    let setup = setup(&servers);
     let fleet = Arc::new(Fleet::begin(&world, 1, &setup));
     let body = first_word(&fleet).await;
     assert_ne!(body["store"], "ready", "{body}");

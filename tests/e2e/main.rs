@@ -10,7 +10,7 @@ mod conformance;
 mod demo;
 mod dials;
 mod faults;
-mod manner;
+mod leaving;
 mod outlive;
 mod outlive_telnyx;
 mod phone;

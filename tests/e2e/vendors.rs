@@ -1,7 +1,7 @@
 //! A call by other vendors than the usual: AssemblyAI hears, Anthropic thinks, Cartesia speaks; and
 //! others stand in for them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::double::KEY;
 use tests::double::anthropic::Anthropic;
 use tests::double::assemblyai::AssemblyAi;
@@ -10,10 +10,28 @@ use tests::double::flux::Flux;
 use tests::double::openai::{Reply, last_user};
 use tests::double::scribe::Scribe;
 use tests::phone::Dialling;
-use tests::rig::{Setup, World};
+use tests::rig::{Setup, Voxflow, World};
 use tests::sound;
 
 use super::calls::{GREETING, baker, finished_run, line, transcript};
+
+/// A call with this agent, whose caller says one thing and hears a goodbye; its process and its run.
+pub(super) async fn held(
+    world: &World,
+    ai: &Value,
+    environment: Vec<(&'static str, String)>,
+    words: &str,
+) -> (Voxflow, Value) {
+    let setup = Setup { call_flow: Some(line(ai)), environment, ..Setup::default() };
+    let voxflow = world.start(setup).await;
+    let phone = world.call(&voxflow, Dialling::default());
+    phone.hears_out(0, "the greeting").await;
+    let before = phone.count();
+    phone.say(&sound::speech(words));
+    phone.hears_out(before, "the goodbye").await;
+    let run = finished_run(&voxflow).await;
+    (voxflow, run)
+}
 
 #[tokio::test]
 async fn a_call_is_held_by_the_vendors_that_the_agent_names() {
@@ -36,14 +54,7 @@ async fn a_call_is_held_by_the_vendors_that_the_agent_names() {
         ("CARTESIA_API_KEY", KEY.to_owned()),
         ("CARTESIA_BASE_URL", cartesia.base()),
     ];
-    let setup = Setup { call_flow: Some(line(&ai)), environment, ..Setup::default() };
-    let voxflow = world.start(setup).await;
-    let phone = world.call(&voxflow, Dialling::default());
-    phone.hears_out(0, "the greeting").await;
-    let before = phone.count();
-    phone.say(&sound::speech("that was all"));
-    phone.hears_out(before, "the goodbye").await;
-    let run = finished_run(&voxflow).await;
+    let (_voxflow, run) = held(&world, &ai, environment, "that was all").await;
     let expected =
         [("agent", GREETING), ("caller", "that was all"), ("agent", "Goodbye, and thank you.")];
     assert_eq!(transcript(&run), expected.map(|(who, text)| (who.to_owned(), text.to_owned())));
@@ -69,14 +80,7 @@ async fn deepgram_alone_hears_turns_and_speaks() {
     ai["stt_type"] = "deepgram.flux-general-en".into();
     ai["tts_type"] = "deepgram".into();
     let environment = vec![("VOXFLOW_DEEPGRAM_BASE_URL", deepgram.base())];
-    let setup = Setup { call_flow: Some(line(&ai)), environment, ..Setup::default() };
-    let voxflow = world.start(setup).await;
-    let phone = world.call(&voxflow, Dialling::default());
-    phone.hears_out(0, "the greeting").await;
-    let before = phone.count();
-    phone.say(&sound::speech("that was all"));
-    phone.hears_out(before, "the goodbye").await;
-    let run = finished_run(&voxflow).await;
+    let (voxflow, run) = held(&world, &ai, environment, "that was all").await;
     assert_eq!(transcript(&run)[1], ("caller".to_owned(), "that was all".to_owned()));
     assert_eq!(deepgram.spoken().all(), [GREETING, "Goodbye, and thank you."]);
     // The vendor told of the end before it was sure: the answer was made meanwhile, once.
@@ -98,14 +102,7 @@ async fn scribe_hears_a_call() {
     ai["stt_type"] = "elevenlabs".into();
     ai["tts_type"] = "openai".into();
     let environment = vec![("VOXFLOW_ELEVENLABS_BASE_URL", scribe.base())];
-    let setup = Setup { call_flow: Some(line(&ai)), environment, ..Setup::default() };
-    let voxflow = world.start(setup).await;
-    let phone = world.call(&voxflow, Dialling::default());
-    phone.hears_out(0, "the greeting").await;
-    let before = phone.count();
-    phone.say(&sound::speech("that was all"));
-    phone.hears_out(before, "the goodbye").await;
-    let run = finished_run(&voxflow).await;
+    let (_voxflow, run) = held(&world, &ai, environment, "that was all").await;
     assert_eq!(transcript(&run)[1], ("caller".to_owned(), "that was all".to_owned()));
     assert_eq!(scribe.violations(), [""; 0]);
 }
@@ -132,14 +129,7 @@ async fn vendors_that_are_gone_are_stood_in_for_in_the_same_call() {
         ("CARTESIA_API_KEY", KEY.to_owned()),
         ("CARTESIA_BASE_URL", gone),
     ];
-    let setup = Setup { call_flow: Some(line(&ai)), environment, ..Setup::default() };
-    let voxflow = world.start(setup).await;
-    let phone = world.call(&voxflow, Dialling::default());
-    phone.hears_out(0, "the greeting").await;
-    let before = phone.count();
-    phone.say(&sound::speech("that was all"));
-    phone.hears_out(before, "the goodbye").await;
-    let run = finished_run(&voxflow).await;
+    let (voxflow, run) = held(&world, &ai, environment, "that was all").await;
     let said = transcript(&run);
     assert_eq!(said.last().unwrap(), &("agent".to_owned(), "Goodbye, and thank you.".to_owned()));
     assert!(!world.openai.requests().is_empty(), "it was asked first");

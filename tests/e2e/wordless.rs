@@ -12,6 +12,7 @@ use tests::rig::{Setup, World};
 use tests::sound;
 
 use super::calls::{GREETING, baker, exits, finished_run, line, transcript};
+use super::vendors::held;
 
 fn turn(heard: &str, says: &str, call: Option<(&str, serde_json::Value)>) -> Turn {
     let call = call.map(|(name, arguments)| (name.to_owned(), arguments));
@@ -82,14 +83,7 @@ async fn a_caller_is_answered_by_gemini_and_the_call_ends_by_its_tool() {
     let mut ai = baker();
     ai["engine_model"] = "gemini.gemini-x-live".into();
     let environment = vec![("GEMINI_API_KEY", KEY.to_owned()), ("GEMINI_BASE_URL", gemini.base())];
-    let setup = Setup { call_flow: Some(line(&ai)), environment, ..Setup::default() };
-    let voxflow = world.start(setup).await;
-    let phone = world.call(&voxflow, Dialling::default());
-    phone.hears_out(0, "the greeting").await;
-    let before = phone.count();
-    phone.say(&sound::speech("that is all"));
-    phone.hears_out(before, "the goodbye").await;
-    let run = finished_run(&voxflow).await;
+    let (_voxflow, run) = held(&world, &ai, environment, "that is all").await;
     let expected = [("agent", GREETING), ("caller", "that is all"), ("agent", "Goodbye then.")];
     assert_eq!(transcript(&run), expected.map(|(who, text)| (who.to_owned(), text.to_owned())));
     assert_eq!(gemini.violations(), [""; 0]);
@@ -113,14 +107,7 @@ async fn when_the_model_refuses_or_is_cut_off_others_hold_the_call() {
             ("ANTHROPIC_API_KEY", KEY.to_owned()),
             ("ANTHROPIC_BASE_URL", anthropic.base()),
         ];
-        let setup = Setup { call_flow: Some(line(&ai)), environment, ..Setup::default() };
-        let voxflow = world.start(setup).await;
-        let phone = world.call(&voxflow, Dialling::default());
-        phone.hears_out(0, "the greeting").await;
-        let before = phone.count();
-        phone.say(&sound::speech("that was all"));
-        phone.hears_out(before, "the goodbye").await;
-        let run = finished_run(&voxflow).await;
+        let (voxflow, run) = held(&world, &ai, environment, "that was all").await;
         let expected =
             [("agent", GREETING), ("caller", "that was all"), ("agent", "Goodbye, and thank you.")];
         let expected = expected.map(|(who, text)| (who.to_owned(), text.to_owned()));

@@ -1,12 +1,7 @@
 """The deepgram-sdk library against our double of Deepgram Flux and Aura."""
 
-import math
-import struct
 import sys
 
-import websockets
-from deepgram import DeepgramClient
-from deepgram.environment import DeepgramClientEnvironment
 from deepgram.listen.v2.types.listen_v2connected import ListenV2Connected
 from deepgram.listen.v2.types.listen_v2turn_info import ListenV2TurnInfo
 from deepgram.speak.v1.types.speak_v1cleared import SpeakV1Cleared
@@ -14,24 +9,13 @@ from deepgram.speak.v1.types.speak_v1flushed import SpeakV1Flushed
 from deepgram.speak.v1.types.speak_v1metadata import SpeakV1Metadata
 from deepgram.speak.v1.types.speak_v1text import SpeakV1Text
 
-http, key, ms_per_character = sys.argv[1], sys.argv[2], int(sys.argv[3])
-ws = http.replace("http://", "ws://")
+from deepgram_double import client, frames, refuses
 
-
-def client(key):
-    environment = DeepgramClientEnvironment(base=http, production=ws, agent=ws, agent_rest=http)
-    return DeepgramClient(api_key=key, environment=environment)
-
-
-def frames(ms, loud):
-    """80 ms of linear16 at 8 kHz at once."""
-    for _ in range(ms // 80):
-        yield b"".join(struct.pack("<h", int(8000 * math.sin(i * 0.35)) if loud else 0) for i in range(640))
-
+ms_per_character = int(sys.argv[3])
 
 OPTIONS = dict(model="flux-general-en", encoding="linear16", sample_rate=8000)
-with client(key).listen.v2.connect(**OPTIONS) as socket:
-    for frame in [*frames(240, False), *frames(800, True), *frames(800, False)]:
+with client().listen.v2.connect(**OPTIONS) as socket:
+    for frame in [*frames(240, False, 80), *frames(800, True, 80), *frames(800, False, 80)]:
         socket.send_media(frame)
     socket.send_close_stream()
     said = list(socket)
@@ -40,7 +24,7 @@ turns = [ListenV2TurnInfo.model_validate(message.dict()) for message in said[1:]
 assert [(turn.event, turn.transcript) for turn in turns] == [
     ("StartOfTurn", ""), ("Update", "first words"), ("EndOfTurn", "first words of all")], turns
 
-with client(key).speak.v1.connect(model="aura-2-thalia-en", encoding="mulaw", sample_rate=8000) as socket:
+with client().speak.v1.connect(model="aura-2-thalia-en", encoding="mulaw", sample_rate=8000) as socket:
     SpeakV1Metadata.model_validate(socket.recv().dict())
     socket.send_text(SpeakV1Text(text="Hello there. "))
     socket.send_text(SpeakV1Text(text="Bye."))
@@ -56,9 +40,5 @@ with client(key).speak.v1.connect(model="aura-2-thalia-en", encoding="mulaw", sa
     assert SpeakV1Cleared.model_validate(message.dict()).type == "Cleared", message
     socket.send_close()
 
-try:
-    with client("wrong").listen.v2.connect(**OPTIONS) as socket:
-        raise SystemExit("a wrong key was taken")
-except websockets.InvalidStatus as error:
-    assert error.response.status_code == 401, error
+refuses(lambda client: client.listen.v2.connect(**OPTIONS))
 print("fine")

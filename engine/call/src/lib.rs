@@ -20,6 +20,7 @@ pub mod room;
 pub mod services;
 pub mod session;
 pub mod switchboard;
+mod tenants;
 pub mod waiting;
 
 pub use dialer::{Dialer, NotReached, Progress, Ringing, Wanted};

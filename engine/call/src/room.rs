@@ -1,7 +1,7 @@
 //! Rooms: who is in one hears all others of it. Conferences and bridges are rooms by name.
 //!
 //! A room lives in one process, and its task mixes 20 ms at a time for as long as somebody is in it.
-//! Who speaks gets a place of its own there, so that one whose sound comes late holds up nobody.
+//! Who speaks gets a queue of its own there, so that one whose sound comes late holds up nobody.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,8 @@ use audio::mix::Mix;
 use audio::{FRAME_MS, Frame, Rate};
 use tokio::sync::mpsc;
 use tokio::time::interval;
+
+use crate::tenants::{Name, Own};
 
 /// The rate at which rooms mix: that of a wideband telephone, samples a second.
 pub(crate) const RATE: Rate = 16_000;
@@ -24,23 +26,20 @@ const KEPT: usize = 8 * SIZE;
 /// Frames of the mix that wait for somebody who does not take them.
 const WAITING: usize = 8;
 
-/// The rooms of a tenant. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Rooms {
-    all: Arc<Mutex<HashMap<Name, Arc<Room>>>>,
-    tenant: Arc<str>,
-}
+/// The rooms of a tenant.
+pub type Rooms = Own<AllRooms>;
 
-/// Whose it is, and its name.
-type Name = (Arc<str>, String);
+/// The rooms of all tenants in which somebody is.
+#[derive(Default)]
+pub struct AllRooms(Mutex<HashMap<Name, Arc<Room>>>);
 
 #[derive(Default)]
 struct Room {
-    places: Mutex<HashMap<u64, Place>>,
+    guests: Mutex<HashMap<u64, Guest>>,
 }
 
 /// Somebody in a room.
-struct Place {
+struct Guest {
     /// What was said and is not mixed yet.
     said: VecDeque<i16>,
     /// Whether it is taken as it comes; after a gap it is gathered first.
@@ -48,7 +47,7 @@ struct Place {
     heard: mpsc::Sender<Frame>,
 }
 
-/// A place in a room. Whoever drops it leaves.
+/// A guest's end of a room. Whoever drops it leaves.
 pub(crate) struct Seat {
     room: Arc<Room>,
     id: u64,
@@ -56,22 +55,17 @@ pub(crate) struct Seat {
 }
 
 impl Rooms {
-    /// The rooms of this tenant, whom no other tenant meets.
-    pub fn of(&self, tenant: &str) -> Self {
-        Self { all: Arc::clone(&self.all), tenant: tenant.into() }
-    }
-
-    /// Takes a place in the room of this name, which is made if nobody is in it.
+    /// Takes a seat in the room of this name, which is made if nobody is in it.
     pub(crate) fn enter(&self, name: &str) -> Seat {
-        let name = (Arc::clone(&self.tenant), name.to_owned());
-        let mut all = lock(&self.all);
+        let name = self.name(name);
+        let mut all = lock(&self.all.0);
         let fresh = !all.contains_key(&name);
         let room = Arc::clone(all.entry(name.clone()).or_default());
-        let (place, heard) = Place::new();
+        let (guest, heard) = Guest::new();
         let id = {
-            let mut places = lock(&room.places);
-            let id = places.keys().max().map_or(0, |last| last + 1);
-            places.insert(id, place);
+            let mut guests = lock(&room.guests);
+            let id = guests.keys().max().map_or(0, |last| last + 1);
+            guests.insert(id, guest);
             id
         };
         if fresh {
@@ -81,7 +75,7 @@ impl Rooms {
     }
 }
 
-impl Place {
+impl Guest {
     fn new() -> (Self, mpsc::Receiver<Frame>) {
         let (heard, seat) = mpsc::channel(WAITING);
         (Self { said: VecDeque::with_capacity(KEPT), flows: false, heard }, seat)
@@ -98,10 +92,10 @@ impl Place {
 impl Seat {
     /// Says something to the others: sound of the room's rate.
     pub(crate) fn say(&self, samples: &[i16]) {
-        if let Some(place) = lock(&self.room.places).get_mut(&self.id) {
-            place.said.extend(samples);
-            let more = place.said.len().saturating_sub(KEPT);
-            place.said.drain(..more);
+        if let Some(guest) = lock(&self.room.guests).get_mut(&self.id) {
+            guest.said.extend(samples);
+            let more = guest.said.len().saturating_sub(KEPT);
+            guest.said.drain(..more);
         }
     }
 
@@ -113,12 +107,12 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        lock(&self.room.places).remove(&self.id);
+        lock(&self.room.guests).remove(&self.id);
     }
 }
 
 /// The life of a room.
-async fn mix(all: Arc<Mutex<HashMap<Name, Arc<Room>>>>, name: Name, room: Arc<Room>) {
+async fn mix(all: Arc<AllRooms>, name: Name, room: Arc<Room>) {
     let mut ticks = interval(Duration::from_millis(FRAME_MS.into()));
     let mut mix = Mix::default();
     loop {
@@ -127,8 +121,8 @@ async fn mix(all: Arc<Mutex<HashMap<Name, Arc<Room>>>>, name: Name, room: Arc<Ro
             continue;
         }
         // Who comes in takes this lock first, so nobody can come in now.
-        let mut all = lock(&all);
-        if lock(&room.places).is_empty() {
+        let mut all = lock(&all.0);
+        if lock(&room.guests).is_empty() {
             all.remove(&name);
             return;
         }
@@ -138,22 +132,22 @@ async fn mix(all: Arc<Mutex<HashMap<Name, Arc<Room>>>>, name: Name, room: Arc<Ro
 impl Room {
     /// Lets all hear 20 ms; whether anybody is there.
     fn mix(&self, mix: &mut Mix) -> bool {
-        let mut places = lock(&self.places);
+        let mut guests = lock(&self.guests);
         mix.begin(SIZE);
-        let mut voices = Vec::with_capacity(places.len());
-        for (id, place) in places.iter_mut() {
-            let voice = place.next();
+        let mut voices = Vec::with_capacity(guests.len());
+        for (id, guest) in guests.iter_mut() {
+            let voice = guest.next();
             mix.add(&voice);
             voices.push((*id, voice));
         }
         for (id, voice) in voices {
-            let Some(place) = places.get(&id) else { continue };
+            let Some(guest) = guests.get(&id) else { continue };
             let frame = Frame { rate: RATE, samples: mix.without(&voice) };
-            if let Err(mpsc::error::TrySendError::Full(_)) = place.heard.try_send(frame) {
+            if let Err(mpsc::error::TrySendError::Full(_)) = guest.heard.try_send(frame) {
                 metrics::counter!("voxflow_frames_dropped_total", "at" => "room").increment(1);
             }
         }
-        !places.is_empty()
+        !guests.is_empty()
     }
 }
 
@@ -203,7 +197,7 @@ mod tests {
         drop(ben);
         while anna.hear().await.unwrap().samples[0] != 0 {}
         drop(anna);
-        while !lock(&rooms.all).is_empty() {
+        while !lock(&rooms.all.0).is_empty() {
             tokio::time::advance(Duration::from_millis(20)).await;
             tokio::task::yield_now().await;
         }

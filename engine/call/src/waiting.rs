@@ -17,13 +17,14 @@ use tokio::time::{Instant, sleep_until};
 use crate::bridge::{self, Company};
 use crate::leg::Dial;
 use crate::session::{Finish, Gone, Line};
+use crate::tenants::{Name, Own};
 
 /// How long a member who did not pick up is left alone.
 const AWAY: Duration = Duration::from_secs(30);
 
-/// How a waiting line is kept.
+/// On what terms callers wait.
 #[derive(Clone, Debug)]
-pub struct Manner {
+pub struct Terms {
     /// Who takes callers.
     pub members: Vec<Destination>,
     /// How long it rings at a member's.
@@ -36,15 +37,15 @@ pub struct Manner {
     pub announce: Option<String>,
 }
 
-/// The waiting lines of a tenant. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Waiting {
-    all: Arc<HashMap<(String, String), Arc<WaitingLine>>>,
-    tenant: Arc<str>,
-}
+/// The waiting lines of a tenant.
+pub type Waiting = Own<AllLines>;
+
+/// The waiting lines of all tenants.
+#[derive(Default)]
+pub struct AllLines(HashMap<Name, Arc<WaitingLine>>);
 
 struct WaitingLine {
-    manner: Manner,
+    terms: Terms,
     desk: Mutex<Desk>,
     /// Something happened at the desk.
     changed: Notify,
@@ -66,23 +67,19 @@ struct Member {
 
 impl Waiting {
     /// Lines by tenant and name.
-    pub fn new(lines: impl IntoIterator<Item = ((String, String), Manner)>) -> Self {
+    pub fn new(lines: impl IntoIterator<Item = ((String, String), Terms)>) -> Self {
         let now = Instant::now();
-        let line = |manner: Manner| {
-            let desk = Mutex::new(Desk::new(manner.members.len(), now));
-            Arc::new(WaitingLine { manner, desk, changed: Notify::new() })
+        let line = |terms: Terms| {
+            let desk = Mutex::new(Desk::new(terms.members.len(), now));
+            Arc::new(WaitingLine { terms, desk, changed: Notify::new() })
         };
-        let all = lines.into_iter().map(|(name, manner)| (name, line(manner))).collect();
-        Self { all: Arc::new(all), tenant: Arc::default() }
-    }
-
-    /// The lines of this tenant.
-    pub fn of(&self, tenant: &str) -> Self {
-        Self { all: Arc::clone(&self.all), tenant: tenant.into() }
+        let lines = lines.into_iter();
+        let all = lines.map(|((tenant, name), terms)| ((tenant.into(), name), line(terms)));
+        Self::nobodys(AllLines(all.collect()))
     }
 
     fn line(&self, name: &str) -> Option<Arc<WaitingLine>> {
-        self.all.get(&(self.tenant.to_string(), name.to_owned())).cloned()
+        self.all.0.get(&self.name(name)).cloned()
     }
 }
 
@@ -93,14 +90,14 @@ pub(crate) async fn join(line: &mut Line, name: &str) -> Result<Finish, Gone> {
         return Ok(Finish::failed(why));
     };
     let began = Instant::now();
-    let mut company = Company::new(line, queue.manner.music.as_deref()).await?;
-    let mut place = Place::last(&queue);
-    let until = queue.manner.longest.map(|longest| began + longest);
+    let mut company = Company::new(line, queue.terms.music.as_deref()).await?;
+    let mut ticket = Ticket::last(&queue);
+    let until = queue.terms.longest.map(|longest| began + longest);
     loop {
         let member = tokio::select! {
             biased;
             gone = company.keep(line) => return Err(gone),
-            member = place.promised() => member,
+            member = ticket.promised() => member,
             () = sleep_until(until.unwrap_or(began)), if until.is_some() => {
                 line.give(Outbound::Clear).await?;
                 return Ok(Finish::exit("timeout", "nobody was free in time"));
@@ -122,20 +119,20 @@ pub(crate) async fn join(line: &mut Line, name: &str) -> Result<Finish, Gone> {
             }
             Err(end) => tracing::info!(queue = name, why = end.why, "a member was not reached"),
         }
-        place.again();
+        ticket.again();
     }
 }
 
 impl WaitingLine {
     fn dial(&self, member: usize) -> Dial {
         Dial {
-            destinations: self.manner.members.get(member).cloned().into_iter().collect(),
+            destinations: self.terms.members.get(member).cloned().into_iter().collect(),
             source: None,
-            ring: self.manner.ring,
+            ring: self.terms.ring,
             early_media: false,
             anonymous: false,
             music: None,
-            announce: self.manner.announce.clone(),
+            announce: self.terms.announce.clone(),
             end_on: String::new(),
         }
     }
@@ -146,13 +143,13 @@ impl WaitingLine {
 }
 
 /// A caller's place in the line. Whoever drops it leaves, and the member is free again.
-struct Place {
+struct Ticket {
     line: Arc<WaitingLine>,
     number: u64,
     member: Option<usize>,
 }
 
-impl Place {
+impl Ticket {
     fn last(line: &Arc<WaitingLine>) -> Self {
         let number = line.desk().enter();
         Self { line: Arc::clone(line), number, member: None }
@@ -188,10 +185,13 @@ impl Place {
             desk.free(member, Instant::now() + AWAY);
         }
         desk.waiting.insert(self.number);
+        drop(desk);
+        // Whoever is first now must know when the member is back: that need not be us.
+        self.line.changed.notify_waiters();
     }
 }
 
-impl Drop for Place {
+impl Drop for Ticket {
     fn drop(&mut self) {
         let mut desk = self.line.desk();
         desk.waiting.remove(&self.number);

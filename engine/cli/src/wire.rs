@@ -11,7 +11,7 @@ use call::{Destination, Switchboard};
 use conversation::quiet::Quiet;
 use conversation::{Delivery, Inbox, Messenger, Tenant};
 use jiff::Timestamp;
-use runtime::{Agents, Aide, Clock, Manner, Parts, Runtime};
+use runtime::{Agents, Aide, Clock, Parts, Runtime, Texting};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -93,7 +93,7 @@ pub(crate) async fn build(
         dialers: carriers.dialers.clone().into(),
         waiting: waiting_lines(&settings.waiting_line)?,
         messengers: carriers.messengers.clone(),
-        texting: manner(&settings.texting)?,
+        texting: texting(&settings.texting)?,
         delivery: deliveries(&settings.delivery),
         catalog,
         numbers,
@@ -128,7 +128,7 @@ pub(crate) async fn build(
 }
 
 /// How texts leave.
-fn manner(settings: &settings::Texting) -> Result<Manner, String> {
+fn texting(settings: &settings::Texting) -> Result<Texting, String> {
     let quiet = match (&settings.quiet_from, &settings.quiet_until) {
         (Some(from), Some(until)) => {
             let quiet = Quiet::new(from, until, &settings.quiet_zone);
@@ -140,7 +140,7 @@ fn manner(settings: &settings::Texting) -> Result<Manner, String> {
     if settings.per_second.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
         return Err("`texting.per_second` must be above 0; leave it out for no limit".into());
     }
-    Ok(Manner { per_second: settings.per_second, smart: settings.smart_encoding, quiet })
+    Ok(Texting { per_second: settings.per_second, smart: settings.smart_encoding, quiet })
 }
 
 /// The agents that flows name.
@@ -167,14 +167,14 @@ fn waiting_lines(settings: &[settings::WaitingLine]) -> Result<Waiting, String> 
                 if to.starts_with("sip:") || to.starts_with("sips:") { "sip" } else { "tel" };
             Destination { kind: kind.into(), target: to.clone(), name: None }
         };
-        let manner = waiting::Manner {
+        let terms = waiting::Terms {
             members: line.members.iter().map(member).collect(),
             ring: Duration::from_secs(line.ring_s),
             longest: line.wait_s.map(Duration::from_secs),
             music: line.music.clone(),
             announce: line.announce.clone(),
         };
-        if lines.insert((tenant.0, line.name.clone()), manner).is_some() {
+        if lines.insert((tenant.0, line.name.clone()), terms).is_some() {
             return Err(format!("the waiting line {} is in the settings twice", line.name));
         }
     }

@@ -4,20 +4,15 @@
 //! that is ready before anything else is said, frames that catch up, a vendor that is gone.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use agent::Error;
 use audio::Frame;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use talk::{Conversing, Tell, Told};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::dial::{self, Socket};
-
-/// A socket that takes nothing for so long is gone.
-const SEND: Duration = Duration::from_secs(5);
 
 /// Frames that are sent at once, when they have to wait: 100 ms, so that it catches up.
 const FRAMES: usize = 5;
@@ -62,11 +57,11 @@ pub(crate) trait Wire: Send + 'static {
 pub(crate) async fn open<W: Wire>(mut socket: Socket, mut wire: W) -> Result<Conversing, Error> {
     let mut due = Due::new();
     let hello = wire.hello();
-    send::<W>(&mut socket, hello).await?;
+    dial::send(W::VENDOR, &mut socket, hello).await?;
     while !wire.is_ready() {
         let message = socket.next().await;
         let answers = read(&mut wire, message, &mut due)?;
-        send::<W>(&mut socket, answers).await?;
+        dial::send(W::VENDOR, &mut socket, answers).await?;
     }
     let (tell, tells) = mpsc::channel(TELLS);
     let (give, told) = mpsc::channel(TOLDS);
@@ -91,7 +86,7 @@ async fn converse<W: Wire>(
                 None => break,
                 Some(tell) => {
                     let messages = messages(&mut wire, tell, &mut tells, &mut due);
-                    send::<W>(&mut socket, messages).await
+                    dial::send(W::VENDOR, &mut socket, messages).await
                 }
             },
             permit = give.reserve(), if !due.is_empty() => {
@@ -101,7 +96,7 @@ async fn converse<W: Wire>(
                 Ok(())
             }
             message = socket.next() => match read(&mut wire, message, &mut due) {
-                Ok(answers) => send::<W>(&mut socket, answers).await,
+                Ok(answers) => dial::send(W::VENDOR, &mut socket, answers).await,
                 Err(error) => Err(error),
             },
         };
@@ -114,7 +109,7 @@ async fn converse<W: Wire>(
             return;
         }
     }
-    let _ = timeout(SEND, socket.close(None)).await;
+    dial::close(socket).await;
 }
 
 /// What to send, the frames that wait behind a frame included.
@@ -171,18 +166,4 @@ fn read<W: Wire>(
         Some(Err(_)) | None => Err(dial::gone(W::VENDOR, None)),
         Some(Ok(_)) => Ok(Vec::new()),
     }
-}
-
-async fn send<W: Wire>(socket: &mut Socket, messages: Vec<Message>) -> Result<(), Error> {
-    for message in messages {
-        match timeout(SEND, socket.send(message)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(dial::gone(W::VENDOR, None)),
-            Err(_) => {
-                let why = "it takes nothing".into();
-                return Err(Error::Unreachable { vendor: W::VENDOR, why });
-            }
-        }
-    }
-    Ok(())
 }

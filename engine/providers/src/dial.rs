@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use agent::Error;
+use futures_util::SinkExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
-use tokio_tungstenite::tungstenite::{self, http};
+use tokio_tungstenite::tungstenite::{self, Message, http};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use url::Url;
 
@@ -17,6 +19,9 @@ pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Whoever does not answer the upgrade within this counts as unreachable.
 const UPGRADE: Duration = Duration::from_secs(5);
+
+/// A socket that takes nothing for so long is gone.
+const SEND: Duration = Duration::from_secs(5);
 
 /// The longest message that is read: several seconds of sound.
 const LONGEST: usize = 1 << 20;
@@ -76,7 +81,7 @@ pub(crate) async fn dial(
         .read_buffer_size(READ);
     // Small messages, often: none shall wait for the next.
     let dialing = tokio_tungstenite::connect_async_with_config(request, Some(config), true);
-    match tokio::time::timeout(UPGRADE, dialing).await {
+    match timeout(UPGRADE, dialing).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(tungstenite::Error::Http(response))) => Err(refusal(vendor, &response)),
         Ok(Err(error)) => Err(unreachable(error.to_string())),
@@ -96,6 +101,30 @@ fn refusal(vendor: &'static str, response: &http::Response<Option<Vec<u8>>>) -> 
     } else {
         Error::Unreachable { vendor, why: why.trim().into() }
     }
+}
+
+/// Sends messages, in order.
+///
+/// # Errors
+/// The vendor is gone, or takes nothing.
+pub(crate) async fn send(
+    vendor: &'static str,
+    socket: &mut Socket,
+    messages: Vec<Message>,
+) -> Result<(), Error> {
+    for message in messages {
+        match timeout(SEND, socket.send(message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(gone(vendor, None)),
+            Err(_) => return Err(Error::Unreachable { vendor, why: "it takes nothing".into() }),
+        }
+    }
+    Ok(())
+}
+
+/// Closes a socket of which nothing is wanted any more.
+pub(crate) async fn close(mut socket: Socket) {
+    let _ = timeout(SEND, socket.close(None)).await;
 }
 
 /// What it means that the socket is gone.

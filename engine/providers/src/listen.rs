@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use agent::Error;
 use audio::Frame;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use talk::{Hear, Listening, Words};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::dial::{self, Socket};
@@ -19,9 +19,6 @@ use crate::dial::{self, Socket};
 /// Told to fix its words, a vendor answers something soon, if only that there are none. One that
 /// is silent for so long hears nothing any more.
 const ANSWER: Duration = Duration::from_secs(4);
-
-/// A socket that takes nothing for so long is gone.
-const SEND: Duration = Duration::from_secs(5);
 
 /// Frames that are sent at once, when they have to wait: 100 ms, so that it catches up.
 const FRAMES: usize = 5;
@@ -90,7 +87,7 @@ async fn listen<W: Wire>(
     let mut owed: Option<Instant> = None;
     let mut due: VecDeque<Words> = VecDeque::new();
     let hello = wire.hello();
-    if let Err(error) = send::<W>(&mut socket, hello).await {
+    if let Err(error) = dial::send(W::VENDOR, &mut socket, hello).await {
         let _ = words.send(Err(error)).await;
         return;
     }
@@ -109,7 +106,7 @@ async fn listen<W: Wire>(
                     if quiet && W::ANSWERS {
                         owed.get_or_insert(last_sent);
                     }
-                    send::<W>(&mut socket, messages).await
+                    dial::send(W::VENDOR, &mut socket, messages).await
                 }
             },
             permit = words.reserve(), if !due.is_empty() => {
@@ -120,7 +117,7 @@ async fn listen<W: Wire>(
             }
             () = sleep_until(life_at.unwrap_or(last_sent)), if life_at.is_some() => {
                 last_sent = Instant::now();
-                send::<W>(&mut socket, wire.sign_of_life().into_iter().map(|(_, sign)| sign).collect()).await
+                dial::send(W::VENDOR, &mut socket, wire.sign_of_life().into_iter().map(|(_, sign)| sign).collect()).await
             }
             () = sleep_until(answer_at.unwrap_or(last_sent)), if answer_at.is_some() => {
                 Err(Error::Unreachable { vendor: W::VENDOR, why: "it does not answer".into() })
@@ -147,8 +144,8 @@ async fn listen<W: Wire>(
     }
     // The vendor bills until it is told; whether it hears that is its own matter.
     let goodbye = wire.goodbye();
-    let _ = send::<W>(&mut socket, goodbye).await;
-    let _ = timeout(SEND, socket.close(None)).await;
+    let _ = dial::send(W::VENDOR, &mut socket, goodbye).await;
+    dial::close(socket).await;
 }
 
 /// What to send for a hint or a frame, the frames that wait behind it included; and whether the
@@ -181,20 +178,6 @@ fn messages<W: Wire>(
         messages.extend(wire.quiet());
     }
     (messages, quiet)
-}
-
-async fn send<W: Wire>(socket: &mut Socket, messages: Vec<Message>) -> Result<(), Error> {
-    for message in messages {
-        match timeout(SEND, socket.send(message)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(dial::gone(W::VENDOR, None)),
-            Err(_) => {
-                let why = "it takes no sound".into();
-                return Err(Error::Unreachable { vendor: W::VENDOR, why });
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

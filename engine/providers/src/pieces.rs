@@ -40,13 +40,13 @@ pub(crate) fn open(source: impl Source) -> Speaking {
 }
 
 /// One thing in the order in which it is to be heard.
-enum Place {
+enum Piece {
     Waiting(TurnId, String),
     Begun(TurnId, Sound),
     End(TurnId),
 }
 
-impl Place {
+impl Piece {
     fn turn(&self) -> TurnId {
         match self {
             Self::Waiting(turn, _) | Self::Begun(turn, _) | Self::End(turn) => *turn,
@@ -57,27 +57,27 @@ impl Place {
 /// What is still to be said, in order.
 struct Line<S> {
     source: S,
-    places: VecDeque<Place>,
+    pieces: VecDeque<Piece>,
     /// Turns up to this one are cut.
     cut: Option<TurnId>,
 }
 
 impl<S: Source> Line<S> {
     fn new(source: S) -> Self {
-        Self { source, places: VecDeque::new(), cut: None }
+        Self { source, pieces: VecDeque::new(), cut: None }
     }
 
     fn on(&mut self, say: Say) {
         let wanted = |turn| self.cut.is_none_or(|cut| turn > cut);
         match say {
             Say::Text(turn, text) if wanted(turn) && !text.trim().is_empty() => {
-                self.places.push_back(Place::Waiting(turn, text));
+                self.pieces.push_back(Piece::Waiting(turn, text));
             }
-            Say::End(turn) if wanted(turn) => self.places.push_back(Place::End(turn)),
+            Say::End(turn) if wanted(turn) => self.pieces.push_back(Piece::End(turn)),
             Say::Text(..) | Say::End(_) => {}
             Say::Cut(turn) => {
                 self.cut = self.cut.max(Some(turn));
-                self.places.retain(|place| place.turn() > turn);
+                self.pieces.retain(|piece| piece.turn() > turn);
             }
         }
         self.begin();
@@ -85,9 +85,9 @@ impl<S: Source> Line<S> {
 
     /// Begins as many pieces as may be in the works.
     fn begin(&mut self) {
-        for place in self.places.iter_mut().take(self.source.at_once()) {
-            if let Place::Waiting(turn, text) = place {
-                *place = Place::Begun(*turn, self.source.speak(text));
+        for piece in self.pieces.iter_mut().take(self.source.at_once()) {
+            if let Piece::Waiting(turn, text) = piece {
+                *piece = Piece::Begun(*turn, self.source.speak(text));
             }
         }
     }
@@ -96,9 +96,9 @@ impl<S: Source> Line<S> {
     /// it is not waited for to the end.
     async fn next(&mut self) -> Result<Spoken, Error> {
         loop {
-            match self.places.front_mut() {
+            match self.pieces.front_mut() {
                 None => std::future::pending().await,
-                Some(Place::Begun(turn, sound)) => {
+                Some(Piece::Begun(turn, sound)) => {
                     let turn = *turn;
                     match sound.recv().await {
                         Some(Ok(frame)) => return Ok(Spoken::Sound(turn, frame)),
@@ -106,16 +106,16 @@ impl<S: Source> Line<S> {
                             self.on(Say::Cut(turn));
                             return Err(error);
                         }
-                        None => drop(self.places.pop_front()),
+                        None => drop(self.pieces.pop_front()),
                     }
                 }
-                Some(Place::End(turn)) => {
+                Some(Piece::End(turn)) => {
                     let turn = *turn;
-                    self.places.pop_front();
+                    self.pieces.pop_front();
                     self.begin();
                     return Ok(Spoken::End(turn));
                 }
-                Some(Place::Waiting(..)) => {}
+                Some(Piece::Waiting(..)) => {}
             }
             self.begin();
         }
@@ -128,18 +128,18 @@ async fn speak(
     sounds: mpsc::Sender<Result<Spoken, Error>>,
 ) {
     loop {
-        // A place for sound is taken first, so that a cut is heard while the talk takes none.
+        // Room for a sound is taken first, so that a cut is heard while the talk takes none.
         tokio::select! {
             say = says.recv() => match say {
                 Some(say) => line.on(say),
                 None => return,
             },
             next = async {
-                let Ok(place) = sounds.reserve().await else { return std::future::pending().await };
-                (place, line.next().await)
+                let Ok(room) = sounds.reserve().await else { return std::future::pending().await };
+                (room, line.next().await)
             } => {
-                let (place, spoken) = next;
-                place.send(spoken);
+                let (room, spoken) = next;
+                room.send(spoken);
             }
             () = sounds.closed() => return,
         }

@@ -9,16 +9,13 @@ use std::future::pending;
 use std::time::Duration;
 
 use agent::Error;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use talk::{Say, Speaking, Spoken, TurnId};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::dial::{self, Socket};
-
-/// A socket that takes nothing for so long is gone.
-const SEND: Duration = Duration::from_secs(5);
 
 /// Texts that may wait to be sent.
 const SAYS: usize = 64;
@@ -82,7 +79,7 @@ async fn speak<W: Wire>(
                         due.retain(|spoken| of(spoken) > turn);
                     }
                     last_sent = Instant::now();
-                    send::<W>(&mut socket, wire.say(say, &mut due)).await
+                    dial::send(W::VENDOR, &mut socket, wire.say(say, &mut due)).await
                 }
             },
             permit = room(&give, due.is_empty()) => {
@@ -99,7 +96,7 @@ async fn speak<W: Wire>(
             },
             () = sleep_until(life_at.unwrap_or(last_sent)), if life_at.is_some() => {
                 last_sent = Instant::now();
-                send::<W>(&mut socket, wire.sign_of_life().into_iter().map(|(_, sign)| sign).collect()).await
+                dial::send(W::VENDOR, &mut socket, wire.sign_of_life().into_iter().map(|(_, sign)| sign).collect()).await
             }
         };
         if let Err(error) = step {
@@ -113,8 +110,8 @@ async fn speak<W: Wire>(
     }
     // The vendor closes the socket by itself in a while; this only spares it the wait.
     let goodbye = wire.goodbye();
-    let _ = send::<W>(&mut socket, goodbye).await;
-    let _ = timeout(SEND, socket.close(None)).await;
+    let _ = dial::send(W::VENDOR, &mut socket, goodbye).await;
+    dial::close(socket).await;
 }
 
 /// Room for a sound; waits for ever when there is none to give.
@@ -123,20 +120,6 @@ async fn room(
     nothing: bool,
 ) -> Option<mpsc::Permit<'_, Result<Spoken, Error>>> {
     if nothing { pending().await } else { give.reserve().await.ok() }
-}
-
-async fn send<W: Wire>(socket: &mut Socket, messages: Vec<Message>) -> Result<(), Error> {
-    for message in messages {
-        match timeout(SEND, socket.send(message)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(dial::gone(W::VENDOR, None)),
-            Err(_) => {
-                let why = "it takes no text".into();
-                return Err(Error::Unreachable { vendor: W::VENDOR, why });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Whose turn it is of.

@@ -102,7 +102,7 @@ pub struct Parts {
     /// Flows that others name, besides those of the numbers.
     pub flows: Vec<(FlowRow, Arc<Flow>)>,
     /// How texts leave.
-    pub texting: Manner,
+    pub texting: Texting,
     /// Agents that flows name by their id.
     pub agents: Agents,
     /// Seconds of silence after which an AI session of a thread is over, where the number does not
@@ -117,7 +117,7 @@ const UNLIMITED: f64 = 1e9;
 
 /// How texts leave.
 #[derive(Clone, Debug, Default)]
-pub struct Manner {
+pub struct Texting {
     /// Texts per second that each of our numbers may send, for each process; `None` = any number.
     pub per_second: Option<f64>,
     /// Whether typographic signs are made plain when that makes a text to a phone cheaper.

@@ -82,7 +82,7 @@ impl Rig {
             catalog: actions::ALL,
             numbers: Numbers::default(),
             flows: Vec::new(),
-            texting: runtime::Manner::default(),
+            texting: runtime::Texting::default(),
             agents: Default::default(),
             idle_s: 60,
             worker: "w".into(),

@@ -13,13 +13,13 @@ use tokio::time::sleep;
 
 use crate::others::{Does, Others, There, Way};
 use crate::phone::{Marks, Phone, Seen};
-use crate::vendors::{Manner, Shelf, Studio};
+use crate::vendors::{Habit, Shelf, Studio};
 
 const ANN: &str = "+15550003000";
 const BOB: &str = "+15550003001";
 
 fn call(others: &Arc<Others>) -> Phone {
-    let (studio, shelf) = (Arc::new(Studio(vec![Manner::Speaks(8000)])), Arc::new(Shelf));
+    let (studio, shelf) = (Arc::new(Studio(vec![Habit::Speaks(8000)])), Arc::new(Shelf));
     Phone::with(studio, shelf, Marks::Answered, Arc::new([Arc::new(Way(Arc::clone(others)))]))
 }
 
@@ -276,14 +276,14 @@ async fn a_key_brings_the_caller_back() {
 /// Callers of one waiting line with these members.
 fn waiting_for(others: &Arc<Others>, members: &[&str], longest: Option<u64>) -> impl Fn() -> Phone {
     let member = |to: &&str| Destination { kind: "tel".into(), target: (*to).into(), name: None };
-    let manner = waiting::Manner {
+    let terms = waiting::Terms {
         members: members.iter().map(member).collect(),
         ring: Duration::from_secs(20),
         longest: longest.map(Duration::from_secs),
         music: None,
         announce: None,
     };
-    let lines = Waiting::new([(("shop".into(), "sales".into()), manner)]).of("shop");
+    let lines = Waiting::new([(("shop".into(), "sales".into()), terms)]).of("shop");
     let others = Arc::clone(others);
     move || {
         let means = Means {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::phone::{Marks, Phone, Seen};
-use crate::vendors::{Manner, Shelf, Studio};
+use crate::vendors::{Habit, Shelf, Studio};
 
 fn phone() -> Phone {
     Phone::call(Arc::new(Studio(Vec::new())), Arc::new(Shelf), Marks::Answered)
@@ -176,7 +176,7 @@ async fn a_flow_goes_on_while_it_is_found_out_who_picked_up() {
 async fn a_recording_holds_both_sides_until_it_is_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let mut phone = Phone::keeping(
-        Arc::new(Studio(vec![Manner::Speaks(8000)])),
+        Arc::new(Studio(vec![Habit::Speaks(8000)])),
         Arc::new(Shelf),
         Marks::Answered,
         Arc::new([]),

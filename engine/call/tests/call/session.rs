@@ -10,9 +10,9 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::phone::{Marks, Phone, Seen};
-use crate::vendors::{Manner, Shelf, Studio};
+use crate::vendors::{Habit, Shelf, Studio};
 
-fn phone(voices: &[Manner]) -> Phone {
+fn phone(voices: &[Habit]) -> Phone {
     Phone::call(Arc::new(Studio(voices.to_vec())), Arc::new(Shelf), Marks::Answered)
 }
 
@@ -65,7 +65,7 @@ fn dial() -> Deed {
 
 #[tokio::test(start_paused = true)]
 async fn orders_are_carried_out_one_after_the_other() {
-    let mut phone = phone(&[Manner::Speaks(24_000)]);
+    let mut phone = phone(&[Habit::Speaks(24_000)]);
     phone.order("1", Deed::Answer).await;
     phone.order("2", say("0123456789")).await;
     phone.order("3", Deed::Hangup { cause: HangupCause::Busy }).await;
@@ -83,11 +83,11 @@ async fn orders_are_carried_out_one_after_the_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_voice_that_fails_is_replaced_unless_it_was_heard() {
-    let mut one = phone(&[Manner::Closed, Manner::Mute, Manner::Breaks(0), Manner::Speaks(8000)]);
+    let mut one = phone(&[Habit::Closed, Habit::Mute, Habit::Breaks(0), Habit::Speaks(8000)]);
     one.order("1", say("hello")).await;
     assert_eq!(one.exit("1").await, "done");
     assert_eq!(one.heard().len(), 25);
-    let mut other = phone(&[Manner::Breaks(10), Manner::Speaks(8000)]);
+    let mut other = phone(&[Habit::Breaks(10), Habit::Speaks(8000)]);
     other.order("1", say("hello")).await;
     assert_eq!(other.exit("1").await, "failed");
     assert_eq!(other.heard().len(), 3);
@@ -100,7 +100,7 @@ async fn a_voice_that_fails_is_replaced_unless_it_was_heard() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_interrupts_a_menu_and_is_the_first_digit_of_an_answer() {
-    let mut phone = phone(&[Manner::Speaks(8000)]);
+    let mut phone = phone(&[Habit::Speaks(8000)]);
     phone.order("1", menu(&"x".repeat(100))).await;
     sleep(Duration::from_millis(500)).await;
     phone.press("1").await;
@@ -170,7 +170,7 @@ async fn files_are_played_to_their_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_mark_does_not_hold_up_the_flow() {
-    let studio = Studio(vec![Manner::Speaks(8000)]);
+    let studio = Studio(vec![Habit::Speaks(8000)]);
     let mut phone = Phone::call(Arc::new(studio), Arc::new(Shelf), Marks::Lost);
     phone.order("1", say("hello")).await;
     assert_eq!(phone.exit("1").await, "done");
@@ -204,7 +204,7 @@ async fn a_dial_ends_by_the_exit_of_its_end() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_is_gone_ends_everything() {
     for deed in [say(&"x".repeat(100)), digits(0, ""), dial(), talk(json!({}))] {
-        let phone = phone(&[Manner::Speaks(8000)]);
+        let phone = phone(&[Habit::Speaks(8000)]);
         phone.order("1", deed).await;
         sleep(Duration::from_millis(300)).await;
         phone.caller.send(Inbound::Gone).await.unwrap();
@@ -219,7 +219,7 @@ async fn a_caller_who_is_gone_ends_everything() {
 #[tokio::test(start_paused = true)]
 async fn the_leg_is_hung_up_when_nobody_orders_any_more() {
     for deed in [None, Some(say(&"x".repeat(100))), Some(dial()), Some(talk(json!({})))] {
-        let mut phone = phone(&[Manner::Speaks(8000)]);
+        let mut phone = phone(&[Habit::Speaks(8000)]);
         let stopped = deed.is_some();
         if let Some(deed) = deed {
             phone.order("1", deed).await;
@@ -239,7 +239,7 @@ async fn the_leg_is_hung_up_when_nobody_orders_any_more() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_from_outside_ends_the_deed_and_the_next_goes_on() {
-    let mut phone = phone(&[Manner::Speaks(8000)]);
+    let mut phone = phone(&[Habit::Speaks(8000)]);
     phone.order("1", say(&"x".repeat(100))).await;
     phone.order("2", say("hello")).await;
     sleep(Duration::from_millis(300)).await;
@@ -262,7 +262,7 @@ async fn a_stop_from_outside_ends_the_deed_and_the_next_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_conversation_that_is_stopped_keeps_its_history() {
-    let mut phone = phone(&[Manner::Speaks(8000)]);
+    let mut phone = phone(&[Habit::Speaks(8000)]);
     phone.order("1", talk(json!({ "greeting": "Hello." }))).await;
     sleep(Duration::from_secs(3)).await;
     assert!(!phone.heard().is_empty());
@@ -285,13 +285,13 @@ async fn a_conversation_that_is_stopped_keeps_its_history() {
 
 #[tokio::test(start_paused = true)]
 async fn a_conversation_ends_by_the_exit_of_its_end() {
-    let mut one = phone(&[Manner::Speaks(8000)]);
+    let mut one = phone(&[Habit::Speaks(8000)]);
     let silent = json!({ "greeting": "Hello.", "idle_timeout_s": 5 });
     one.order("1", talk(silent)).await;
     assert_eq!(one.exit("1").await, "no_input");
     one.order("2", talk(json!({ "no such": "option" }))).await;
     assert_eq!(one.exit("2").await, "failed");
-    let mut other = phone(&[Manner::Closed]);
+    let mut other = phone(&[Habit::Closed]);
     other.order("1", talk(json!({ "greeting": "Hello." }))).await;
     assert_eq!(other.exit("1").await, "failed");
     other.order("2", Deed::Hangup { cause: HangupCause::Failed }).await;
@@ -302,7 +302,7 @@ async fn a_conversation_ends_by_the_exit_of_its_end() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_leaves_tells_how_it_stands_and_does_not_hang_up() {
     for deed in [None, Some(say(&"x".repeat(100))), Some(digits(0, "")), Some(dial())] {
-        let phone = phone(&[Manner::Speaks(8000)]);
+        let phone = phone(&[Habit::Speaks(8000)]);
         if let Some(deed) = deed {
             phone.order("1", deed).await;
             sleep(Duration::from_millis(200)).await;
@@ -312,7 +312,7 @@ async fn a_call_that_leaves_tells_how_it_stands_and_does_not_hang_up() {
         assert!(before.is_empty(), "its end was reported: {before:?}");
     }
 
-    let phone = phone(&[Manner::Speaks(8000)]);
+    let phone = phone(&[Habit::Speaks(8000)]);
     phone.order("1", talk(json!({ "greeting": "Hello." }))).await;
     sleep(Duration::from_secs(5)).await;
     phone.leave.cancel();

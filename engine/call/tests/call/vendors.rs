@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 /// What a voice does.
 #[derive(Clone, Copy)]
-pub(crate) enum Manner {
+pub(crate) enum Habit {
     /// 100 ms of sound for each letter, at this rate, in pieces of 7 ms.
     Speaks(u32),
     /// Cannot be opened.
@@ -25,7 +25,7 @@ pub(crate) enum Manner {
 }
 
 /// Voices by preference; the recognizer hears nothing, the model says nothing.
-pub(crate) struct Studio(pub(crate) Vec<Manner>);
+pub(crate) struct Studio(pub(crate) Vec<Habit>);
 
 const BROKEN: Error = Error::Unreachable { vendor: "test", why: String::new() };
 
@@ -41,17 +41,17 @@ impl Vendors for Studio {
     }
 
     fn tts(&self, _: &Config) -> Result<Vec<Arc<dyn Tts>>, Error> {
-        Ok(self.0.iter().map(|manner| Arc::new(Studied(*manner)) as Arc<dyn Tts>).collect())
+        Ok(self.0.iter().map(|habit| Arc::new(Studied(*habit)) as Arc<dyn Tts>).collect())
     }
 }
 
-struct Studied(Manner);
+struct Studied(Habit);
 
 #[async_trait]
 impl Tts for Studied {
     async fn open(&self, _: Voice) -> Result<Speaking, Error> {
-        let manner = self.0;
-        if matches!(manner, Manner::Closed) {
+        let habit = self.0;
+        if matches!(habit, Habit::Closed) {
             return Err(BROKEN);
         }
         let (say, mut said) = mpsc::channel(8);
@@ -59,15 +59,15 @@ impl Tts for Studied {
         tokio::spawn(async move {
             while let Some(say) = said.recv().await {
                 let Say::Text(turn, text) = say else {
-                    if let (Say::End(turn), Manner::Speaks(_)) = (say, manner) {
+                    if let (Say::End(turn), Habit::Speaks(_)) = (say, habit) {
                         let _ = tell.send(Ok(Spoken::End(turn))).await;
                     }
                     continue;
                 };
-                let (rate, pieces) = match manner {
-                    Manner::Speaks(rate) => (rate, text.chars().count() * 100 / 7),
-                    Manner::Breaks(pieces) => (8000, pieces),
-                    Manner::Closed | Manner::Mute => continue,
+                let (rate, pieces) = match habit {
+                    Habit::Speaks(rate) => (rate, text.chars().count() * 100 / 7),
+                    Habit::Breaks(pieces) => (8000, pieces),
+                    Habit::Closed | Habit::Mute => continue,
                 };
                 for _ in 0..pieces {
                     let samples = vec![1000; rate as usize * 7 / 1000];
@@ -76,7 +76,7 @@ impl Tts for Studied {
                         return;
                     }
                 }
-                if let Manner::Breaks(_) = manner {
+                if let Habit::Breaks(_) = habit {
                     // What was given before is given time to be heard.
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     let _ = tell.send(Err(BROKEN)).await;

@@ -83,14 +83,14 @@ pub(crate) fn canonical(document: &mut Value, catalog: Catalog) -> Canonical {
         if !form.older && !has_older_names(action, catalog) {
             continue;
         }
-        let place = Place {
+        let pointers = Pointers {
             written: format!("{base}/{n}"),
             today: format!("{}/{n}", if form.older { "/actions" } else { base }),
         };
-        if place.written != place.today {
-            form.origins.push((place.today.clone(), place.written.clone()));
+        if pointers.written != pointers.today {
+            form.origins.push((pointers.today.clone(), pointers.written.clone()));
         }
-        *action = form.action(action, &place, catalog);
+        *action = form.action(action, &pointers, catalog);
     }
     match document {
         Value::Object(fields) => {
@@ -117,7 +117,7 @@ fn actions(document: &Value) -> Option<&[Value]> {
 }
 
 /// Where an action is in what was written, and where in today's form.
-struct Place {
+struct Pointers {
     written: String,
     today: String,
 }
@@ -145,7 +145,7 @@ impl Canonical {
         head
     }
 
-    fn action(&mut self, action: &Value, place: &Place, catalog: Catalog) -> Value {
+    fn action(&mut self, action: &Value, pointers: &Pointers, catalog: Catalog) -> Value {
         let Value::Object(fields) = action else { return action.clone() };
         let known = fields.get("type").and_then(Value::as_str).and_then(|name| catalog.get(name));
         let mut all = Map::with_capacity(fields.len() + 1);
@@ -158,13 +158,13 @@ impl Canonical {
                 "next_id" if fields.contains_key("next") => {}
                 "next_id" | "id" | "next" if is_none(value) => {}
                 "next_id" => {
-                    self.renamed(place, "next", "next_id");
+                    self.renamed(pointers, "next", "next_id");
                     all.insert("next".into(), value.clone());
                 }
                 "option" => {
                     let option = match (value, known) {
                         (Value::Object(option), Some((_, spec))) => {
-                            Value::Object(self.option(option, spec, place))
+                            Value::Object(self.option(option, spec, pointers))
                         }
                         (Value::Null, _) if self.older => continue,
                         _ => value.clone(),
@@ -176,7 +176,7 @@ impl Canonical {
                     all.insert(key.clone(), value.clone());
                 }
                 _ if self.older => {
-                    self.ignored.push(format!("{}/{}", place.written, crate::place::escape(key)))
+                    self.ignored.push(format!("{}/{}", pointers.written, crate::place::escape(key)))
                 }
                 _ => {
                     all.insert(key.clone(), value.clone());
@@ -187,7 +187,7 @@ impl Canonical {
         if let (Some((_, spec)), Some(_)) = (known, meaning)
             && !all.contains_key("option")
         {
-            let option = self.option(&Map::new(), spec, place);
+            let option = self.option(&Map::new(), spec, pointers);
             if !option.is_empty() {
                 all.insert("option".into(), Value::Object(option));
             }
@@ -202,7 +202,7 @@ impl Canonical {
         &mut self,
         written: &Map<String, Value>,
         spec: &Spec,
-        place: &Place,
+        pointers: &Pointers,
     ) -> Map<String, Value> {
         let mut rewriting = Rewriting::new(written.clone());
         if self.older {
@@ -225,7 +225,7 @@ impl Canonical {
         let (mut option, origins) = rewriting.into_parts();
         for (today, older) in origins {
             let written = format!("option/{}", crate::place::escape(&older));
-            self.renamed(place, &format!("option/{}", crate::place::escape(&today)), &written);
+            self.renamed(pointers, &format!("option/{}", crate::place::escape(&today)), &written);
         }
         if self.older {
             let schema = &shape::of(spec).schema;
@@ -234,7 +234,7 @@ impl Canonical {
                 let knows = known.is_some_and(|known| known.contains_key(key));
                 if !knows {
                     let key = crate::place::escape(key);
-                    self.ignored.push(format!("{}/option/{key}", place.written));
+                    self.ignored.push(format!("{}/option/{key}", pointers.written));
                 }
                 knows && !value.is_null()
             });
@@ -242,9 +242,11 @@ impl Canonical {
         option
     }
 
-    fn renamed(&mut self, place: &Place, today: &str, written: &str) {
-        self.origins
-            .push((format!("{}/{today}", place.today), format!("{}/{written}", place.written)));
+    fn renamed(&mut self, pointers: &Pointers, today: &str, written: &str) {
+        self.origins.push((
+            format!("{}/{today}", pointers.today),
+            format!("{}/{written}", pointers.written),
+        ));
     }
 }
 

@@ -255,10 +255,7 @@ impl Host<'_> {
             let patience = if texts.is_empty() { Patience::Brief } else { Patience::Patient };
             let writes = texts.into_iter().map(|(_, row)| Write::Outbox(row)).collect();
             match self.save(writes, patience).await {
-                Ok(()) => {
-                    self.sending.extend(keys);
-                    self.runtime.timers_changed();
-                }
+                Ok(()) => self.sending.extend(keys),
                 // Whoever has the call decides what comes of it.
                 Err(_) if self.going == Going::Lost => return,
                 Err(error) => {

@@ -17,7 +17,7 @@ mod ice;
 mod killed;
 mod lost;
 mod made;
-mod manner;
+mod leaving;
 mod outbox;
 mod outside;
 mod replies;

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use queue::Queue;
 use runtime::clock::Manual;
 use runtime::numbers::Number;
-use runtime::{Agents, Clock, Manner, Numbers, Parts, Runtime};
+use runtime::{Agents, Clock, Numbers, Parts, Runtime, Texting};
 use serde_json::{Value, json};
 use store::{FlowRow, MessageRow, Peering, RunRow, Store};
 use tokio::task::JoinHandle;
@@ -36,7 +36,7 @@ pub(crate) struct Rig {
     pub(crate) web: Arc<Net>,
     /// Flows that others name.
     pub(crate) flows: Vec<(FlowRow, Arc<Flow>)>,
-    pub(crate) texting: Manner,
+    pub(crate) texting: Texting,
     numbers: Numbers,
     pub(crate) agents: Agents,
     pub(crate) dialers: Vec<Arc<dyn call::Dialer>>,
@@ -125,7 +125,7 @@ impl Rig {
             web: Net::new(),
             flows: Vec::new(),
             numbers: Numbers(HashMap::from([(OURS.into(), number)])),
-            texting: Manner::default(),
+            texting: Texting::default(),
             agents: Agents::default(),
             dialers: Vec::new(),
             alter: None,

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::PATIENCE;
 use super::joint::{Commit, Forms};
-use super::transaction::{Failed, Manner, transact};
+use super::transaction::{Failed, How, transact};
 use crate::Error;
 use crate::statement::{Record, Statement};
 
@@ -78,17 +78,17 @@ async fn write_for_ever(pool: Pool, forms: Forms, mut waiting: mpsc::Receiver<As
     while waiting.recv_many(&mut group, GROUP).await > 0 {
         metrics::histogram!("voxflow_store_group_size").record(group.len() as f64);
         group.sort_by(|a, b| a.lane.cmp(&b.lane));
-        write(&pool, Manner::Jointly(&forms), std::mem::take(&mut group)).await;
+        write(&pool, How::Jointly(&forms), std::mem::take(&mut group)).await;
     }
 }
 
 /// Commits a group, without those of it that cannot be.
-async fn write(pool: &Pool, manner: Manner<'_>, mut group: Vec<Ask>) {
+async fn write(pool: &Pool, how: How<'_>, mut group: Vec<Ask>) {
     let mut tries = 1;
     while !group.is_empty() {
         let commits: Vec<Commit<'_>> =
             group.iter().map(|ask| (&*ask.lane, &*ask.statements)).collect();
-        let done = tokio::time::timeout(PATIENCE, transact(pool, &commits, manner)).await;
+        let done = tokio::time::timeout(PATIENCE, transact(pool, &commits, how)).await;
         // Who no longer waits reads the rows again.
         match done.unwrap_or_else(|_| Err(Failed::Server("no answer".into()))) {
             Ok(records) => {
@@ -110,11 +110,11 @@ async fn write(pool: &Pool, manner: Manner<'_>, mut group: Vec<Ask>) {
             // One of them may be what the server cannot do, or what it cannot do with the others.
             Err(Failed::Odd(why)) if group.len() > 1 => {
                 tracing::debug!(why, "a group of commits is done one by one");
-                if let Manner::Jointly(_) = manner {
-                    return Box::pin(write(pool, Manner::InTurn, group)).await;
+                if let How::Jointly(_) = how {
+                    return Box::pin(write(pool, How::InTurn, group)).await;
                 }
                 for ask in group.drain(..) {
-                    Box::pin(write(pool, manner, vec![ask])).await;
+                    Box::pin(write(pool, how, vec![ask])).await;
                 }
             }
             Err(failed) => {

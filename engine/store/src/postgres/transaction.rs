@@ -63,7 +63,7 @@ impl From<tokio_postgres::Error> for Failed {
 
 /// How the commits of a group are carried out.
 #[derive(Clone, Copy)]
-pub(super) enum Manner<'a> {
+pub(super) enum How<'a> {
     /// What they have in common is said once.
     Jointly(&'a Forms),
     /// One after the other.
@@ -75,7 +75,7 @@ pub(super) enum Manner<'a> {
 pub(super) async fn transact(
     pool: &Pool,
     commits: &[Commit<'_>],
-    manner: Manner<'_>,
+    how: How<'_>,
 ) -> Result<Vec<Vec<Record>>, Failed> {
     let client = pool.get().await.map_err(|e| Failed::Server(chain(&e)))?;
     let lent = Lent(Some(client));
@@ -83,7 +83,7 @@ pub(super) async fn transact(
     let done = if let [(_, [statement])] = commits {
         alone(client, statement).await.map(|records| vec![records])
     } else {
-        together(client, commits, manner).await
+        together(client, commits, how).await
     };
     // After a broken rule the transaction was rolled back, and the connection is as good as new.
     if matches!(done, Ok(_) | Err(Failed::Must(..))) {
@@ -116,11 +116,11 @@ pub(super) async fn alone(client: &Object, statement: &Statement) -> Result<Vec<
 async fn together(
     client: &Object,
     commits: &[Commit<'_>],
-    manner: Manner<'_>,
+    how: How<'_>,
 ) -> Result<Vec<Vec<Record>>, Failed> {
-    let (forms, plan) = match manner {
-        Manner::Jointly(forms) => (forms.clone(), joint::plan(commits)),
-        Manner::InTurn => {
+    let (forms, plan) = match how {
+        How::Jointly(forms) => (forms.clone(), joint::plan(commits)),
+        How::InTurn => {
             let all = commits.iter().enumerate().flat_map(|(at, (_, statements))| {
                 statements.iter().map(move |statement| vec![(at, statement)])
             });

@@ -4,7 +4,7 @@ use agent::{Config, Took};
 use serde_json::json;
 use talk::{How, Inbound, Note, Say, Words};
 
-use super::{agent, answers, has_trouble, user};
+use super::{agent, answers, has_trouble, spoken, user};
 use crate::rig::{Call, End, Phone, Setup, Step, Text, Vendor, Wait};
 
 fn setup(llm: Vec<Vec<Vec<Step>>>) -> Setup {
@@ -87,8 +87,7 @@ async fn what_was_asked_ahead_of_other_words_is_never_heard_kept_or_done() {
     let history =
         [agent("Hello, this is Ada."), user("I want a table for two"), agent("For two, gladly.")];
     assert_eq!(ended.history, history);
-    let said: Vec<&Note> =
-        notes.iter().filter(|note| !matches!(note, Note::State(_) | Note::Standing(_))).collect();
+    let said = spoken(&notes);
     assert_eq!(
         said,
         [

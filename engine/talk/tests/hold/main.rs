@@ -31,6 +31,11 @@ fn answers(answers: &[&[Step]]) -> Vec<Vec<Step>> {
     answers.iter().map(|steps| steps.to_vec()).collect()
 }
 
+/// Notes of what was said and done, without how it stood meanwhile.
+fn spoken(notes: &[Note]) -> Vec<&Note> {
+    notes.iter().filter(|note| !matches!(note, Note::State(_) | Note::Standing(_))).collect()
+}
+
 fn has_trouble(notes: &[Note]) -> bool {
     notes.iter().any(|note| matches!(note, Note::Trouble(_)))
 }
@@ -63,8 +68,7 @@ async fn a_greeting_a_question_and_an_answer() {
         agent("We open at nine. And close at five."),
     ];
     assert_eq!(ended.history, history);
-    let said: Vec<&Note> =
-        notes.iter().filter(|note| !matches!(note, Note::State(_) | Note::Standing(_))).collect();
+    let said = spoken(&notes);
     assert_eq!(
         said,
         [

@@ -5,7 +5,7 @@ use agent::{Item, Took, ToolCall};
 use serde_json::json;
 use talk::{How, Inbound, Note, Tell, TurnId};
 
-use super::{agent, answers, has_trouble, user};
+use super::{agent, answers, has_trouble, spoken, user};
 use crate::rig::{Call, Close, End, Log, Phone, Setup, Stall, Step, Text, Vendor, Wait};
 
 fn heard(words: &'static str) -> Step {
@@ -56,8 +56,7 @@ async fn a_greeting_a_question_by_sound_alone_and_an_answer() {
     let history =
         [agent("Hello, this is Ada."), user("What are your hours?"), agent("We open at nine.")];
     assert_eq!(ended.history, history);
-    let said: Vec<&Note> =
-        notes.iter().filter(|note| !matches!(note, Note::State(_) | Note::Standing(_))).collect();
+    let said = spoken(&notes);
     let expected = [
         &Note::Agent("Hello, this is Ada.".into()),
         &Note::Caller("What are your hours?".into()),

@@ -15,6 +15,7 @@ use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -80,6 +81,20 @@ impl Doubles {
 impl Drop for Doubles {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// How sound is to be: each vendor has its own words for it.
+#[derive(Deserialize)]
+struct Format {
+    #[serde(alias = "encoding", alias = "output_format")]
+    name: String,
+}
+
+impl Format {
+    /// Samples of 16 bits, and not mu-law.
+    fn is_linear(&self) -> bool {
+        matches!(self.name.as_str(), "linear16" | "pcm_8000")
     }
 }
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::response::Response;
-use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
-use super::{World, small};
+use super::{Format, World, small};
 
 /// Quieter bytes are silence: of the seven bits of mu-law's size, inverted.
 const LOUD: u8 = 0x18;
@@ -24,18 +23,12 @@ const ENDPOINTING: Duration = Duration::from_millis(300);
 /// A pause of the voice in milliseconds that does not end it: stops inside of words.
 const GAP: Duration = Duration::from_millis(80);
 
-/// How the sound comes.
-#[derive(Deserialize)]
-pub(super) struct Format {
-    encoding: String,
-}
-
 pub(super) async fn open(
     State(world): State<Arc<World>>,
     Query(format): Query<Format>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let linear = format.encoding == "linear16";
+    let linear = format.is_linear();
     small(upgrade).on_upgrade(move |socket| listen(socket, world.times.words, linear))
 }
 

@@ -16,7 +16,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
-use super::{World, small};
+use super::{Format, World, small};
 use crate::bench::calls::board;
 
 /// How long a letter sounds, milliseconds.
@@ -43,18 +43,12 @@ impl Hum {
     }
 }
 
-/// How the sound is wanted.
-#[derive(Deserialize)]
-pub(super) struct Format {
-    output_format: String,
-}
-
 pub(super) async fn open(
     State(world): State<Arc<World>>,
     Query(format): Query<Format>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let linear = format.output_format == "pcm_8000";
+    let linear = format.is_linear();
     small(upgrade).on_upgrade(move |socket| speak(socket, world, linear))
 }
 

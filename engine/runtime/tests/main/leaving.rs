@@ -2,7 +2,7 @@
 
 use conversation::{Inbox, Receipt, Status};
 use jiff::SignedDuration;
-use runtime::Manner;
+use runtime::Texting;
 use serde_json::json;
 
 use crate::rig::{Rig, talks};
@@ -14,7 +14,7 @@ fn echo() -> serde_json::Value {
 #[tokio::test]
 async fn a_number_sends_as_fast_as_it_may_and_in_order() {
     let mut rig = Rig::idle(echo()).await;
-    rig.texting = Manner { per_second: Some(0.5), ..Manner::default() };
+    rig.texting = Texting { per_second: Some(0.5), ..Texting::default() };
     rig.start();
     let began = rig.now();
     for text in ["one", "two", "three"] {
@@ -46,7 +46,7 @@ async fn what_nobody_asked_for_waits_for_the_morning_even_over_a_restart() {
     .await;
     // It is 03:00 in New York, and night at the peer's too: but the peer has asked.
     let quiet = conversation::quiet::Quiet::new("21:00", "08:00", "UTC").unwrap();
-    rig.texting = Manner { quiet: Some(quiet), ..Manner::default() };
+    rig.texting = Texting { quiet: Some(quiet), ..Texting::default() };
     rig.start();
     rig.text("hello").await;
     rig.carrier.sent(1).await;
@@ -94,7 +94,7 @@ async fn typographic_signs_are_made_plain_on_the_way_out() {
         { "id": "say", "type": "send_message", "option": { "text": "it\u{2019}s \u{201c}so\u{201d}" } },
     ]))
     .await;
-    rig.texting = Manner { smart: true, ..Manner::default() };
+    rig.texting = Texting { smart: true, ..Texting::default() };
     rig.start();
     rig.text("hello").await;
     assert_eq!(rig.carrier.sent(1).await[0].text, "it's \"so\"");
