@@ -75,7 +75,8 @@ impl Resampler {
             let at = (self.next / self.up) as usize;
             let weights = self.bank.phase(self.next % self.up, self.up);
             let sum = weighed(&self.kept[at..at + taps], weights);
-            out.push(sum.round().clamp(f32::from(i16::MIN), f32::from(i16::MAX)) as i16);
+            // Rounded; the cast keeps to what fits.
+            out.push((sum + 0.5_f32.copysign(sum)) as i16);
             self.next += self.down;
         }
         self.next -= fresh * self.up;

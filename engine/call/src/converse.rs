@@ -7,23 +7,15 @@ use agent::{Config, Took, ToolCall, Tools};
 use async_trait::async_trait;
 use flow::Deed;
 use serde_json::json;
-use talk::{Ended, How, Inbound, Talk};
+use talk::{Ended, How, Talk};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::session::{Finish, Gone, Line, Order, Report};
 
-/// Sound that a talk may leave unheard before it is dropped and counted, in frames: 5 s.
-const UNHEARD: usize = 256;
-
-/// How long a talk may take to end once the caller is gone or somebody stopped it.
-const ENDING: Duration = Duration::from_millis(1500);
-
-/// Holds the conversation until it ends by itself, the caller is gone, or `stop` says so.
-///
-/// The talk hears the leg through a channel of its own, so that a stop can reach it the way that
-/// it knows: as the caller's being gone. So its history is kept.
+/// Holds the conversation until it ends by itself, the caller is gone, or `stop` says so; its history
+/// is kept in any case.
 pub(crate) async fn hold(
     line: &mut Line,
     order: Order,
@@ -50,83 +42,45 @@ pub(crate) async fn hold(
         rate: line.rate,
         duration: Duration::from_secs(duration_s),
         notes,
+        stop: stop.clone(),
     };
     // What was typed before is not meant for the agent.
     line.keys.clear();
     line.interrupting = None;
-    let (to_talk, mut heard) = mpsc::channel(UNHEARD);
     let outbound = line.outbound.clone();
-    let (ended, gone) = {
-        let talking = talk::session::hold(talk, &mut heard, &outbound);
-        tokio::pin!(talking);
-        let mut to_talk = Some(to_talk);
-        let mut until = None;
-        let mut gone = false;
-        loop {
-            tokio::select! {
-                biased;
-                ended = &mut talking => break (Some(ended), gone),
-                Some(note) = remarks.recv() => line.report(Report::Note(note)),
-                () = stop.cancelled(), if until.is_none() => {
-                    end(to_talk.take());
-                    until = Some(Instant::now() + ENDING);
-                }
-                sound = line.inbound.recv(), if !gone => match sound {
-                    None | Some(Inbound::Gone) => {
-                        gone = true;
-                        end(to_talk.take());
-                        until.get_or_insert(Instant::now() + ENDING);
-                    }
-                    Some(sound) => pass(to_talk.as_ref(), sound),
-                },
-                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
-                    tracing::warn!(call = line.arrival.carrier_id, "a talk did not end in time");
-                    break (None, gone);
-                }
-            }
+    let mut inbound = std::mem::replace(&mut line.inbound, mpsc::channel(1).1);
+    // A task of its own: the sound, which comes all the time, wakes nobody else.
+    let mut talking = JoinSet::new();
+    talking.spawn(async move {
+        let ended = talk::session::hold(talk, &mut inbound, &outbound).await;
+        (ended, inbound)
+    });
+    let ended = loop {
+        tokio::select! {
+            biased;
+            Some(note) = remarks.recv() => line.report(Report::Note(note)),
+            ended = talking.join_next() => break ended,
         }
     };
     while let Ok(note) = remarks.try_recv() {
         line.report(Report::Note(note));
     }
-    let how = ended.map(|Ended { how, history }| {
-        line.report(Report::History(history));
-        how
-    });
-    if gone {
-        return Err(Gone);
-    }
+    let Some(Ok((Ended { how, history }, inbound))) = ended else {
+        return Ok(Finish::failed("the conversation broke off"));
+    };
+    line.inbound = inbound;
+    line.report(Report::History(history));
     Ok(match how {
         // It was stopped: whoever stopped it has its own words for that.
         _ if stop.is_cancelled() => Finish::done(),
-        None => Finish::failed("the conversation could not be ended"),
-        Some(How::Gone) => return Err(Gone),
-        Some(How::NoInput) => Finish::exit("no_input", "the caller stayed silent"),
-        Some(How::Timeout) => Finish::exit("timeout", "the longest duration is over"),
-        Some(How::Failed(why)) => Finish::failed(why),
-        Some(How::Tool { then, stop }) => {
+        How::Gone => return Err(Gone),
+        How::NoInput => Finish::exit("no_input", "the caller stayed silent"),
+        How::Timeout => Finish::exit("timeout", "the longest duration is over"),
+        How::Failed(why) => Finish::failed(why),
+        How::Tool { then, stop } => {
             Finish { then, stop, ..Finish::exit("done", "the agent ended the conversation") }
         }
     })
-}
-
-/// Passes on what the leg gave; a talk that does not keep up loses sound, never keys for long.
-fn pass(to_talk: Option<&mpsc::Sender<Inbound>>, sound: Inbound) {
-    if let Some(to_talk) = to_talk
-        && let Err(mpsc::error::TrySendError::Full(lost)) = to_talk.try_send(sound)
-    {
-        metrics::counter!("voxflow_frames_dropped_total", "at" => "talk").increment(1);
-        if !matches!(lost, Inbound::Frame(_)) {
-            tracing::warn!(?lost, "a talk does not keep up and lost a key or a mark");
-        }
-    }
-}
-
-/// Tells the talk that nothing more comes. The channel's end says the same when it is full.
-fn end(to_talk: Option<mpsc::Sender<Inbound>>) {
-    if let Some(to_talk) = to_talk {
-        let _ = to_talk.try_send(Inbound::Gone);
-    }
 }
 
 /// For an agent that may do nothing.

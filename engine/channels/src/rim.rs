@@ -1,6 +1,7 @@
 //! A socket's end of a leg: what every carrier of sound does between its wire and a call.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use audio::{Frame, Rate};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use call::{Arrival, Control, Inbound, Leg, Outbound};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::stream::Heard;
 
@@ -39,8 +40,10 @@ pub(crate) fn socket(upgrade: WebSocketUpgrade, largest: usize) -> WebSocketUpgr
 /// A socket's end of a leg.
 pub(crate) struct Rim {
     inbound: mpsc::Sender<Inbound>,
-    /// What the call gives.
+    /// What the call gives, one by one; see [`Rim::given`].
     pub(crate) outbound: mpsc::Receiver<Outbound>,
+    /// What was given behind sound that is on its way together.
+    behind: Option<Outbound>,
     rate: Rate,
     carrier: &'static str,
     /// Samples that do not fill a frame yet.
@@ -60,8 +63,27 @@ impl Rim {
         let (inbound, heard) = mpsc::channel(UNHEARD);
         let (given, outbound) = mpsc::channel(UNSENT);
         let rest = Vec::with_capacity(Frame::samples_per_frame(rate));
-        let rim = Self { inbound, outbound, rate, carrier, rest, late: VecDeque::new() };
+        let rim =
+            Self { inbound, outbound, behind: None, rate, carrier, rest, late: VecDeque::new() };
         (rim, Leg { arrival, rate, inbound: heard, outbound: given, control })
+    }
+
+    /// What the call gives, for a far side that takes sound of any length: what waits goes together.
+    /// `None` = nobody has the call any more. May be dropped and called again.
+    pub(crate) async fn given(&mut self) -> Option<Outbound> {
+        let given = match self.behind.take() {
+            Some(given) => given,
+            None => self.outbound.recv().await?,
+        };
+        let Outbound::Frame(mut frame) = given else { return Some(given) };
+        while self.behind.is_none() {
+            match self.outbound.try_recv() {
+                Ok(Outbound::Frame(next)) => frame.samples.extend(next.samples),
+                Ok(other) => self.behind = Some(other),
+                Err(_) => break,
+            }
+        }
+        Some(Outbound::Frame(frame))
     }
 
     /// Takes in sound of any length; the call gets it in frames of 20 ms.
@@ -139,6 +161,65 @@ impl Rim {
             self.inbound.send(Inbound::Gone).await
         };
         let _ = timeout(WRITE, last).await;
+    }
+}
+
+/// What a [`Pulse`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beat {
+    /// A ping is due.
+    Ping,
+    /// The far side is lost: two pings without an answer, or a stream without sound.
+    Lost,
+}
+
+/// Whether a socket's far side is there.
+pub(crate) struct Pulse {
+    every: Duration,
+    silence: Duration,
+    ping_at: Instant,
+    seen: Instant,
+    sounded: Instant,
+    /// It goes off at the earliest of these; that they move on is seen only then.
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Pulse {
+    /// Of a far side that is there now: a ping `every` so often, and no longer `silence` than this.
+    pub(crate) fn new(every: Duration, silence: Duration) -> Self {
+        let now = Instant::now();
+        let alarm = Box::pin(sleep_until(now));
+        Self { every, silence, ping_at: now + every, seen: now, sounded: now, alarm }
+    }
+
+    /// Something came.
+    pub(crate) fn seen(&mut self) {
+        self.seen = Instant::now();
+    }
+
+    /// Sound came, or what stands for it.
+    pub(crate) fn sounded(&mut self) {
+        self.sounded = self.seen;
+    }
+
+    /// Waits for what is next. May be dropped and called again.
+    pub(crate) async fn beat(&mut self) -> Beat {
+        loop {
+            let now = Instant::now();
+            let lost = (self.sounded + self.silence).min(self.seen + self.every * 5 / 2);
+            if now >= lost {
+                return Beat::Lost;
+            }
+            if now >= self.ping_at {
+                self.ping_at = now + self.every;
+                return Beat::Ping;
+            }
+            let due = lost.min(self.ping_at);
+            if self.alarm.is_elapsed() || due < self.alarm.deadline() {
+                self.alarm.as_mut().reset(due);
+            }
+            self.alarm.as_mut().await;
+        }
     }
 }
 

@@ -138,7 +138,7 @@ pub enum Write {
         /// The host that knows.
         epoch: i64,
         /// How it stands.
-        standing: StandingRow,
+        standing: Arc<StandingRow>,
     },
     /// The call of a run lives no more.
     Over {

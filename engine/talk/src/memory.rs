@@ -12,10 +12,12 @@ pub(crate) const FILLER: u32 = u32::MAX;
 /// Stands for what the caller said while nobody has written it down.
 const UNWRITTEN: &str = "(The caller said something that was not written down.)";
 
-/// What was said and done so far.
+/// What was said and done so far, as far as a model can still be shown it: a call may last for hours.
 #[derive(Clone)]
 pub(crate) struct Memory {
     items: Vec<Item>,
+    /// How many tokens of it a model is shown.
+    tokens: usize,
     /// The caller's last words, while more of them may come.
     open: Option<usize>,
     /// For each round of the turn that took tools: its number and the place of its item.
@@ -25,9 +27,9 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// What was said before.
-    pub(crate) fn new(items: Vec<Item>) -> Self {
-        Self { items, open: None, rounds: Vec::new(), unwritten: Vec::new() }
+    /// What was said before; so many tokens of all are shown to a model.
+    pub(crate) fn new(items: Vec<Item>, tokens: usize) -> Self {
+        Self { items, tokens, open: None, rounds: Vec::new(), unwritten: Vec::new() }
     }
 
     /// All items, in order.
@@ -60,6 +62,7 @@ impl Memory {
     /// is new of them is given back.
     pub(crate) fn ask(&mut self, words: &str) -> String {
         self.rounds.clear();
+        self.forget();
         let before = self.open.and_then(|at| match self.items.get(at) {
             Some(Item::User { text }) => Some((at, text.clone())),
             _ => None,
@@ -79,6 +82,18 @@ impl Memory {
         }
     }
 
+    /// Forgets what no model will be shown any more; not each time, for that would be much work.
+    fn forget(&mut self) {
+        let size: usize = self.items.iter().map(Item::tokens).sum();
+        if size <= self.tokens.saturating_mul(5) / 4 || !self.unwritten.is_empty() {
+            return;
+        }
+        let before = self.items.len();
+        self.items = agent::trim(&self.items, self.tokens);
+        let gone = before - self.items.len();
+        self.open = self.open.and_then(|at| at.checked_sub(gone));
+    }
+
     fn user(&mut self, words: &str) -> String {
         if !words.is_empty() {
             self.open = Some(self.items.len());
@@ -90,6 +105,7 @@ impl Memory {
     /// The caller asks by sound that only the model has heard; its words may come later.
     pub(crate) fn ask_unwritten(&mut self, turn: TurnId) {
         self.rounds.clear();
+        self.forget();
         self.open = None;
         self.unwritten.push((turn, self.items.len()));
         self.items.push(Item::User { text: UNWRITTEN.into() });
@@ -161,6 +177,8 @@ impl Memory {
 mod tests {
     use super::*;
 
+    const MANY: usize = 8000;
+
     fn user(text: &str) -> Item {
         Item::User { text: text.into() }
     }
@@ -179,7 +197,7 @@ mod tests {
 
     #[test]
     fn only_what_was_heard_is_remembered() {
-        let mut memory = Memory::new(vec![agent("Hello.")]);
+        let mut memory = Memory::new(vec![agent("Hello.")], MANY);
         assert_eq!(memory.ask("opening hours"), "opening hours");
         assert_eq!(
             memory.settle(&[
@@ -197,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_only_the_model_heard_is_written_later() {
-        let mut memory = Memory::new(Vec::new());
+        let mut memory = Memory::new(Vec::new(), MANY);
         memory.ask_unwritten(TurnId(1));
         memory.settle(&[piece(0, "Yes?")]);
         memory.ask_unwritten(TurnId(2));
@@ -208,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_was_heard_so_far_can_be_told_while_it_goes_on() {
-        let mut memory = Memory::new(Vec::new());
+        let mut memory = Memory::new(Vec::new(), MANY);
         memory.ask("book");
         memory.took(0, "Let me see what there is.", &[call("1")]);
         let so_far = memory.with(&[piece(0, "Let me see")]);
@@ -220,8 +238,23 @@ mod tests {
     }
 
     #[test]
+    fn what_no_model_is_shown_any_more_is_forgotten() {
+        let mut memory = Memory::new(Vec::new(), 100);
+        for turn in 0..1000 {
+            memory.ask(&format!("question {turn}"));
+            memory.settle(&[piece(0, "It is like that.")]);
+        }
+        assert!(memory.items().iter().map(Item::tokens).sum::<usize>() < 150);
+        memory.ask("question 1000");
+        assert_eq!(memory.ask("question 1000 and more"), "and more");
+        assert_eq!(memory.items().last(), Some(&user("question 1000 and more")));
+        let shown = agent::trim(memory.items(), 100);
+        assert_eq!(shown.first(), memory.items().get(memory.items().len() - shown.len()));
+    }
+
+    #[test]
     fn nothing_heard_is_nothing_said() {
-        let mut memory = Memory::new(Vec::new());
+        let mut memory = Memory::new(Vec::new(), MANY);
         memory.ask("hello");
         assert_eq!(memory.settle(&[]), "");
         assert_eq!(memory.into_items(), [user("hello")]);
@@ -229,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_question_that_goes_on_is_one_question() {
-        let mut memory = Memory::new(Vec::new());
+        let mut memory = Memory::new(Vec::new(), MANY);
         memory.ask("I want a table");
         memory.settle(&[]);
         assert_eq!(memory.ask("I want a table for two"), "for two");
@@ -239,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_question_that_goes_on_after_a_tool_is_not_repeated() {
-        let mut memory = Memory::new(Vec::new());
+        let mut memory = Memory::new(Vec::new(), MANY);
         memory.ask("book");
         memory.took(0, "", &[call("1")]);
         memory.settle(&[]);
@@ -249,7 +282,7 @@ mod tests {
 
     #[test]
     fn tools_are_remembered_with_what_was_heard_around_them() {
-        let mut memory = Memory::new(Vec::new());
+        let mut memory = Memory::new(Vec::new(), MANY);
         memory.ask("book");
         memory.took(0, "Let me see what there is.", &[call("1"), call("2")]);
         memory.result("2", "free");
@@ -262,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_words_after_a_tool_follow_it() {
-        let mut memory = Memory::new(Vec::new());
+        let mut memory = Memory::new(Vec::new(), MANY);
         memory.ask("book");
         memory.took(0, "Let me see.", &[call("1")]);
         memory.result("1", "free");

@@ -68,7 +68,7 @@ pub(crate) struct Mouth {
     clear: bool,
     /// The sound comes from whoever makes the words: no voice is told them.
     given: bool,
-    /// What was prepared may be heard, and nobody knows yet.
+    /// What was prepared, or held, may be heard, and nobody knows yet.
     released: bool,
     /// Since when nothing sounds that should.
     silent: Instant,
@@ -229,6 +229,7 @@ impl Mouth {
     /// Goes on after [`Mouth::hold`].
     pub(crate) fn go_on(&mut self) {
         self.playout.go_on(self.now());
+        self.released = true;
     }
 
     /// A mark came back from the leg.

@@ -15,6 +15,7 @@ use audio::{FRAME_MS, Rate};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use self::running::Session;
 use crate::both;
@@ -66,6 +67,8 @@ pub struct Talk {
     pub duration: Duration,
     /// Hears what is worth remembering, as it happens.
     pub notes: mpsc::UnboundedSender<Note>,
+    /// Ends it as if the caller were gone.
+    pub stop: CancellationToken,
 }
 
 /// What is worth remembering of a conversation.
@@ -118,7 +121,7 @@ pub enum How {
     NoInput,
     /// The longest duration is over.
     Timeout,
-    /// The caller is gone.
+    /// The caller is gone, or it was stopped.
     Gone,
     /// The vendors failed; an apology was spoken if a voice was left.
     Failed(String),
@@ -131,14 +134,22 @@ pub async fn hold(
     inbound: &mut mpsc::Receiver<Inbound>,
     outbound: &mpsc::Sender<Outbound>,
 ) -> Ended {
+    let stop = talk.stop.clone().cancelled_owned();
+    tokio::pin!(stop);
     let mut session = Session::begin(talk, outbound);
-    let mut ticks = interval(Duration::from_millis(u64::from(FRAME_MS)));
+    let mut ticks = interval(Duration::from_millis(u64::from(FRAMES_A_TICK * FRAME_MS)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // One for all deadlines: they change far less often than something comes in.
+    let alarm = sleep_until(session.start + FAR);
+    tokio::pin!(alarm);
     loop {
         if let Some(how) = session.how.take() {
             return session.end(how);
         }
-        let due = session.turns.deadline().map_or(session.start + FAR, |at| session.start + at);
+        let due = session.start + session.turns.deadline().unwrap_or(FAR);
+        if alarm.deadline() != due {
+            alarm.as_mut().reset(due);
+        }
         tokio::select! {
             _ = ticks.tick(), if session.mouth.is_busy() => session.tick(),
             inward = inbound.recv() => match inward {
@@ -149,10 +160,14 @@ pub async fn hold(
             thought = session.mind.next() => session.thinks(thought),
             sign = session.mouth.next() => session.speaks(sign),
             sign = both::next(&mut session.both) => session.converses(sign),
-            () = sleep_until(due) => session.turn(Input::Timeout),
+            () = &mut alarm => session.turn(Input::Timeout),
+            () = &mut stop => session.how = Some(How::Gone),
         }
     }
 }
+
+/// The far end's buffer is kept far enough ahead for two frames at a time: half the work of one.
+const FRAMES_A_TICK: u32 = 2;
 
 /// A deadline that never comes.
 const FAR: Duration = Duration::from_secs(86_400);

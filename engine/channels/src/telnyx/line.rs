@@ -15,14 +15,14 @@ use axum::extract::ws::Message;
 use call::{Arrival, HangupCause, Inbound, Leg, NotReached, Outbound, Picked, Progress};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::calls::Hosted;
 use super::control::Remote;
 use super::media::Stream;
 use super::wire::{self, Heard};
 use super::{CHANNEL, Doors, Telnyx, voice};
-use crate::rim::{Closing, Rim, binary, close, malformed, write};
+use crate::rim::{Beat, Closing, Pulse, Rim, binary, close, malformed, write};
 
 /// The rate of our legs.
 pub(super) const RATE: Rate = 8000;
@@ -186,7 +186,7 @@ impl Line {
                     self.end(HangupCause::Cancelled).await;
                     return Next::Gone(None);
                 }
-                given = self.rim.outbound.recv(), if !self.asked => match given {
+                given = self.rim.given(), if !self.asked => match given {
                     // Whoever is spoken to has been answered.
                     Some(Outbound::Frame(frame)) => {
                         self.held = Some(Outbound::Frame(frame));
@@ -216,14 +216,10 @@ impl Line {
     /// While the caller's sound comes and goes.
     async fn streaming(&mut self, mut stream: Box<Stream>) -> Next {
         let limits = self.telnyx.limits;
-        let mut ping = interval_at(Instant::now() + limits.ping, limits.ping);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut media, mut alive) = (Instant::now(), Instant::now());
+        let mut pulse = Pulse::new(limits.ping, limits.silence);
         let mut marks = VecDeque::new();
         self.begun().await;
         loop {
-            // Two pings without an answer, or a stream without sound: half of it is lost.
-            let dead = (media + limits.silence).min(alive + 2 * limits.ping + limits.ping / 2);
             tokio::select! {
                 biased;
                 happening = self.happenings.recv() => match happening {
@@ -261,10 +257,10 @@ impl Line {
                     }
                 }
                 message = stream.socket.recv() => {
-                    alive = Instant::now();
+                    pulse.seen();
                     let closing = match message {
                         Some(Ok(Message::Text(text))) => {
-                            media = alive;
+                            pulse.sounded();
                             match wire::read(&text) {
                                 Ok(Heard::Sound((number, bytes))) => {
                                     let samples = stream.hear(number, bytes);
@@ -301,13 +297,15 @@ impl Line {
                     self.end(HangupCause::Normal).await;
                     return Next::Gone(Some((stream, closing)));
                 }
-                _ = ping.tick() => {
+                beat = pulse.beat() => {
+                    if beat == Beat::Lost {
+                        return self.lost(&mut marks, "it fell silent").await;
+                    }
                     let ping = Message::Ping(Bytes::new());
                     if let Err(why) = write(&mut stream.socket, ping).await {
                         return self.lost(&mut marks, &why).await;
                     }
                 }
-                () = sleep_until(dead) => return self.lost(&mut marks, "it fell silent").await,
             }
         }
     }
@@ -455,7 +453,7 @@ impl Line {
 async fn given(held: &mut Option<Outbound>, rim: &mut Rim) -> Option<Outbound> {
     match held.take() {
         Some(held) => Some(held),
-        None => rim.outbound.recv().await,
+        None => rim.given().await,
     }
 }
 

@@ -14,7 +14,7 @@ use axum::body::Bytes;
 use axum::extract::ws::Message;
 use call::{Arrival, Dialled, Inbound, Leg, Outbound, Picked};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::calls::{Claim, Hosted};
 use super::control::Remote;
@@ -22,7 +22,7 @@ use super::dial::Taker;
 use super::media::Stream;
 use super::wire::{self, Heard};
 use super::{CHANNEL, Doors, Twilio};
-use crate::rim::{Closing, Rim, binary, close, malformed, write};
+use crate::rim::{Beat, Closing, Pulse, Rim, binary, close, malformed, write};
 
 /// The longest that a dial may last: Twilio's own limit for a bridged call is 4 hours, and 10
 /// minutes for ringing.
@@ -149,13 +149,9 @@ impl Line {
     /// While the caller's sound comes and goes.
     async fn streaming(&mut self, mut stream: Box<Stream>) -> Next {
         let limits = self.twilio.settings.limits;
-        let mut ping = interval_at(Instant::now() + limits.ping, limits.ping);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut media, mut alive) = (Instant::now(), Instant::now());
+        let mut pulse = Pulse::new(limits.ping, limits.silence);
         let mut marks = VecDeque::new();
         let closing = loop {
-            // Two pings without an answer, or a stream without sound: half of it is lost.
-            let dead = (media + limits.silence).min(alive + 2 * limits.ping + limits.ping / 2);
             tokio::select! {
                 biased;
                 happening = self.happenings.recv() => match happening {
@@ -173,7 +169,7 @@ impl Line {
                     Some(Happening::Dialing(reply)) => self.dialing(reply),
                     Some(Happening::Dialled(end)) => self.ended(end),
                 },
-                given = self.rim.outbound.recv() => {
+                given = self.rim.given() => {
                     let Some(given) = given else {
                         // Whoever had the call has dropped it.
                         self.complete().await;
@@ -195,10 +191,10 @@ impl Line {
                     }
                 }
                 message = stream.socket.recv() => {
-                    alive = Instant::now();
+                    pulse.seen();
                     match message {
                         Some(Ok(Message::Text(text))) => {
-                            media = alive;
+                            pulse.sounded();
                             match wire::read(&text) {
                                 Ok(Heard::Sound(samples)) => self.rim.sound(&samples),
                                 Ok(Heard::Digit(key)) => self.rim.tell(Inbound::Digit(key)),
@@ -219,13 +215,15 @@ impl Line {
                     }
                 }
                 () = given_up(&mut self.absence) => self.take_back().await,
-                _ = ping.tick() => {
+                beat = pulse.beat() => {
+                    if beat == Beat::Lost {
+                        return self.lost(&mut marks, "it fell silent");
+                    }
                     let ping = Message::Ping(Bytes::new());
                     if let Err(why) = write(&mut stream.socket, ping).await {
                         return self.lost(&mut marks, &why);
                     }
                 }
-                () = sleep_until(dead) => return self.lost(&mut marks, "it fell silent"),
             }
         };
         if self.absence.is_none() {
@@ -259,7 +257,7 @@ impl Line {
                         return Next::Stream(stream);
                     }
                 },
-                given = self.rim.outbound.recv(), if unheard => match given {
+                given = self.rim.given(), if unheard => match given {
                     // Nobody hears it, and nobody shall wait for that.
                     Some(Outbound::Mark(id)) => self.rim.tell(Inbound::Mark(id)),
                     Some(Outbound::Frame(_) | Outbound::Clear) => {}

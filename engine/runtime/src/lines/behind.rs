@@ -31,7 +31,7 @@ pub(crate) struct Behind {
 
 #[derive(Default)]
 struct Words {
-    latest: BTreeMap<Of, StandingRow>,
+    latest: BTreeMap<Of, Arc<StandingRow>>,
     /// Whether somebody is there who writes them.
     served: bool,
 }
@@ -43,7 +43,7 @@ impl Behind {
     }
 
     /// Takes the latest word.
-    pub(crate) fn put(self: &Arc<Self>, store: &Arc<dyn Store>, of: Of, row: StandingRow) {
+    pub(crate) fn put(self: &Arc<Self>, store: &Arc<dyn Store>, of: Of, row: Arc<StandingRow>) {
         let mut words = self.words();
         words.latest.insert(of, row);
         if !std::mem::replace(&mut words.served, true) {
@@ -63,7 +63,7 @@ impl Behind {
                 }
                 std::mem::take(&mut words.latest)
             };
-            let writes = latest.iter().map(|(of, row)| write(of, row.clone())).collect();
+            let writes = latest.iter().map(|(of, row)| write(of, Arc::clone(row))).collect();
             let Err(error) = store.commit(writes).await else { continue };
             drop(writing);
             tracing::warn!(%error, "how conversations stand could not be written yet");
@@ -73,7 +73,7 @@ impl Behind {
     }
 
     /// What is not newer by now waits for the next time.
-    fn put_back(&self, latest: BTreeMap<Of, StandingRow>) {
+    fn put_back(&self, latest: BTreeMap<Of, Arc<StandingRow>>) {
         let mut words = self.words();
         for (of, row) in latest {
             words.latest.entry(of).or_insert(row);
@@ -81,7 +81,7 @@ impl Behind {
     }
 
     /// Writes the last word of a call, and returns when it is written or cannot be soon.
-    pub(crate) async fn last(&self, store: &Arc<dyn Store>, of: Of, row: StandingRow) {
+    pub(crate) async fn last(&self, store: &Arc<dyn Store>, of: Of, row: Arc<StandingRow>) {
         let written = async {
             let _writing = self.writing.lock().await;
             self.words().latest.remove(&of);
@@ -102,6 +102,6 @@ impl Behind {
     }
 }
 
-fn write((_, run, epoch): &Of, standing: StandingRow) -> Write {
+fn write((_, run, epoch): &Of, standing: Arc<StandingRow>) -> Write {
     Write::Standing { run: run.clone(), epoch: *epoch, standing }
 }

@@ -74,7 +74,7 @@ pub(super) struct Host<'a> {
     /// What the run has asked for and waits for.
     pub(super) pending: Vec<Pending>,
     /// How the conversation stands, if there is one.
-    pub(super) standing: Option<StandingRow>,
+    pub(super) standing: Option<Arc<StandingRow>>,
     pub(super) going: Going,
     /// Tells the call to leave.
     pub(super) leave: CancellationToken,

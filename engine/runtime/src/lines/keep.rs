@@ -1,6 +1,7 @@
 //! What is kept of a call while it lives: its run under the fence, the words of its conversation, and
 //! what another process needs in order to go on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent::Standing;
@@ -170,8 +171,8 @@ impl Host<'_> {
         let talks = |deed: &Deed| matches!(deed, Deed::Talk { .. });
         let mut pending = self.pending.iter().map(|pending| &pending.command);
         let Some(command) = pending.find(|command| talks(&command.deed)) else { return };
-        let row = StandingRow { key: command.key.clone(), standing };
-        self.standing = Some(row.clone());
+        let row = Arc::new(StandingRow { key: command.key.clone(), standing });
+        self.standing = Some(Arc::clone(&row));
         if self.going != Going::Lost {
             self.runtime.behind.put(&self.runtime.parts.store, self.of(), row);
         }
@@ -183,7 +184,7 @@ impl Host<'_> {
             && self.going == Going::Leaves
         {
             let store = &self.runtime.parts.store;
-            self.runtime.behind.last(store, self.of(), row.clone()).await;
+            self.runtime.behind.last(store, self.of(), Arc::clone(row)).await;
         }
     }
 

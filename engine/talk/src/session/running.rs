@@ -93,7 +93,7 @@ impl Ending {
 
 impl<'a> Session<'a> {
     pub(super) fn begin(talk: Talk, outbound: &'a mpsc::Sender<Outbound>) -> Self {
-        let Talk { id, config, history, tools, vendors, rate, duration, notes } = talk;
+        let Talk { id, config, history, tools, vendors, rate, duration, notes, stop: _ } = talk;
         let start = Instant::now();
         let mut troubles = Vec::new();
         let stt = vendors.stt(&config).unwrap_or_else(|error| none(error, &mut troubles));
@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
             mouth,
             both,
             stand_in,
-            memory: Memory::new(history),
+            memory: Memory::new(history, config.history_tokens),
             reply: Reply::default(),
             ahead: None,
             state: "",

@@ -162,7 +162,7 @@ async fn a_short_noise_only_pauses_the_sound() {
     phone.voice(true);
     phone.until("a pause", |log| !log.clears.is_empty()).await;
     phone.voice(false);
-    phone.hears("Hello, this is Ada.").await;
+    phone.until("the rest", |log| log.frames_of(0) >= 56).await;
     phone.passes(500).await;
     phone.gives(Inbound::Gone).await;
     let (ended, notes, log, _) = phone.ends().await;

@@ -8,6 +8,7 @@ use agent::{Config, Item};
 use talk::{Ended, How, Inbound, Note, Talk};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::faulty::{Dice, Errands, Faulty, GHOST, Market, World};
 use crate::leg::carrier;
@@ -103,6 +104,7 @@ async fn live(seed: u64) -> Result<Seen, Finding> {
         rate: RATE,
         duration: Duration::from_secs(duration),
         notes: notes_in,
+        stop: CancellationToken::new(),
     };
     let talk = tokio::spawn(async move { talk::session::hold(talk, &mut from_leg, &to_leg).await });
     let noting = tokio::spawn(async move {

@@ -19,6 +19,7 @@ use talk::{
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) const RATE: u32 = 8_000;
 /// How long a letter sounds here.
@@ -188,6 +189,7 @@ impl Phone {
             rate: RATE,
             duration: Duration::from_secs(setup.duration),
             notes: notes_in,
+            stop: CancellationToken::new(),
         };
         let task =
             tokio::spawn(async move { talk::session::hold(talk, &mut from_leg, &to_leg).await });
