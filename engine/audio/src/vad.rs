@@ -4,7 +4,12 @@
 //! (about 9 KB). It says what it hears now, frame by frame; how long a voice must be heard before
 //! it counts is the turn's business, not the detector's.
 //!
+//! A line on which nothing is heard for half a second costs nothing: the net sleeps until there is
+//! sound, and hears then what came just before it.
+//!
 //! Known limits: music and ring-back tones count as speech.
+
+use std::collections::VecDeque;
 
 use earshot::Detector;
 
@@ -19,6 +24,14 @@ const FRAME: usize = 256;
 /// start and 0.5 to go on hear speech in noise without taking the noise for speech.
 const SLACK: f32 = 0.2;
 
+/// Sound below this is none, as a mean square: -65 dB of full scale, 40 dB under a usual voice and just
+/// over the smallest step of G.711.
+const NOTHING: i64 = 18 * 18;
+/// Frames without sound after which the net sleeps: half a second.
+const AWAKE: u32 = 25;
+/// What the net hears of the time before it was woken, in frames: more than its window, which is 64 ms.
+const BEFORE: usize = 5;
+
 /// Listens to one stream for voices.
 pub struct Vad {
     start: f32,
@@ -30,6 +43,10 @@ pub struct Vad {
     waiting: Vec<i16>,
     score: f32,
     speech: bool,
+    /// Frames without sound, up to [`AWAKE`].
+    empty: u32,
+    /// The last of them since the net sleeps.
+    before: VecDeque<Vec<i16>>,
 }
 
 impl Vad {
@@ -46,12 +63,36 @@ impl Vad {
             waiting: Vec::with_capacity(2 * FRAME),
             score: 0.0,
             speech: false,
+            empty: 0,
+            before: VecDeque::new(),
         }
     }
 
     /// Takes the stream's next frame and says whether somebody speaks in it.
     pub fn hear(&mut self, frame: &Frame) -> bool {
-        self.waiting.extend(self.up.process(&frame.samples));
+        self.empty = if is_empty(&frame.samples) { self.empty + 1 } else { 0 };
+        if self.empty > AWAKE {
+            self.empty = AWAKE;
+            if self.before.len() == BEFORE {
+                self.before.pop_front();
+            }
+            self.before.push_back(frame.samples.clone());
+            (self.score, self.speech) = (0.0, false);
+            return false;
+        }
+        for samples in std::mem::take(&mut self.before) {
+            self.think(&samples);
+        }
+        self.think(&frame.samples);
+        let enough = if self.speech { self.keep } else { self.start };
+        self.speech = self.score >= enough
+            && (self.min_volume <= 0.0 || volume(&frame.samples) >= self.min_volume);
+        self.speech
+    }
+
+    /// Gives samples to the net.
+    fn think(&mut self, samples: &[i16]) {
+        self.waiting.extend(self.up.process(samples));
         let mut fresh: Option<f32> = None;
         let mut used = 0;
         for piece in self.waiting.chunks_exact(FRAME) {
@@ -62,16 +103,18 @@ impl Vad {
         self.waiting.drain(..used);
         // Frames of the net and of the call do not align: without a fresh score the last one holds.
         self.score = fresh.unwrap_or(self.score);
-        let enough = if self.speech { self.keep } else { self.start };
-        self.speech = self.score >= enough
-            && (self.min_volume <= 0.0 || volume(&frame.samples) >= self.min_volume);
-        self.speech
     }
 
     /// How sure the net is of the last frame, 0 to 1.
     pub fn score(&self) -> f32 {
         self.score
     }
+}
+
+/// Whether there is nothing to be heard.
+fn is_empty(samples: &[i16]) -> bool {
+    let power: i64 = samples.iter().map(|sample| i64::from(i32::from(*sample).pow(2))).sum();
+    power < NOTHING * samples.len() as i64
 }
 
 /// How loud sound is, 0 to 1, even in decibels: 0 is -110 dB of full scale, 0.6 is -50 dB, 1 is
@@ -152,6 +195,20 @@ mod tests {
                     || heard(&mut vad, rate, &vec![0; rate as usize]) < 0.2
             );
         }
+    }
+
+    #[test]
+    fn after_silence_a_voice_is_heard_as_soon_as_by_a_net_that_never_sleeps() {
+        let hum = |count: usize| (0..count).map(|n| if n % 2 == 0 { 25 } else { -25 }).collect();
+        let begins = |silence: Vec<i16>| {
+            let sound = [silence, vowel(8_000, 1_500)].concat();
+            let mut vad = Vad::new(8_000, 0.7, 0.0);
+            let mut frames = sound.chunks_exact(160);
+            frames.position(|samples| vad.hear(&Frame { rate: 8_000, samples: samples.to_vec() }))
+        };
+        // It sleeps in the first, and hears in the second what is too loud for that.
+        let (slept, awake) = (begins(vec![0; 24_000]), begins(hum(24_000)));
+        assert!(slept.is_some() && slept <= awake, "{slept:?} {awake:?}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ const WRITE: Duration = Duration::from_secs(5);
 const CLOSE: Duration = Duration::from_secs(2);
 
 /// What one read of a socket may bring, bytes: some messages of 20 ms.
-const READ: usize = 8 * 1024;
+const READ: usize = 4 * 1024;
 
 /// A socket of sound: its messages are small and many. The library's usual buffer is 128 KB for
 /// each socket, which every read fills with zeros first.

@@ -28,7 +28,7 @@ const LONGEST: usize = 1 << 20;
 
 /// What one read may bring, bytes: some pieces of sound. The library's usual buffer is 128 KB for each
 /// socket, which every read fills with zeros first.
-const READ: usize = 8 * 1024;
+const READ: usize = 4 * 1024;
 
 /// The longest word of a refusal that is repeated.
 const WHY: usize = 200;
