@@ -212,8 +212,8 @@ impl Default for Conversation {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Texting {
-    /// Texts per second that each number may send, for each process; replies go first. Without
-    /// it, as many as there are.
+    /// Texts per second that each number may send, in all processes of a database together; replies
+    /// go first. Without it, as many as there are.
     #[schemars(range(min = 0.001))]
     pub(crate) per_second: Option<f64>,
     /// Whether typographic quotes, dashes and spaces in texts to phones are made plain when that

@@ -11,6 +11,7 @@ use call::{Destination, Switchboard};
 use conversation::quiet::Quiet;
 use conversation::{Delivery, Inbox, Messenger, Tenant};
 use jiff::Timestamp;
+use runtime::agreed::Agreed;
 use runtime::{Agents, Aide, Clock, Parts, Runtime, Texting};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,7 @@ pub(crate) async fn build(
     // Taken by whoever came first; all of them are the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let metrics = crate::log::count(stop).map_err(|error| error.to_string())?;
-    let clock = runtime::clock::System;
+    let clock = Agreed::new(Arc::new(runtime::clock::System));
     let now = clock.now();
     let folders = numbers::folders(&settings.number);
     let engines = providers::Engines::new(engine_settings(settings, &folders))

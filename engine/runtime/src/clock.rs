@@ -18,6 +18,13 @@ pub trait Clock: Send + Sync {
 
     /// Resolves at that time, or at once when it has passed.
     async fn until(&self, then: Timestamp);
+
+    /// It was `theirs` by the clock of whoever all go by when the steady one said `steady`, and
+    /// nobody knows it better than to `give` more or less. A clock that is right by itself does not
+    /// care.
+    fn agree(&self, steady: Duration, give: Duration, theirs: Timestamp) {
+        let _ = (steady, give, theirs);
+    }
 }
 
 /// The machine's clock.

@@ -11,12 +11,14 @@
 //! for, under the fence of its row; only then does an effect leave.
 
 mod agents;
+pub mod agreed;
 pub mod begin;
 pub mod clock;
 mod deeds;
 pub mod flows;
 mod gauges;
 mod hold;
+mod lanes;
 pub mod lines;
 pub mod numbers;
 mod outbox;
@@ -46,7 +48,6 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use call::{Dialer, Library, Vendors};
-use conversation::lane::Lanes;
 use conversation::quiet::Quiet;
 use conversation::{Address, Delivery, Messenger};
 use flow::{Catalog, Destination, Event, Flow};
@@ -112,13 +113,11 @@ pub struct Parts {
     pub worker: String,
 }
 
-/// Texts per second of a lane without a limit of ours: only the carrier closes it.
-const UNLIMITED: f64 = 1e9;
-
 /// How texts leave.
 #[derive(Clone, Debug, Default)]
 pub struct Texting {
-    /// Texts per second that each of our numbers may send, for each process; `None` = any number.
+    /// Texts per second that each of our numbers may send, in all processes of a database together;
+    /// `None` = any number.
     pub per_second: Option<f64>,
     /// Whether typographic signs are made plain when that makes a text to a phone cheaper.
     pub smart: bool,
@@ -151,8 +150,7 @@ pub struct Runtime {
     pace: lines::pace::Pace,
     /// Where calls of this process hear each other.
     rooms: call::room::Rooms,
-    /// How fast our numbers may send, in this process.
-    lanes: Mutex<Lanes>,
+    pacing: lanes::Pacing,
     /// For work beside a call.
     me: Weak<Self>,
 }
@@ -181,7 +179,7 @@ impl Trouble {
 impl Runtime {
     /// Puts the parts together. Nothing runs until [`Runtime::serve`].
     pub fn new(parts: Parts) -> Arc<Self> {
-        let lanes = Mutex::new(Lanes::new(parts.texting.per_second.unwrap_or(UNLIMITED)));
+        let pacing = lanes::Pacing::new(parts.texting.per_second, parts.store.is_shared());
         let versions = parts.numbers.versions().chain(&parts.flows);
         let flows = versions.map(|(row, flow)| (row.id.clone(), Arc::clone(flow))).collect();
         let senders = senders::Senders::new(&parts.messengers);
@@ -198,7 +196,7 @@ impl Runtime {
             flows: Mutex::new(flows),
             wakes: wakes::Wakes::default(),
             gauged: gauges::Gauged::default(),
-            lanes,
+            pacing,
             texts_to_send: Notify::new(),
             timers_set: Notify::new(),
             next_timer: AtomicI64::new(i64::MAX),
@@ -224,6 +222,7 @@ impl Runtime {
     /// Works until `stop`: jobs, outbox, timers, sweep. Returns when all of it has ended; calls
     /// that are live then go on until their legs are gone, or [`Runtime::drain`] lets them go.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
+        self.agree_on_time(&stop).await;
         self.keep_flows(&stop).await;
         let mut loops = JoinSet::new();
         loops.spawn(Arc::clone(&self).work(stop.clone()));
@@ -234,6 +233,7 @@ impl Runtime {
         loops.spawn(Arc::clone(&self).keep_pace(stop.clone()));
         loops.spawn(Arc::clone(&self).keep_alive(stop.clone()));
         loops.spawn(Arc::clone(&self).sweep_lost(stop.clone()));
+        loops.spawn(Arc::clone(&self).keep_time(stop.clone()));
         loops.spawn(Arc::clone(&self).sweep(stop));
         while let Some(ended) = loops.join_next().await {
             if let Err(error) = ended {

@@ -3,10 +3,10 @@
 //! The claim is committed before the text can leave and counts the try; its outcome is committed
 //! after. A try without an outcome is the matter of `unsure`.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use conversation::{Messenger, Outgoing, Refusal, Status};
+use conversation::{Messenger, Refusal, Status};
 use flow::{Event, Key, Vars};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -62,13 +62,19 @@ impl Runtime {
                 return None;
             }
         };
-        if !left
-            && messenger.is_some()
-            && row.unsure.is_none()
-            && let Err(at) = self.admit(&outgoing)
-        {
-            self.put_back(row, at, "it waits until its number may send".into()).await;
-            return None;
+        if !left && messenger.is_some() && row.unsure.is_none() {
+            match self.admit(&outgoing).await {
+                Ok(Ok(())) => {}
+                Ok(Err(at)) => {
+                    self.put_back(row, at, "it waits until its number may send".into()).await;
+                    return None;
+                }
+                Err(error) => {
+                    // The claim runs out, and the text is taken up again.
+                    tracing::warn!(key = row.key, %error, "a text waits");
+                    return None;
+                }
+            }
         }
         let mut writes = Vec::new();
         let sent = match messenger {
@@ -127,20 +133,6 @@ impl Runtime {
             self.outbox_changed();
         }
         next
-    }
-
-    /// Whether the lane of its sender lets a text go now; else when to ask again.
-    fn admit(&self, text: &Outgoing) -> Result<(), Timestamp> {
-        let now = self.parts.clock.now();
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.admit(now, text.ours.as_str(), text.prompted)
-    }
-
-    /// The carrier asked for a pause: the other texts of that number wait too.
-    fn pause(&self, text: &Outgoing, until: Timestamp) {
-        let now = self.parts.clock.now();
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.close(now, text.ours.as_str(), until);
     }
 
     /// When a carrier that is full is asked again: when it says, else the later the longer it is so.

@@ -24,7 +24,9 @@ impl Inbox for Runtime {
     async fn receive(&self, message: Message) -> Result<Accepted, Busy> {
         let peering = Peering::from(&message);
         let thread = peering.thread_id();
-        let write = Write::Receive(MessageRow::received(&message), peering);
+        // By the clock that all go by: who looks for what was left lying compares it with theirs.
+        let received = MessageRow { at: self.parts.clock.now(), ..MessageRow::received(&message) };
+        let write = Write::Receive(received, peering);
         match trace::database(self.parts.store.commit(vec![write])).await {
             Ok(()) => {}
             Err(store::Error::Duplicate) => {

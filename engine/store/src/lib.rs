@@ -6,13 +6,14 @@
 //! keeps two workers from acting on one thread.
 //!
 //! Read in this order: [`row`] (what is kept) → this file (the seam) → `change` (what a write means
-//! in SQL, with `claims`, `outbox`, `timer`, `live` and `outside`) → `records` (the seam over any database)
+//! in SQL, with `claims`, `outbox`, `lane`, `timer`, `live` and `outside`) → `records` (the seam over any database)
 //! → `sqlite` (the default) → `postgres` (many processes).
 //!
 //! Times are kept to the microsecond.
 
 mod change;
 mod claims;
+mod lane;
 mod live;
 mod migration;
 mod outbox;
@@ -33,7 +34,7 @@ use jiff::Timestamp;
 
 pub use row::{
     AnswerRow, CallRow, DeedRow, FlowRow, Line, LiveRow, MessageRow, OutboxRow, Peering, Pending,
-    RunRow, SessionRow, StandingRow, ThreadRow, TimerRow, ToldRow, WorkerRow,
+    RunRow, SessionRow, StandingRow, ThreadRow, TimerRow, Tokens, ToldRow, WorkerRow,
 };
 
 use crate::postgres::Postgres;
@@ -294,6 +295,10 @@ pub trait Store: Send + Sync {
     /// it is kept, and counts as soon as [`Write::Tried`] brings that id.
     async fn receipt(&self, receipt: &Receipt) -> Result<Option<(String, Status)>, Error>;
 
+    /// Takes tokens of a sender's lane, at least one and at most as many as are wanted; else when
+    /// there will be one for such a text.
+    async fn tokens(&self, wanted: &Tokens) -> Result<Result<i64, Timestamp>, Error>;
+
     /// A deed that has not come to its end.
     async fn deed(&self, key: &str) -> Result<Option<DeedRow>, Error>;
     /// The same, which is ours alone until then, and this timer of it sleeps so long; `None` when it
@@ -333,6 +338,11 @@ pub trait Store: Send + Sync {
 
     /// How much there is to do, for `/metrics`. Not for free: ask a few times a minute.
     async fn counts(&self) -> Result<Counts, Error>;
+    /// What time it is by the database's clock, which all its processes go by; `None` when it is this
+    /// machine's.
+    async fn time(&self) -> Result<Option<Timestamp>, Error>;
+    /// Whether other processes may work on the same database.
+    fn is_shared(&self) -> bool;
     /// Whether the database answers, for `/readyz`.
     async fn ready(&self) -> Result<(), Error>;
 }

@@ -22,6 +22,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 7, sql: include_str!("../migrations/sqlite/0007_hands_off.sql") },
     Migration { number: 8, sql: include_str!("../migrations/sqlite/0008_texts_of_a_run.sql") },
     Migration { number: 9, sql: include_str!("../migrations/sqlite/0009_live.sql") },
+    Migration { number: 10, sql: include_str!("../migrations/sqlite/0010_lanes.sql") },
 ];
 
 /// For PostgreSQL.
@@ -35,6 +36,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 7, sql: include_str!("../migrations/postgres/0007_hands_off.sql") },
     Migration { number: 8, sql: include_str!("../migrations/postgres/0008_texts_of_a_run.sql") },
     Migration { number: 9, sql: include_str!("../migrations/postgres/0009_live.sql") },
+    Migration { number: 10, sql: include_str!("../migrations/postgres/0010_lanes.sql") },
 ];
 
 /// Where the version is kept.

@@ -124,6 +124,9 @@ fn unavailable(place: &str, why: &str) -> Error {
 
 #[async_trait]
 impl Database for Postgres {
+    const TIME: Option<&'static str> =
+        Some("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)");
+
     async fn write(&self, lane: &str, statements: Vec<Statement>) -> Result<Vec<Record>, Error> {
         self.tables.there().map_err(|f| self.told(f))?;
         self.groups.commit(lane, statements).await.map_err(|f| self.told(f))

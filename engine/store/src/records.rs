@@ -20,10 +20,10 @@ use crate::change::{self, later};
 use crate::outbox::{self as outgoing, CLAIMS, FORWARD};
 use crate::row::{
     AnswerRow, CallRow, DeedRow, FlowRow, Line, LiveRow, MessageRow, OutboxRow, RunRow, SessionRow,
-    ThreadRow, TimerRow, ToldRow, WorkerRow,
+    ThreadRow, TimerRow, Tokens, ToldRow, WorkerRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
-use crate::{Counts, Error, INBOX_MOST, Seen, Store, Write, claims, live, outside, timer};
+use crate::{Counts, Error, INBOX_MOST, Seen, Store, Write, claims, lane, live, outside, timer};
 
 /// One received text in this many also throws away old claims.
 const PURGE_EVERY: u64 = 1024;
@@ -96,7 +96,7 @@ impl<D: Database> Records<D> {
 impl<D: Database> Store for Records<D> {
     async fn commit_told(&self, writes: Vec<Write>) -> Result<Vec<OutboxRow>, Error> {
         let started = Instant::now();
-        let lane = writes.iter().find_map(lane).unwrap_or_default().to_owned();
+        let lane = writes.iter().find_map(about).unwrap_or_default().to_owned();
         let mut all = Vec::with_capacity(writes.len());
         for write in &writes {
             if let Write::Receive(row, _) = write
@@ -314,6 +314,12 @@ impl<D: Database> Store for Records<D> {
         records.into_iter().next().map(|mut r| Ok((r.text()?, r.word()?))).transpose()
     }
 
+    async fn tokens(&self, wanted: &Tokens) -> Result<Result<i64, Timestamp>, Error> {
+        let records = self.database.write(&wanted.lane, lane::take(wanted).into()).await?;
+        let granted = records.into_iter().next().map(lane::granted);
+        granted.ok_or_else(|| Error::Unavailable("a lane does not answer".into()))?
+    }
+
     async fn deed(&self, key: &str) -> Result<Option<DeedRow>, Error> {
         let sql = "SELECT tenant, run, deed, created FROM deeds WHERE key = $1";
         self.row(sql.into(), vec![text(key)], outside::deed_row).await
@@ -394,6 +400,15 @@ impl<D: Database> Store for Records<D> {
         Ok(self.row(sql.into(), Vec::new(), counts).await?.unwrap_or_default())
     }
 
+    async fn time(&self) -> Result<Option<Timestamp>, Error> {
+        let Some(sql) = D::TIME else { return Ok(None) };
+        self.row(sql.into(), Vec::new(), |mut r| r.time()).await
+    }
+
+    fn is_shared(&self) -> bool {
+        D::TIME.is_some()
+    }
+
     async fn ready(&self) -> Result<(), Error> {
         self.rows("SELECT 1".into(), Vec::new(), |_| Ok(())).await.map(|_| ())
     }
@@ -423,7 +438,7 @@ impl List<'_> {
 }
 
 /// The thread that a write is about, if it is about one.
-fn lane(write: &Write) -> Option<&str> {
+fn about(write: &Write) -> Option<&str> {
     match write {
         Write::Receive(row, _) => Some(&row.thread),
         Write::Run(row) => Some(&row.subject),

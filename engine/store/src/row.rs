@@ -3,7 +3,7 @@
 use agent::{Item, Standing};
 use conversation::{Address, Media, Message, Outgoing, Status, Tenant};
 use flow::{Activeflow, Command, Event, Key, Medium, Outcome};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -228,6 +228,23 @@ pub struct OutboxRow {
     pub created: Timestamp,
     /// When the carrier's last receipt moved the status.
     pub receipt: Option<Timestamp>,
+}
+
+/// What is asked of a lane: how fast one of our numbers may send, in all processes together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// The sender.
+    pub lane: String,
+    /// The time.
+    pub now: Timestamp,
+    /// The time between two tokens.
+    pub each: SignedDuration,
+    /// How many a lane can save up; at least 1.
+    pub most: i64,
+    /// How many are wanted; at least 1.
+    pub wanted: i64,
+    /// For a reply, which goes before the rest.
+    pub reply: bool,
 }
 
 /// What a run wants done outside, besides texts.

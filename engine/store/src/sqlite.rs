@@ -74,6 +74,8 @@ impl Sqlite {
 
 #[async_trait]
 impl Database for Sqlite {
+    const TIME: Option<&'static str> = None;
+
     async fn write(&self, _: &str, statements: Vec<Statement>) -> Result<Vec<Record>, Error> {
         let (answer, answered) = oneshot::channel();
         self.writer.send(Ask { statements, answer }).await.map_err(|_| gone())?;

@@ -58,6 +58,10 @@ impl Statement {
 /// A database: carries statements out, knows nothing of what they mean.
 #[async_trait]
 pub(crate) trait Database: Send + Sync {
+    /// Asks for the time, in microseconds since 1970, where several processes of several machines may
+    /// use it.
+    const TIME: Option<&'static str>;
+
     /// All statements in one transaction, durable when this returns, or none of them. The rows
     /// that they returned, in order. Happens to its end even when nobody waits for it any more.
     /// Commits of one lane touch the same rows; a database may carry out those of several lanes

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use queue::{Dead, Job, Jobs, Queue};
 use store::{
     AnswerRow, CallRow, Counts, DeedRow, Error, FlowRow, Line, LiveRow, MessageRow, OutboxRow,
-    RunRow, SessionRow, Store, ThreadRow, TimerRow, ToldRow, WorkerRow, Write,
+    RunRow, SessionRow, Store, ThreadRow, TimerRow, Tokens, ToldRow, WorkerRow, Write,
 };
 
 /// What becomes of a commit.
@@ -28,6 +28,11 @@ pub(crate) enum Fault {
 pub(crate) trait Between: Send + Sync {
     /// The store behind it.
     fn store(&self) -> &dyn Store;
+
+    /// What the database's clock says.
+    fn time(&self) -> impl Future<Output = Result<Option<Timestamp>, Error>> + Send {
+        self.store().time()
+    }
 
     /// A commit.
     fn commits(
@@ -250,6 +255,18 @@ impl<B: Between> Store for Through<B> {
 
     async fn receipt(&self, receipt: &Receipt) -> Result<Option<(String, Status)>, Error> {
         self.0.asks(self.0.store().receipt(receipt)).await
+    }
+
+    async fn tokens(&self, wanted: &Tokens) -> Result<Result<i64, Timestamp>, Error> {
+        self.0.asks(self.0.store().tokens(wanted)).await
+    }
+
+    async fn time(&self) -> Result<Option<Timestamp>, Error> {
+        self.0.peeks(self.0.time()).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.store().is_shared()
     }
 
     async fn deed(&self, key: &str) -> Result<Option<DeedRow>, Error> {

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use conversation::Message;
 use serde_json::{Value, json};
-use store::Store;
 use tokio::task::JoinSet;
-use tokio_postgres::{Client, NoTls};
 
+use crate::database::Database;
 use crate::faults::Through;
 use crate::ice::{Ice, Icy};
 use crate::rig::{PEER, Rig};
@@ -113,34 +112,7 @@ fn receives(
     tokio::spawn(async move { conversation::Inbox::receive(&*runtime, text).await })
 }
 
-/// A schema of its own in the PostgreSQL of the tests.
-struct Database {
-    schema: String,
-    server: Client,
-}
-
-fn server() -> String {
-    std::env::var("VOXFLOW_TEST_POSTGRES").expect("`make test` sets VOXFLOW_TEST_POSTGRES")
-}
-
 impl Database {
-    async fn new() -> Self {
-        let (server, connection) = tokio_postgres::connect(&server(), NoTls).await.unwrap();
-        tokio::spawn(connection);
-        let schema = format!("frozen_{}", uuid::Uuid::now_v7().simple());
-        let make = format!("CREATE SCHEMA {schema}; SET search_path TO {schema}");
-        server.batch_execute(&make).await.unwrap();
-        Self { schema, server }
-    }
-
-    /// A store there, with connections of its own.
-    async fn store(&self) -> Arc<dyn Store> {
-        let (server, schema) = (server(), &self.schema);
-        let joint = if server.contains('?') { '&' } else { '?' };
-        let url = format!("{server}{joint}options=-csearch_path%3D{schema}");
-        store::open(&url).await.unwrap()
-    }
-
     /// Time passes until all is done that the text led to, and silence has ended the session; or until
     /// that.
     async fn comes_to_rest(&self, rig: &Rig, or: impl Fn() -> bool) {
@@ -182,10 +154,5 @@ impl Database {
             all.extend(rows.iter().map(|row| row.get::<_, String>(0)));
         }
         all
-    }
-
-    async fn drop(self) {
-        let drop = format!("DROP SCHEMA {} CASCADE", self.schema);
-        self.server.batch_execute(&drop).await.unwrap();
     }
 }

@@ -3,12 +3,13 @@
 //!
 //! Read in this order: [`rig`] (a runtime to send texts to) → [`world`] (the carrier and the model
 //! around it) → [`wish`] (an action that asks for anything) → [`faults`] (a store and a queue that fail)
-//! → [`ice`] (a process that freezes) → the tests.
+//! → [`database`] (a PostgreSQL of several) → [`ice`] (a process that freezes) → the tests.
 
 #![allow(clippy::unwrap_used)]
 
 mod bursts;
 mod calls;
+mod database;
 mod deeds;
 mod faults;
 mod flows;
@@ -26,5 +27,6 @@ mod runs;
 mod sessions;
 mod shared;
 mod texts;
+mod together;
 mod wish;
 mod world;

@@ -6,6 +6,7 @@ mod calls;
 mod claims;
 mod deeds;
 mod fence;
+mod lanes;
 mod outbox;
 mod rig;
 mod server;
