@@ -35,6 +35,12 @@ pub fn wish(text: &str, has_left: bool) -> Option<Wish> {
     }
 }
 
+/// Whether a message is a word by which carriers let a peer return, who may have left by theirs
+/// without our knowing.
+pub fn is_return(text: &str) -> bool {
+    wish(text, true) == Some(Wish::Return)
+}
+
 /// What a peer is told once in answer.
 pub fn answer(wish: Wish) -> &'static str {
     match wish {

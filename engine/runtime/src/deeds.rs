@@ -34,23 +34,20 @@ pub(crate) struct End {
     pub(crate) why: String,
     /// What is committed together with it.
     pub(crate) writes: Vec<Write>,
-    /// Whether the run hears of the end later, from whoever has these writes in hand.
-    pub(crate) later: bool,
 }
 
 impl End {
     pub(crate) fn done(values: Vars) -> Self {
-        Self { exit: "done", values, why: String::new(), writes: Vec::new(), later: false }
+        Self { exit: "done", values, why: String::new(), writes: Vec::new() }
     }
 
     pub(crate) fn failed(why: impl Into<String>) -> Self {
-        Self {
-            exit: "failed",
-            values: Vars::new(),
-            why: why.into(),
-            writes: Vec::new(),
-            later: false,
-        }
+        Self { exit: "failed", values: Vars::new(), why: why.into(), writes: Vec::new() }
+    }
+
+    /// Whether it is the end of a text that is told to the run, and not that the text was asked for.
+    fn is_told_later(&self) -> bool {
+        self.writes.iter().any(|write| matches!(write, Write::Outbox(_)))
     }
 
     fn event(&self, key: &Key) -> Event {
@@ -133,7 +130,7 @@ impl Runtime {
         writes.extend(end.writes.iter().cloned());
         let run = self.parts.store.run(&row.run).await?;
         let stepped = match &run {
-            Some(run) if awaited(&run.state, key) => {
+            Some(run) if awaited(&run.state, key) && !end.is_told_later() => {
                 self.step(&row.run, Some(&run.subject), end.event(key)).await?
             }
             _ => None,
@@ -165,9 +162,9 @@ impl Runtime {
         let Some(runtime) = self.me.upgrade() else { return };
         tokio::spawn(async move {
             let end = runtime.effect(&row).await;
-            let mut event = end.event(&row.command.key);
+            let (mut event, later) = (end.event(&row.command.key), end.is_told_later());
             match runtime.commit(end.writes).await {
-                Ok(()) if end.later => return,
+                Ok(()) if later => return,
                 Ok(()) => {}
                 Err(error) => event = End::failed(error.to_string()).event(&row.command.key),
             }

@@ -10,7 +10,7 @@ use conversation::{Messenger, Refusal, Status};
 use flow::{Event, Key, Vars};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use store::{OutboxRow, Peering, Write};
+use store::{OptOut, OutboxRow, Peering, Write};
 use tracing::{Instrument, field};
 
 use crate::hold::{Claimed, Held};
@@ -48,20 +48,7 @@ impl Runtime {
         messenger: Option<Arc<dyn Messenger>>,
     ) -> Option<Claimed> {
         let outgoing = row.outgoing.clone();
-        let peering = Peering {
-            tenant: outgoing.tenant.clone(),
-            channel: outgoing.channel.clone(),
-            ours: outgoing.ours.clone(),
-            peer: outgoing.peer.clone(),
-        };
-        let left = match self.parts.store.opted_out(&row.thread).await {
-            Ok(left) => left && !row.key.ends_with(OPT_OUT),
-            Err(error) => {
-                // The claim runs out, and the text is taken up again.
-                tracing::warn!(key = row.key, %error, "a text waits");
-                return None;
-            }
-        };
+        let left = row.left && !row.key.ends_with(OPT_OUT);
         if !left && messenger.is_some() && row.unsure.is_none() {
             match self.admit(&outgoing).await {
                 Ok(Ok(())) => {}
@@ -107,7 +94,7 @@ impl Runtime {
             return None;
         }
         // What was held up here is free to be claimed again.
-        let exit = sent.and_then(|sent| self.outcome(&mut row, sent, &peering, &mut writes));
+        let exit = sent.and_then(|sent| self.outcome(&mut row, sent, &mut writes));
         let told = exit.map(|exit| {
             let data =
                 json!({ "text": outgoing.text, "to": outgoing.peer, "exit": exit, "why": row.why });
@@ -191,7 +178,6 @@ impl Runtime {
         &self,
         row: &mut OutboxRow,
         sent: Result<conversation::Sent, Refusal>,
-        peering: &Peering,
         writes: &mut Vec<Write>,
     ) -> Option<&'static str> {
         let refusal = match sent {
@@ -215,9 +201,10 @@ impl Runtime {
                 None
             }
             Refusal::OptedOut { code } => {
-                // What we know already is not written again: the peer may return just now.
+                // What we know already is not written again.
                 if code != BLOCKED {
-                    writes.push(Write::OptOut(peering.clone(), true));
+                    let refused = OptOut::Refused(row.tried.unwrap_or(row.created));
+                    writes.push(Write::OptOut(Peering::from(&row.outgoing), refused));
                 }
                 row.status = Status::Failed;
                 row.why = Some(format!("{LEFT} ({code})"));

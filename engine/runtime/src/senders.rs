@@ -122,8 +122,8 @@ impl Runtime {
         for text in texts {
             match ours.iter().position(|(row, _)| row.key == text.key) {
                 Some(at) if text.claimed_by.is_some() => {
-                    let (row, room) = ours.swap_remove(at);
-                    self.send(Claimed { row, held }, room);
+                    let (_, room) = ours.swap_remove(at);
+                    self.send(Claimed { row: text, held }, room);
                 }
                 // It leaves after the one before it of its thread.
                 Some(_) => self.senders.keep(text.thread),

@@ -32,9 +32,7 @@ impl Runtime {
     pub(crate) async fn serve_deed(&self, row: &DeedRow, name: &str, option: &Value) -> End {
         if name == TO_THREAD {
             return match self.to_thread(row, option).await {
-                Ok(text) => {
-                    End { writes: vec![Write::Outbox(text)], later: true, ..End::done(Vars::new()) }
-                }
+                Ok(text) => End { writes: vec![Write::Outbox(text)], ..End::done(Vars::new()) },
                 Err(why) => End::failed(why),
             };
         }

@@ -7,7 +7,7 @@ use conversation::opt_out::{self, Wish};
 use conversation::{Accepted, Busy, Inbox, Message, Receipt, Status, Tenant};
 use flow::{Activeflow, Event, Medium, Vars};
 use serde_json::json;
-use store::{MessageRow, Peering, RunRow, SessionRow, ThreadRow, Write};
+use store::{MessageRow, OptOut, Peering, RunRow, SessionRow, ThreadRow, Write};
 use uuid::Uuid;
 
 use crate::outbox::OPT_OUT;
@@ -62,14 +62,9 @@ impl Runtime {
         let Some(row) = self.parts.store.outbox(key).await? else { return Ok(()) };
         let Receipt { status, code, .. } = receipt;
         if code.as_deref().is_some_and(opt_out::by_code) {
-            let out = &row.outgoing;
-            let peering = Peering {
-                tenant: out.tenant.clone(),
-                channel: out.channel.clone(),
-                ours: out.ours.clone(),
-                peer: out.peer.clone(),
-            };
-            self.parts.store.commit(vec![Write::OptOut(peering, true)]).await?;
+            let peering = Peering::from(&row.outgoing);
+            let refused = OptOut::Refused(row.tried.unwrap_or(row.created));
+            self.parts.store.commit(vec![Write::OptOut(peering, refused)]).await?;
         }
         let run = row.run.clone().unwrap_or_default();
         let data = json!({ "key": key, "status": status, "code": code });
@@ -195,7 +190,8 @@ impl Runtime {
         }
     }
 
-    /// Commits what a text led to, and that it is handled.
+    /// Commits what a text led to, and that it is handled. A word by which peers return counts even
+    /// where it is an answer to something else: whoever answers wants to be answered.
     async fn handled(
         &self,
         thread: &mut ThreadRow,
@@ -203,6 +199,10 @@ impl Runtime {
         mut writes: Vec<Write>,
     ) -> Result<(), Trouble> {
         let row = ThreadRow { handled: text.n, updated: self.parts.clock.now(), ..thread.clone() };
+        if opt_out::is_return(&text.text) {
+            let returned = OptOut::Returned(text.at);
+            writes.push(Write::OptOut(thread.peering.clone(), returned));
+        }
         // First, so that who was slower learns it before anything else.
         writes.insert(0, Write::Thread(row.clone()));
         self.commit(writes).await?;
@@ -215,9 +215,8 @@ impl Runtime {
     fn heed(&self, thread: &ThreadRow, text: &MessageRow, wish: Wish, left: bool) -> Vec<Write> {
         let peering = thread.peering.clone();
         let mut writes = match wish {
-            Wish::Leave => vec![Write::OptOut(peering.clone(), true)],
-            Wish::Return => vec![Write::OptOut(peering.clone(), false)],
-            Wish::Help => Vec::new(),
+            Wish::Leave => vec![Write::OptOut(peering.clone(), OptOut::Left)],
+            Wish::Return | Wish::Help => Vec::new(),
         };
         let told = left && wish == Wish::Leave;
         if !text.answered_by_carrier && !told {

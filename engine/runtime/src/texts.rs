@@ -135,5 +135,6 @@ pub(crate) fn row(
         unsure: None,
         created: now,
         receipt: None,
+        left: false,
     }
 }

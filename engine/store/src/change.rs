@@ -6,7 +6,7 @@ use crate::row::{MessageRow, Peering, RunRow, SessionRow, ThreadRow};
 use crate::statement::{
     Cell, Statement, json, maybe_json, maybe_text, maybe_time, text, time, word,
 };
-use crate::{Error, Seen, Write, claims, live, outbox, outside, timer};
+use crate::{Error, OptOut, Seen, Write, claims, live, outbox, outside, timer};
 
 /// The statements of a commit, in order.
 pub(crate) fn statements(writes: Vec<Write>, all: &mut Vec<Statement>) -> Result<(), Error> {
@@ -115,14 +115,7 @@ fn one(write: Write, all: &mut Vec<Statement>) -> Result<(), Error> {
         Write::Over { run } => all.push(live::over(run)),
         Write::Beat(row) => all.push(live::beat(row)),
         Write::Quit { worker, before } => all.push(live::quit(worker, before)),
-        Write::OptOut(peering, left) => all.push(Statement::new(
-            if left {
-                "INSERT INTO opt_outs (thread) VALUES ($1) ON CONFLICT (thread) DO NOTHING"
-            } else {
-                "DELETE FROM opt_outs WHERE thread = $1"
-            },
-            vec![text(peering.thread_id())],
-        )),
+        Write::OptOut(peering, how) => all.push(opt_out(peering.thread_id(), how)),
         Write::Deed(row) => all.push(outside::deed(row)?),
         Write::Did { key, until } => all.push(outside::did(key, until)),
         Write::Tell(row) => all.push(outside::tell(row)?),
@@ -297,6 +290,22 @@ fn session(row: SessionRow) -> Result<Statement, Error> {
         )
     };
     Ok(statement.or(conflict))
+}
+
+/// A peer left or returned. Nobody is forgotten who returned: an answer of a carrier about a text of
+/// before may still be on its way.
+fn opt_out(thread: String, how: OptOut) -> Statement {
+    const SET: &str = "INSERT INTO opt_outs (thread, back) VALUES ($1, $2) \
+                       ON CONFLICT (thread) DO UPDATE SET back = excluded.back";
+    match how {
+        OptOut::Left => Statement::new(SET, vec![text(thread), Cell::Null]),
+        OptOut::Returned(at) => Statement::new(SET, vec![text(thread), time(at)]),
+        OptOut::Refused(tried) => Statement::new(
+            "INSERT INTO opt_outs (thread, back) VALUES ($1, NULL) ON CONFLICT (thread) \
+             DO UPDATE SET back = NULL WHERE opt_outs.back < $2",
+            vec![text(thread), time(tried)],
+        ),
+    }
 }
 
 /// Writes what is there: whoever changes the row at the same moment comes before or after.

@@ -157,8 +157,8 @@ pub enum Write {
     },
     /// A line of a run's transcript, added.
     Line(Line),
-    /// A peer left (`true`) or returned (`false`).
-    OptOut(Peering, bool),
+    /// A peer left or returned.
+    OptOut(Peering, OptOut),
     /// A deed to carry out; one with the same key stays as it is.
     Deed(DeedRow),
     /// A deed has come to its end. Conflict when it had before, or when somebody else has claimed
@@ -182,6 +182,18 @@ pub enum Write {
     /// The answer to such a request; with the status 0 there is none that is worth keeping, and the
     /// key is free again.
     Answer(AnswerRow),
+}
+
+/// How a peer left or returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptOut {
+    /// The peer said so.
+    Left,
+    /// The carrier said so of a text that was tried at this time. It does not count when the peer has
+    /// returned since.
+    Refused(Timestamp),
+    /// The peer said so at this time, whether we knew of a leaving or not.
+    Returned(Timestamp),
 }
 
 /// A row as it was read.

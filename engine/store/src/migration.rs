@@ -23,6 +23,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 8, sql: include_str!("../migrations/sqlite/0008_texts_of_a_run.sql") },
     Migration { number: 9, sql: include_str!("../migrations/sqlite/0009_live.sql") },
     Migration { number: 10, sql: include_str!("../migrations/sqlite/0010_lanes.sql") },
+    Migration { number: 11, sql: include_str!("../migrations/sqlite/0011_back.sql") },
 ];
 
 /// For PostgreSQL.
@@ -37,6 +38,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 8, sql: include_str!("../migrations/postgres/0008_texts_of_a_run.sql") },
     Migration { number: 9, sql: include_str!("../migrations/postgres/0009_live.sql") },
     Migration { number: 10, sql: include_str!("../migrations/postgres/0010_lanes.sql") },
+    Migration { number: 11, sql: include_str!("../migrations/postgres/0011_back.sql") },
 ];
 
 /// Where the version is kept.

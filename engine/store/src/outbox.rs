@@ -32,13 +32,7 @@ pub(crate) fn queue(
     let out = &row.outgoing;
     let id = Uuid::new_v5(&OUTBOUND, row.key.as_bytes()).to_string();
     if before.is_none() {
-        let peering = Peering {
-            tenant: out.tenant.clone(),
-            channel: out.channel.clone(),
-            ours: out.ours.clone(),
-            peer: out.peer.clone(),
-        };
-        let mut cells = peered(&row.thread, peering, row.created);
+        let mut cells = peered(&row.thread, Peering::from(out), row.created);
         cells.push(text(id.clone()));
         // A key that is known takes no second place in the thread.
         all.push(Statement::new(

@@ -203,7 +203,7 @@ impl<D: Database> Store for Records<D> {
     }
 
     async fn opted_out(&self, thread: &str) -> Result<bool, Error> {
-        let sql = "SELECT thread FROM opt_outs WHERE thread = $1";
+        let sql = "SELECT thread FROM opt_outs WHERE thread = $1 AND back IS NULL";
         let found = self.keyed(sql, vec![text(thread)], |mut r| r.text()).await?;
         Ok(!found.is_empty())
     }

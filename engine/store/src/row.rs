@@ -89,6 +89,17 @@ impl From<&Message> for Peering {
     }
 }
 
+impl From<&Outgoing> for Peering {
+    fn from(text: &Outgoing) -> Self {
+        Self {
+            tenant: text.tenant.clone(),
+            channel: text.channel.clone(),
+            ours: text.ours.clone(),
+            peer: text.peer.clone(),
+        }
+    }
+}
+
 /// A thread.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThreadRow {
@@ -228,6 +239,8 @@ pub struct OutboxRow {
     pub created: Timestamp,
     /// When the carrier's last receipt moved the status.
     pub receipt: Option<Timestamp>,
+    /// Whether the peer had left when this was read. It is not stored here.
+    pub left: bool,
 }
 
 /// What is asked of a lane: how fast one of our numbers may send, in all processes together.

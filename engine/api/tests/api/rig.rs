@@ -211,6 +211,7 @@ impl Rig {
             claimed_by: None,
             created: Timestamp::now(),
             receipt: None,
+            left: false,
         };
         self.runtime.parts.store.commit(vec![Write::Outbox(row)]).await.unwrap();
     }

@@ -162,6 +162,22 @@ async fn a_text_goes_into_another_thread_of_the_same_tenant() {
 }
 
 #[tokio::test]
+async fn a_text_into_the_thread_of_somebody_who_has_left_takes_its_exit() {
+    let rig = Rig::texts(json!([
+        { "id": "tell", "type": "send_to_conversation", "option": {
+            "conversation": "${message.text}", "text": "somebody wrote" }, "on": { "opted_out": "no" } },
+        { "id": "yes", "type": "send_message", "option": { "text": "told" }, "next": "end" },
+        { "id": "no", "type": "send_message", "option": { "text": "gone" } },
+    ]))
+    .await;
+    rig.text("STOP").await;
+    rig.carrier.sent(1).await;
+    rig.receive(rig.message("+15550002222", &rig.thread_id(), Some("SM9"))).await.unwrap();
+    let sent = rig.carrier.sent(2).await;
+    assert_eq!((sent[1].peer.as_str(), sent[1].text.as_str()), ("+15550002222", "gone"));
+}
+
+#[tokio::test]
 async fn a_service_that_is_not_there_fails_by_name() {
     let rig = Rig::texts(json!([
         { "id": "wish", "type": "wish", "option": {

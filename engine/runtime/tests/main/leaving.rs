@@ -1,4 +1,4 @@
-//! The manner in which texts leave: lanes, quiet hours, cuts; receipts; and threads in human hands.
+//! How texts leave: lanes, quiet hours, cuts; receipts; and threads in human hands.
 
 use conversation::{Inbox, Receipt, Status};
 use jiff::SignedDuration;
@@ -131,21 +131,62 @@ async fn a_run_learns_how_far_its_text_came() {
     assert!(!rig.store.opted_out(&thread.id).await.unwrap());
 }
 
+/// The carrier tells that the peer had left when it was given this text.
+async fn refused(rig: &Rig, carrier_id: &str) {
+    let receipt = Receipt {
+        channel: "twilio".into(),
+        carrier_id: carrier_id.into(),
+        status: Status::Failed,
+        code: Some("21610".into()),
+    };
+    rig.runtime().receipt(receipt).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_receipt_can_say_that_the_peer_has_left() {
     let rig = Rig::texts(echo()).await;
     rig.text("hello").await;
     rig.carrier.sent(1).await;
     rig.ended(1).await;
-    let receipt = Receipt {
-        channel: "twilio".into(),
-        carrier_id: "SM1".into(),
-        status: Status::Failed,
-        code: Some("21610".into()),
-    };
-    rig.runtime().receipt(receipt).await.unwrap();
-    let thread = rig.store.thread(&rig.thread_id()).await.unwrap().unwrap();
-    assert!(rig.store.opted_out(&thread.id).await.unwrap());
+    refused(&rig, "SM1").await;
+    assert!(rig.store.opted_out(&rig.thread_id()).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_a_carrier_tells_late_does_not_undo_a_return() {
+    let rig = Rig::texts(echo()).await;
+    let left = async || rig.store.opted_out(&rig.thread_id()).await.unwrap();
+    rig.text("hello").await;
+    rig.carrier.sent(1).await;
+    rig.pass(10);
+    rig.text("STOP").await;
+    rig.carrier.sent(2).await;
+    rig.pass(10);
+    rig.text("START").await;
+    rig.carrier.sent(3).await;
+    // Late, and once more: it is about a text from before the return.
+    refused(&rig, "SM1").await;
+    refused(&rig, "SM1").await;
+    assert!(!left().await);
+    rig.pass(1);
+    rig.text("hello again").await;
+    assert_eq!(rig.carrier.sent(4).await[3].text, "hi hello again");
+    rig.ended(2).await;
+    refused(&rig, "SM4").await;
+    assert!(left().await, "the carrier has not let the peer return");
+}
+
+#[tokio::test]
+async fn who_returns_from_what_only_the_carrier_knew_stays() {
+    let rig = Rig::texts(echo()).await;
+    rig.text("hello").await;
+    rig.carrier.sent(1).await;
+    // The carrier took the STOP for itself. To us, START is a text like any other.
+    rig.pass(10);
+    rig.text("START").await;
+    rig.carrier.sent(2).await;
+    refused(&rig, "SM1").await;
+    assert!(!rig.store.opted_out(&rig.thread_id()).await.unwrap());
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 -- when to ask again.
 CREATE TABLE lanes (
     id TEXT PRIMARY KEY,
-    next BIGINT NOT NULL,
-    booked BIGINT NOT NULL,
-    granted BIGINT NOT NULL,
-    again BIGINT NOT NULL
-);
+    next INTEGER NOT NULL,
+    booked INTEGER NOT NULL,
+    granted INTEGER NOT NULL,
+    again INTEGER NOT NULL
+) STRICT;

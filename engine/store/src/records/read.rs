@@ -17,7 +17,9 @@ pub(super) const MESSAGE: &str =
 pub(super) const SESSION: &str = "id, thread, seq, agent, generation, answered, run, awaited, history, \
                        rest, active, idle_s, ended";
 pub(crate) const OUTBOX: &str = "key, thread, outgoing, run, about, status, carrier_id, why, attempts, \
-                      not_before, claimed_by, tried, unsure, created, receipt_at";
+                      not_before, claimed_by, tried, unsure, created, receipt_at, \
+                      EXISTS (SELECT 1 FROM opt_outs \
+                      WHERE opt_outs.thread = outbox.thread AND back IS NULL)";
 pub(super) const CALL: &str =
     "id, tenant, carrier, carrier_id, from_address, to_address, run, status, started, ended";
 
@@ -117,6 +119,7 @@ pub(super) fn outbox(mut r: Record) -> Result<OutboxRow, Error> {
         unsure: r.maybe_time()?,
         created: r.time()?,
         receipt: r.maybe_time()?,
+        left: r.flag()?,
     })
 }
 

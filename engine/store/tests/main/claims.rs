@@ -1,7 +1,7 @@
 //! Texts that come in: once, in order, never across tenants.
 
 use futures_util::future::join_all;
-use store::{Error, Write};
+use store::{Error, OptOut, Write};
 
 use crate::rig::{at, on_each, peering, reply, run, text, thread};
 
@@ -58,12 +58,20 @@ async fn tenants_with_the_same_peer_never_meet() {
             let texts = store.messages(&peer.thread_id(), 0, 10).await.unwrap();
             assert_eq!(texts.iter().map(|m| m.text.as_str()).collect::<Vec<_>>(), [said]);
         }
-        store.commit(vec![Write::OptOut(a.clone(), true)]).await.unwrap();
+        store.commit(vec![Write::OptOut(a.clone(), OptOut::Left)]).await.unwrap();
         assert!(store.opted_out(&a.thread_id()).await.unwrap());
         assert!(!store.opted_out(&b.thread_id()).await.unwrap());
-        store.commit(vec![Write::OptOut(a.clone(), true)]).await.unwrap();
-        store.commit(vec![Write::OptOut(a.clone(), false)]).await.unwrap();
+        store.commit(vec![Write::OptOut(a.clone(), OptOut::Left)]).await.unwrap();
+        store.commit(vec![Write::OptOut(a.clone(), OptOut::Returned(at(5)))]).await.unwrap();
         assert!(!store.opted_out(&a.thread_id()).await.unwrap());
+        // What a carrier says counts for what was tried after that.
+        for (tried, left) in [(4, false), (5, false), (6, true)] {
+            let refused = OptOut::Refused(at(tried));
+            store.commit(vec![Write::OptOut(a.clone(), refused)]).await.unwrap();
+            assert_eq!(store.opted_out(&a.thread_id()).await.unwrap(), left, "{tried}");
+        }
+        store.commit(vec![Write::OptOut(b.clone(), OptOut::Refused(at(0)))]).await.unwrap();
+        assert!(store.opted_out(&b.thread_id()).await.unwrap());
     })
     .await;
 }

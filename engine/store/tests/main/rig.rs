@@ -197,6 +197,7 @@ pub(crate) fn reply(peering: &Peering, key: &str, created: i64) -> OutboxRow {
         unsure: None,
         created: at(created),
         receipt: None,
+        left: false,
     }
 }
 
