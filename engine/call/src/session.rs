@@ -42,7 +42,7 @@ pub struct Order {
 #[derive(Debug)]
 pub enum Report {
     /// An event for the run.
-    Event(Event),
+    Event(Box<Event>),
     /// Something worth remembering of a conversation.
     Note(Note),
     /// A conversation is over; all that was said.
@@ -211,6 +211,9 @@ impl Line {
 /// Lives the call until the leg is gone, or `orders` is closed (then the leg is hung up). Either
 /// way the last report is [`Event::HungUp`].
 ///
+/// Orders and events are boxed: a channel keeps room for 32 of them from the beginning, and few ever
+/// come at once.
+///
 /// [`Deed::StopService`] is not queued: it ends the deed that runs, which reports `done`, and a
 /// conversation keeps its history.
 ///
@@ -219,13 +222,13 @@ impl Line {
 pub async fn live(
     leg: Leg,
     means: Means,
-    mut orders: mpsc::Receiver<Order>,
+    mut orders: mpsc::Receiver<Box<Order>>,
     reports: mpsc::UnboundedSender<Report>,
     leave: CancellationToken,
 ) {
     let mut line = Line::new(leg, means, reports);
     match lived(&mut line, &mut orders, &leave).await {
-        Over::Ended(cause) => line.report(Report::Event(Event::HungUp { cause })),
+        Over::Ended(cause) => line.report(Report::Event(Event::HungUp { cause }.into())),
         Over::Left => {
             let (answer, answered) = oneshot::channel();
             line.report(Report::Left(answer));
@@ -246,7 +249,7 @@ enum Over {
 /// Until the call is over, or goes on elsewhere.
 async fn lived(
     line: &mut Line,
-    orders: &mut mpsc::Receiver<Order>,
+    orders: &mut mpsc::Receiver<Box<Order>>,
     leave: &CancellationToken,
 ) -> Over {
     let gone = Over::Ended(HangupCause::Normal);
@@ -286,9 +289,9 @@ async fn lived(
 /// the call shall leave.
 async fn idle(
     line: &mut Line,
-    orders: &mut mpsc::Receiver<Order>,
+    orders: &mut mpsc::Receiver<Box<Order>>,
     leave: &CancellationToken,
-) -> Result<Option<Order>, Gone> {
+) -> Result<Option<Box<Order>>, Gone> {
     loop {
         tokio::select! {
             biased;
@@ -302,9 +305,9 @@ async fn idle(
 /// Carries out one order while taking in the next ones.
 async fn attend(
     line: &mut Line,
-    order: Order,
-    orders: &mut mpsc::Receiver<Order>,
-    waiting: &mut VecDeque<Order>,
+    order: Box<Order>,
+    orders: &mut mpsc::Receiver<Box<Order>>,
+    waiting: &mut VecDeque<Box<Order>>,
     leave: &CancellationToken,
 ) -> Result<Finish, Gone> {
     let stop = CancellationToken::new();
@@ -312,7 +315,7 @@ async fn attend(
     let reports = line.reports.clone();
     let (mut open, mut until) = (true, None);
     let stopped = {
-        let deed = deeds::carry_out(line, order, &stop);
+        let deed = deeds::carry_out(line, *order, &stop);
         tokio::pin!(deed);
         loop {
             tokio::select! {
@@ -329,7 +332,7 @@ async fn attend(
                 }
                 next = orders.recv(), if open => match next {
                     Some(order) if matches!(order.command.deed, Deed::StopService) => {
-                        let _ = reports.send(Report::Event(event(order.command.key, Finish::done())));
+                        let _ = reports.send(Report::Event(event(order.command.key, Finish::done()).into()));
                         stop.cancel();
                         until.get_or_insert(Instant::now() + STOPPING);
                     }
@@ -379,9 +382,9 @@ fn event(key: Key, finish: Finish) -> Event {
 
 fn done(line: &Line, key: Key, finish: Finish) {
     let stop = finish.stop;
-    line.report(Report::Event(event(key, finish)));
+    line.report(Report::Event(event(key, finish).into()));
     if stop {
         let why = "the agent ended the flow".to_owned();
-        line.report(Report::Event(Event::Stopped { why }));
+        line.report(Report::Event(Event::Stopped { why }.into()));
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Request {
 /// The tools of a talk: each is taken by the task that owns the run.
 pub(crate) struct OnCall {
     pub(crate) list: Vec<Tool>,
-    pub(crate) owner: mpsc::UnboundedSender<Request>,
+    pub(crate) owner: mpsc::UnboundedSender<Box<Request>>,
 }
 
 #[async_trait]
@@ -66,7 +66,7 @@ impl agent::Tools for OnCall {
         let (answer, took) = oneshot::channel();
         let request = Request { key: key.into(), call: call.clone(), answer };
         let gone = || refused("the call is over");
-        if self.owner.send(request).is_err() {
+        if self.owner.send(request.into()).is_err() {
             return gone();
         }
         took.await.unwrap_or_else(|_| gone())

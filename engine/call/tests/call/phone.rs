@@ -36,7 +36,7 @@ pub(crate) type Record = Arc<Mutex<Vec<(u64, Seen)>>>;
 
 /// A call that is lived, seen from outside.
 pub(crate) struct Phone {
-    pub(crate) orders: Option<mpsc::Sender<Order>>,
+    pub(crate) orders: Option<mpsc::Sender<Box<Order>>>,
     /// Tells the call to leave.
     pub(crate) leave: CancellationToken,
     reports: mpsc::UnboundedReceiver<Report>,
@@ -115,7 +115,7 @@ impl Phone {
 
     pub(crate) async fn order(&self, key: &str, deed: Deed) {
         let command = Command { key: Key(key.into()), deed };
-        let order = Order { command, tools: None, history: Vec::new(), epoch: 0 };
+        let order = Box::new(Order { command, tools: None, history: Vec::new(), epoch: 0 });
         assert!(self.orders.as_ref().unwrap().send(order).await.is_ok());
     }
 
@@ -133,7 +133,7 @@ impl Phone {
     pub(crate) async fn event(&mut self) -> Event {
         loop {
             if let Report::Event(event) = self.report().await {
-                return event;
+                return *event;
             }
         }
     }

@@ -271,9 +271,13 @@ async fn a_conversation_that_is_stopped_keeps_its_history() {
     loop {
         match phone.report().await {
             Report::History(items) => history = Some(items),
-            Report::Event(Event::Done { key, exit, .. }) if key.0 == "1" => {
-                assert_eq!(exit, "done");
-                break;
+            Report::Event(event) => {
+                if let Event::Done { key, exit, .. } = *event
+                    && key.0 == "1"
+                {
+                    assert_eq!(exit, "done");
+                    break;
+                }
             }
             _ => {}
         }

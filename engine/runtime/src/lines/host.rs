@@ -61,8 +61,8 @@ pub(super) struct Host<'a> {
     /// How many of them were in the last attempt whose end is not known.
     pub(super) doubtful: usize,
     /// `None` once the run has ended: the call then hangs up.
-    pub(super) orders: Option<mpsc::Sender<Order>>,
-    pub(super) wishes: mpsc::UnboundedSender<Request>,
+    pub(super) orders: Option<mpsc::Sender<Box<Order>>>,
+    pub(super) wishes: mpsc::UnboundedSender<Box<Request>>,
     /// Keys of the tools that were taken.
     pub(super) seen: HashSet<String>,
     /// Texts whose end the run waits for; another process may send them.
@@ -88,8 +88,8 @@ impl Host<'_> {
         mut self,
         begins: Begins,
         mut reports: mpsc::UnboundedReceiver<Report>,
-        mut told: mpsc::UnboundedReceiver<Event>,
-        mut wished: mpsc::UnboundedReceiver<Request>,
+        mut told: mpsc::UnboundedReceiver<Box<Event>>,
+        mut wished: mpsc::UnboundedReceiver<Box<Request>>,
     ) {
         match begins {
             Begins::Anew => {
@@ -111,7 +111,7 @@ impl Host<'_> {
                 report = reports.recv() => match report {
                     // The call is over, and has reported so before.
                     None => break,
-                    Some(Report::Event(event)) => self.hear(event).await,
+                    Some(Report::Event(event)) => self.hear(*event).await,
                     Some(Report::Note(note)) => self.note(note).await,
                     Some(Report::History(_)) => {}
                     Some(Report::Left(answer)) => {
@@ -119,8 +119,8 @@ impl Host<'_> {
                         let _ = answer.send(());
                     }
                 },
-                Some(request) = wished.recv() => self.wish(request).await,
-                Some(event) = told.recv() => self.hear(event).await,
+                Some(request) = wished.recv() => self.wish(*request).await,
+                Some(event) = told.recv() => self.hear(*event).await,
                 Ok(()) = letting.changed() => {}
                 () = tokio::time::sleep(LOOK), if looks => self.look_at_texts().await,
                 () = until(clock.as_ref(), deadline.as_ref().map(|(_, at)| *at)),
@@ -333,7 +333,7 @@ impl Host<'_> {
             _ => None,
         };
         // Fails only when the call is over, and then it reports so.
-        let _ = orders.send(Order { command, tools, history, epoch: self.epoch }).await;
+        let _ = orders.send(Box::new(Order { command, tools, history, epoch: self.epoch })).await;
     }
 
     /// On whose behalf texts are sent; `run` when the run waits for their end.

@@ -49,7 +49,7 @@ pub(crate) struct Lines {
 
 /// A live call.
 struct Live {
-    owner: mpsc::UnboundedSender<Event>,
+    owner: mpsc::UnboundedSender<Box<Event>>,
     /// Cancelled when it is over.
     over: CancellationToken,
 }
@@ -58,7 +58,7 @@ impl Lines {
     /// Gives an event to a run that is hosted here. False when it is not.
     pub(crate) fn tell(&self, run: &str, event: Event) -> bool {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.get(run).is_some_and(|live| live.owner.send(event).is_ok())
+        live.get(run).is_some_and(|live| live.owner.send(event.into()).is_ok())
     }
 
     /// Whether a run is hosted here.
@@ -77,7 +77,7 @@ impl Lines {
         live.get(run).map(|live| live.over.clone())
     }
 
-    fn enter(&self, run: &str, owner: mpsc::UnboundedSender<Event>) -> Here<'_> {
+    fn enter(&self, run: &str, owner: mpsc::UnboundedSender<Box<Event>>) -> Here<'_> {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         if live.is_empty() {
             self.first.notify_one();
@@ -98,7 +98,7 @@ impl Lines {
 struct Here<'a> {
     lines: &'a Lines,
     run: String,
-    owner: mpsc::UnboundedSender<Event>,
+    owner: mpsc::UnboundedSender<Box<Event>>,
 }
 
 impl Drop for Here<'_> {
