@@ -195,6 +195,31 @@ async fn the_recognizer_hears_of_voice_and_silence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sound_goes_to_the_recognizer_at_once_while_somebody_speaks_and_together_in_silence() {
+    let phone = Phone::begin(Setup::default());
+    let comes = async || {
+        let mut times = 0;
+        for _ in 0..20 {
+            let before = phone.at(|log| log.hears.len());
+            phone.passes(20).await;
+            times += usize::from(phone.at(|log| log.hears.len()) > before);
+        }
+        times
+    };
+    phone.hears("Hello, this is Ada.").await;
+    phone.passes(1_000).await;
+    assert_eq!(comes().await, 4);
+    phone.voice(true);
+    phone.until("a voice", |log| log.hears.contains(&Hear::Voice)).await;
+    assert_eq!(comes().await, 20);
+    phone.voice(false);
+    phone.until("quiet", |log| log.hears.contains(&Hear::Quiet)).await;
+    assert_eq!(comes().await, 20, "a recognizer waits for silence too");
+    phone.gives(Inbound::Gone).await;
+    phone.ends().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_model_that_fails_is_apologized_for() {
     for fault in [Step::Error, Close, Stall, End] {
         // Ahead, and when it counts.
