@@ -228,6 +228,21 @@ function step(data) {
   return [data.action, data.kind && data.kind !== data.action ? `(${data.kind})` : "", data.exit ? `→ ${data.exit}` : ""].filter(Boolean).join(" ");
 }
 
+// What a turn took, in milliseconds from the end of the caller's voice.
+function took({ stages = {}, engine_added, cut, tools = [] }) {
+  const parts = [
+    ["turn over", stages.end_of_turn],
+    ["words sure", stages.stt_final],
+    ["first token", stages.llm_first_token],
+    ["first sound", stages.tts_first_byte],
+    ["answered", stages.first_frame],
+    ["of it ours", engine_added],
+    ...tools.map((tool) => [tool.name, tool.took_ms]),
+    ["cut after", cut?.heard_ms],
+  ];
+  return parts.filter(([, ms]) => ms !== undefined).map(([name, ms]) => `${name} ${ms} ms`).join(", ");
+}
+
 async function happened(happening, again) {
   const { type, data = {} } = happening;
   if (type === "run_started" || type === "run_ended") later(showRuns);
@@ -263,6 +278,9 @@ async function happened(happening, again) {
       break;
     case "tool":
       if (whose === "call") bubble($("transcript"), "note", `takes ${data.name ?? words}`);
+      break;
+    case "turn":
+      if (whose === "call" && data.kind === "answer") bubble($("transcript"), "note", took(data));
       break;
     case "barge_in":
       if (whose === "call") bubble($("transcript"), "note", "interrupted");
@@ -336,9 +354,10 @@ async function showRuns() {
         return element("li", {}, step({ action: taken.action, kind: taken.kind }), " ", element("span", { className: `exit${failed}`, textContent: `→ ${taken.exit}${taken.why ? `: ${taken.why}` : ""}` }));
       });
       const said = shown.transcript.map((line) => element("li", { textContent: `${line.who}: ${line.text}` }));
+      const turns = shown.turns.filter((turn) => turn.kind).map((turn) => element("li", { textContent: `${time(turn.at)} ${turn.kind}: ${took(turn)}` }));
       const about = element("p", { textContent: `${run.reference_type}, run ${run.id}` });
       const waits = shown.waiting_for ? [element("p", { textContent: `waits for ${shown.waiting_for.what}` })] : [];
-      inside.replaceChildren(about, element("ol", {}, ...steps), ...waits, element("ul", {}, ...said));
+      inside.replaceChildren(about, element("ol", {}, ...steps), ...waits, element("ul", {}, ...said), element("ul", { className: "turns" }, ...turns));
     },
   );
 }

@@ -13,6 +13,7 @@ use crate::Api;
 use crate::access::Holder;
 use crate::error::Error;
 use crate::params::{Body, Page, Params, list as page_of};
+use crate::runs::took;
 
 /// Calls that one request may make.
 const MOST: usize = 16;
@@ -29,17 +30,19 @@ pub(crate) async fn list(
     Ok(Json(page_of(rows, &page)))
 }
 
-/// One call.
+/// One call, with what the turns of its conversations took.
 pub(crate) async fn show(
     State(api): State<Api>,
     holder: Holder,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Error> {
-    let call = api.runtime.parts.store.call(&id).await?;
-    match call.filter(|call| holder.sees(&call.tenant.0)) {
-        Some(call) => Ok(Json(shown(&call))),
-        None => Err(Error::not_found("CALL_NOT_FOUND", format!("no call has the id {id}"))),
-    }
+    let store = &api.runtime.parts.store;
+    let call = store.call(&id).await?.filter(|call| holder.sees(&call.tenant.0));
+    let unknown = || Error::not_found("CALL_NOT_FOUND", format!("no call has the id {id}"));
+    let call = call.ok_or_else(unknown)?;
+    let mut shown = shown(&call);
+    shown["turns"] = took(&store.turns(&call.run).await?);
+    Ok(Json(shown))
 }
 
 /// Calls to make.

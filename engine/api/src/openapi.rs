@@ -39,7 +39,7 @@ pub const DOORS: &[Door] = &[
     door(
         "get",
         "/v1.0/activeflows/{id}",
-        "A run with its steps, what was said, and its texts.",
+        "A run with its steps, what was said, its texts, and what its turns took.",
         &[],
         "",
         "ActiveflowWhole",
@@ -63,7 +63,14 @@ pub const DOORS: &[Door] = &[
     ),
     door("get", "/v1.0/calls", "The newest calls.", &[PAGE, TOKEN], "", "Calls"),
     door("post", "/v1.0/calls", "Calls somebody.", &[], "NewCalls", "CallsMade"),
-    door("get", "/v1.0/calls/{id}", "A call.", &[], "", "Call"),
+    door(
+        "get",
+        "/v1.0/calls/{id}",
+        "A call, with what its last 200 turns took.",
+        &[],
+        "",
+        "CallWhole",
+    ),
     door(
         "get",
         "/v1.0/recordings",
@@ -270,7 +277,21 @@ fn schemas() -> Value {
         ("executed_actions", list(anything())),
         ("transcript", list(object(&[("at", time()), ("who", text()), ("text", text())]))),
         ("texts", list(refer("ActiveflowText"))),
+        ("turns", list(refer("Turn"))),
     ];
+    let call = [
+        ("id", text()),
+        ("customer_id", text()),
+        ("carrier", text()),
+        ("carrier_id", text()),
+        ("source", end()),
+        ("destination", end()),
+        ("activeflow_id", text()),
+        ("status", text()),
+        ("tm_create", time()),
+        ("tm_hangup?", maybe_time()),
+    ];
+    let turns = [("turns", list(refer("Turn")))];
     json!({
         "Anything": anything(),
         "Activeflow": object(&activeflow),
@@ -304,17 +325,19 @@ fn schemas() -> Value {
             ("customer_id?", text()),
         ]),
         "Event": object(&[("name", text()), ("values?", anything())]),
-        "Call": object(&[
-            ("id", text()),
-            ("customer_id", text()),
-            ("carrier", text()),
-            ("carrier_id", text()),
-            ("source", end()),
-            ("destination", end()),
-            ("activeflow_id", text()),
-            ("status", text()),
-            ("tm_create", time()),
-            ("tm_hangup?", maybe_time()),
+        "Call": object(&call),
+        "CallWhole": object(&[call.as_slice(), &turns].concat()),
+        "Turn": object(&[
+            ("at", time()),
+            ("turn", number()),
+            ("kind", text()),
+            ("from_ms", number()),
+            ("stages", anything()),
+            ("engine_added?", number()),
+            ("ahead?", flag()),
+            ("cut?", object(&[("heard_ms", number()), ("barge_in_ms?", number())])),
+            ("tools?", list(object(&[("name", text()), ("took_ms", number())]))),
+            ("spent?", list(anything())),
         ]),
         "Calls": page("Call"),
         "Recording": object(&[

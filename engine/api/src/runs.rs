@@ -7,7 +7,7 @@ use flow::{Event, Medium, Taken, Vars};
 use runtime::{Begin, NotBegun, Told, Wanted};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Line, RunRow};
+use store::{Line, RunRow, TurnRow};
 
 use crate::Api;
 use crate::access::Holder;
@@ -39,7 +39,8 @@ pub(crate) async fn show(
     let taken = store.taken(&id).await?;
     let transcript = store.transcript(&id).await?;
     let texts = texts::of(&**store, &run, &taken).await?;
-    Ok(Json(full(&run, &taken, &transcript, &texts)))
+    let turns = store.turns(&id).await?;
+    Ok(Json(full(&run, &taken, &transcript, &texts, &turns)))
 }
 
 /// Ends a run.
@@ -177,8 +178,14 @@ fn unknown(id: &str) -> Error {
     Error::not_found("ACTIVEFLOW_NOT_FOUND", format!("no activeflow has the id {id}"))
 }
 
-/// A run with its steps, what was said and its texts, as the API shows it.
-pub fn full(run: &RunRow, taken: &[Taken], transcript: &[Line], texts: &[texts::Told]) -> Value {
+/// A run with its steps, what was said, its texts, and what its turns took, as the API shows it.
+pub fn full(
+    run: &RunRow,
+    taken: &[Taken],
+    transcript: &[Line],
+    texts: &[texts::Told],
+    turns: &[TurnRow],
+) -> Value {
     let mut shown = summary(run);
     if let Some(shown) = shown.as_object_mut() {
         shown.insert("variables".into(), json!(run.state.vars));
@@ -187,8 +194,19 @@ pub fn full(run: &RunRow, taken: &[Taken], transcript: &[Line], texts: &[texts::
         let lines = lines.map(|line| json!({ "at": line.at, "who": line.who, "text": line.text }));
         shown.insert("transcript".into(), lines.collect());
         shown.insert("texts".into(), json!(texts));
+        shown.insert("turns".into(), took(turns));
     }
     shown
+}
+
+/// What turns took.
+pub(crate) fn took(turns: &[TurnRow]) -> Value {
+    let took = |turn: &TurnRow| {
+        let mut shown = json!(turn.ledger);
+        shown["at"] = json!(turn.at);
+        shown
+    };
+    turns.iter().map(took).collect()
 }
 
 fn wait(wait: &flow::run::Waiting) -> Value {

@@ -160,15 +160,17 @@ impl Playout {
         }
     }
 
-    /// A mark came back: all before it was played. Marks of other turns are unknown here.
-    pub fn marked(&mut self, now: Duration, mark: u64) {
-        if let Some(at) = self.marks.iter().position(|(number, _)| *number == mark) {
-            let place = self.marks[at].1;
-            self.marks.drain(..=at);
-            self.played = (place, now);
-            let unheard = (self.head - place) as usize;
-            self.sent.drain(..self.sent.len().saturating_sub(unheard));
-        }
+    /// A mark came back: all before it was played. `false` = it is of another turn, and unknown here.
+    pub fn marked(&mut self, now: Duration, mark: u64) -> bool {
+        let Some(at) = self.marks.iter().position(|(number, _)| *number == mark) else {
+            return false;
+        };
+        let place = self.marks[at].1;
+        self.marks.drain(..=at);
+        self.played = (place, now);
+        let unheard = (self.head - place) as usize;
+        self.sent.drain(..self.sent.len().saturating_sub(unheard));
+        true
     }
 
     /// What was heard of this turn, in milliseconds: up to the last mark, and what time has passed

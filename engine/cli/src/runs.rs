@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::json;
-use store::{FlowRow, RunRow, Store};
+use store::{FlowRow, RunRow, Store, TurnRow};
 
 use crate::export::Versions;
 use crate::play::scenario::Source;
@@ -55,8 +55,10 @@ pub(crate) async fn show(settings: Settings, id: &str, format: Format) -> Result
     let taken = store.taken(&run.id).await.map_err(known)?;
     let transcript = store.transcript(&run.id).await.map_err(known)?;
     let texts = api::texts::of(&*store, &run, &taken).await.map_err(known)?;
+    let turns = store.turns(&run.id).await.map_err(known)?;
     if format == Format::Json {
-        return Ok(format!("{:#}\n", api::runs::full(&run, &taken, &transcript, &texts)));
+        let full = api::runs::full(&run, &taken, &transcript, &texts, &turns);
+        return Ok(format!("{full:#}\n"));
     }
     let mut out = String::new();
     let _ = writeln!(out, "run      {}", run.id);
@@ -82,11 +84,59 @@ pub(crate) async fn show(settings: Settings, id: &str, format: Format) -> Result
     for (at, what) in story {
         let _ = writeln!(out, "  {}  {what}", at.strftime("%Y-%m-%d %H:%M:%S%.3f"));
     }
+    out.push_str(&took(&turns));
     let _ = writeln!(out, "\nvariables");
     for (name, value) in &run.state.vars {
         let _ = writeln!(out, "  {name} = {value}");
     }
     Ok(out)
+}
+
+/// What turns took, a line each; nothing when there were none.
+fn took(turns: &[TurnRow]) -> String {
+    let mut out = String::new();
+    let spoken = turns.iter().filter(|turn| !turn.ledger.kind.is_empty());
+    for (n, TurnRow { at, ledger, .. }) in spoken.enumerate() {
+        if n == 0 {
+            let _ = writeln!(out, "\nturns, ms from the end of the caller's voice");
+        }
+        let s = ledger.stages;
+        let stages = [
+            ("silence heard", s.vad_stop),
+            ("words sure", s.stt_final),
+            ("turn over", s.end_of_turn),
+            ("first token", s.llm_first_token),
+            ("first clause", s.first_clause),
+            ("first sound", s.tts_first_byte),
+            ("first frame", s.first_frame),
+            ("heard", s.first_mark),
+            ("ours", ledger.engine_added),
+        ];
+        let mut parts: Vec<String> =
+            stages.iter().filter_map(|(name, ms)| Some(format!("{name} {}", (*ms)?))).collect();
+        parts
+            .extend(ledger.tools.iter().map(|tool| format!("{} took {}", tool.name, tool.took_ms)));
+        if let Some(cut) = ledger.cut {
+            parts.push(format!("cut after {}", cut.heard_ms));
+        }
+        let _ = writeln!(out, "  {}  {:<11}  {}", when(*at), ledger.kind, parts.join(", "));
+    }
+    let mut bill = agent::Bill::default();
+    turns.iter().flat_map(|turn| &turn.ledger.spent).for_each(|spent| bill.add(spent));
+    for spent in bill.take() {
+        let counts = [
+            ("requests", spent.requests),
+            ("tokens in", spent.input_tokens),
+            ("tokens out", spent.output_tokens),
+            ("characters", spent.characters),
+            ("ms heard", spent.heard_ms),
+            ("ms spoken", spent.spoke_ms),
+        ];
+        let counts = counts.iter().filter(|(_, count)| *count > 0);
+        let counts: Vec<_> = counts.map(|(name, count)| format!("{count} {name}")).collect();
+        let _ = writeln!(out, "  {:<6} {:<12}  {}", spent.part, spent.vendor, counts.join(", "));
+    }
+    out
 }
 
 /// What there is to tell of a text, and when it happened.
@@ -175,10 +225,11 @@ fn seen_from(file: &Path, other: Option<&Path>) -> Option<String> {
     None
 }
 
-/// A run by its id, or by the end of it among the newest.
+/// A run by its id or its call's, or by the end of it among the newest.
 async fn find(store: &dyn Store, id: &str) -> Result<RunRow, String> {
     let known = |error: store::Error| error.to_string();
-    if let Some(run) = store.run(id).await.map_err(known)? {
+    let call = store.call(id).await.map_err(known)?;
+    if let Some(run) = store.run(call.as_ref().map_or(id, |call| &call.run)).await.map_err(known)? {
         return Ok(run);
     }
     let newest = store.runs(None, None, 1000).await.map_err(known)?;

@@ -23,13 +23,13 @@ pub struct Happening {
     /// The thread or call.
     pub subject: String,
     /// `run_started`, `run_ended`, `action` (left by an exit), `waiting`, `caller`, `agent`,
-    /// `tool`, `state`, `barge_in`, `trouble`, `text_in`, `text_out`.
+    /// `tool`, `state`, `barge_in`, `turn`, `trouble`, `text_in`, `text_out`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// What there is to say about it, an object: `action` gives `{action, kind, exit, why}`,
     /// `waiting` `{action, kind, what, until}`, `run_ended` `{outcome}`, `state` `{state}`,
     /// `caller`, `agent`, `trouble`, `text_in` and `text_out` `{text}`, `tool`
-    /// `{name, arguments, result}`, `barge_in` `{millis}`.
+    /// `{name, arguments, result}`, `barge_in` `{millis}`, `turn` what it took ([`agent::Ledger`]).
     pub data: Value,
 }
 

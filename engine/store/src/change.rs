@@ -113,6 +113,7 @@ fn one(write: Write, all: &mut Vec<Statement>) -> Result<(), Error> {
             all.push(live::standing(run, epoch, &standing)?);
         }
         Write::Over { run } => all.push(live::over(run)),
+        Write::Turn(row) => all.push(live::turn(row)?),
         Write::Beat(row) => all.push(live::beat(row)),
         Write::Quit { worker, before } => all.push(live::quit(worker, before)),
         Write::OptOut(peering, how) => all.push(opt_out(peering.thread_id(), how)),

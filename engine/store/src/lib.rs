@@ -34,7 +34,7 @@ use jiff::Timestamp;
 
 pub use row::{
     AnswerRow, CallRow, DeedRow, FlowRow, Line, LiveRow, MessageRow, OutboxRow, Peering, Pending,
-    RunRow, SessionRow, StandingRow, ThreadRow, TimerRow, Tokens, ToldRow, WorkerRow,
+    RunRow, SessionRow, StandingRow, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow,
 };
 
 use crate::postgres::Postgres;
@@ -146,6 +146,8 @@ pub enum Write {
         /// The run.
         run: String,
     },
+    /// What a turn of a call took; takes the place of the one that was told [`TURNS_MOST`] before it.
+    Turn(TurnRow),
     /// A process is alive.
     Beat(WorkerRow),
     /// A process has ended, and those of which nothing was heard since a time.
@@ -246,6 +248,8 @@ pub trait Store: Send + Sync {
     async fn taken(&self, run: &str) -> Result<Vec<Taken>, Error>;
     /// What was said in a run.
     async fn transcript(&self, run: &str) -> Result<Vec<Line>, Error>;
+    /// What the last turns of a run took, oldest first, at most [`TURNS_MOST`].
+    async fn turns(&self, run: &str) -> Result<Vec<TurnRow>, Error>;
 
     /// A thread by id.
     async fn thread(&self, id: &str) -> Result<Option<ThreadRow>, Error>;
@@ -358,6 +362,9 @@ pub trait Store: Send + Sync {
     /// Whether the database answers, for `/readyz`.
     async fn ready(&self) -> Result<(), Error>;
 }
+
+/// Turns of a call that are kept.
+pub const TURNS_MOST: i64 = 200;
 
 /// Texts that [`Store::inbox`] gives at once.
 pub const INBOX_MOST: usize = 64;

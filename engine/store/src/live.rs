@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::Error;
-use crate::row::{LiveRow, StandingRow, WorkerRow};
+use crate::row::{LiveRow, StandingRow, TurnRow, WorkerRow};
 use crate::statement::{Cell, Record, Statement, json, text, time};
+use crate::{Error, TURNS_MOST};
 
 /// Columns of a [`LiveRow`].
 const LIVE: &str = "run, call, carrier, carrier_id, worker, epoch, pending, standing, at";
@@ -47,6 +47,30 @@ pub(crate) fn standing(run: String, epoch: i64, row: &StandingRow) -> Result<Sta
         "UPDATE live SET standing = $3 WHERE run = $1 AND epoch = $2",
         vec![text(run), Cell::Int(epoch), json(row)?],
     ))
+}
+
+/// What a turn took.
+pub(crate) fn turn(row: TurnRow) -> Result<Statement, Error> {
+    Ok(Statement::new(
+        "INSERT INTO turns (run, epoch, place, at, ledger) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (run, epoch, place) DO UPDATE SET at = excluded.at, ledger = excluded.ledger",
+        vec![
+            text(row.run),
+            Cell::Int(row.epoch),
+            Cell::Int(row.n.rem_euclid(TURNS_MOST)),
+            time(row.at),
+            json(&row.ledger)?,
+        ],
+    ))
+}
+
+/// Asks for what the last turns of a run took, newest first.
+pub(crate) fn turns(run: &str) -> Statement {
+    Statement::new(
+        "SELECT run, epoch, place, at, ledger FROM turns WHERE run = $1 \
+         ORDER BY at DESC, epoch DESC, place DESC LIMIT $2",
+        vec![text(run), Cell::Int(TURNS_MOST)],
+    )
 }
 
 /// The call is over.
@@ -95,6 +119,11 @@ pub(crate) fn row(mut r: Record) -> Result<LiveRow, Error> {
         standing: r.maybe_json()?,
         at: r.time()?,
     })
+}
+
+/// A row of what turns took.
+pub(crate) fn turn_row(mut r: Record) -> Result<TurnRow, Error> {
+    Ok(TurnRow { run: r.text()?, epoch: r.int()?, n: r.int()?, at: r.time()?, ledger: r.json()? })
 }
 
 /// A row of the processes.

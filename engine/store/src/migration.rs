@@ -24,6 +24,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 9, sql: include_str!("../migrations/sqlite/0009_live.sql") },
     Migration { number: 10, sql: include_str!("../migrations/sqlite/0010_lanes.sql") },
     Migration { number: 11, sql: include_str!("../migrations/sqlite/0011_back.sql") },
+    Migration { number: 12, sql: include_str!("../migrations/sqlite/0012_turns.sql") },
 ];
 
 /// For PostgreSQL.
@@ -39,6 +40,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 9, sql: include_str!("../migrations/postgres/0009_live.sql") },
     Migration { number: 10, sql: include_str!("../migrations/postgres/0010_lanes.sql") },
     Migration { number: 11, sql: include_str!("../migrations/postgres/0011_back.sql") },
+    Migration { number: 12, sql: include_str!("../migrations/postgres/0012_turns.sql") },
 ];
 
 /// Where the version is kept.

@@ -20,7 +20,7 @@ use crate::change::{self, later};
 use crate::outbox::{self as outgoing, CLAIMS, FORWARD};
 use crate::row::{
     AnswerRow, CallRow, DeedRow, FlowRow, Line, LiveRow, MessageRow, OutboxRow, RunRow, SessionRow,
-    ThreadRow, TimerRow, Tokens, ToldRow, WorkerRow,
+    ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
 use crate::{Counts, Error, INBOX_MOST, Seen, Store, Write, claims, lane, live, outside, timer};
@@ -155,6 +155,13 @@ impl<D: Database> Store for Records<D> {
     async fn transcript(&self, run: &str) -> Result<Vec<Line>, Error> {
         let sql = "SELECT run, at, who, text FROM lines WHERE run = $1 ORDER BY id";
         self.rows(sql.into(), vec![text(run)], line).await
+    }
+
+    async fn turns(&self, run: &str) -> Result<Vec<TurnRow>, Error> {
+        let Statement { sql, cells, .. } = live::turns(run);
+        let mut turns = self.rows(sql.into_owned(), cells, live::turn_row).await?;
+        turns.reverse();
+        Ok(turns)
     }
 
     async fn thread(&self, id: &str) -> Result<Option<ThreadRow>, Error> {
@@ -458,6 +465,7 @@ fn about(write: &Write) -> Option<&str> {
         | Write::Taken { .. }
         | Write::Call(_)
         | Write::Line(_)
+        | Write::Turn(_)
         | Write::Deed(_)
         | Write::Did { .. }
         | Write::Tell(_)

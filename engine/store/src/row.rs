@@ -1,6 +1,6 @@
 //! What is kept, row by row.
 
-use agent::{Item, Standing};
+use agent::{Item, Ledger, Standing};
 use conversation::{Address, Media, Message, Outgoing, Status, Tenant};
 use flow::{Activeflow, Command, Event, Key, Medium, Outcome};
 use jiff::{SignedDuration, Timestamp};
@@ -359,7 +359,7 @@ pub struct LiveRow {
     pub worker: String,
     /// How many processes have hosted it; the fence of the conversation's standing.
     pub epoch: i64,
-    /// What the run has asked for and waits for.
+    /// What the run has asked for and waits for, and what holds for the rest of the call.
     pub pending: Vec<Pending>,
     /// How its conversation stood; kept when the row is written anew.
     pub standing: Option<StandingRow>,
@@ -367,7 +367,7 @@ pub struct LiveRow {
     pub at: Timestamp,
 }
 
-/// A command that the run waits for.
+/// A command that must be carried out again where the call goes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
     /// The command.
@@ -383,6 +383,21 @@ pub struct StandingRow {
     pub key: Key,
     /// How it stood.
     pub standing: Standing,
+}
+
+/// What a turn of a call took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TurnRow {
+    /// The run.
+    pub run: String,
+    /// How many processes had hosted the call before.
+    pub epoch: i64,
+    /// Counts the turns that this process has told of, from 0.
+    pub n: i64,
+    /// When it was over.
+    pub at: Timestamp,
+    /// What it took.
+    pub ledger: Ledger,
 }
 
 /// A process among those of one database.

@@ -6,8 +6,9 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{Error, Item, Tool, ToolCall};
-use audio::Frame;
+use agent::ledger::Spent;
+use agent::{Bill, Error, Item, Tool, ToolCall};
+use audio::{FRAME_MS, Frame};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, timeout_at};
 
@@ -59,6 +60,9 @@ pub(crate) struct Both {
     outbox: VecDeque<Tell>,
     caller: Caller,
     asked: Option<Asked>,
+    /// Frames that it was told and that are not on the bill.
+    given: u64,
+    bill: Bill,
 }
 
 enum Link {
@@ -91,8 +95,6 @@ struct Asked {
     text: String,
     calls: Vec<ToolCall>,
     until: Instant,
-    began: Instant,
-    came: bool,
 }
 
 impl Both {
@@ -112,6 +114,8 @@ impl Both {
             outbox: VecDeque::new(),
             caller: Caller::default(),
             asked: None,
+            given: 0,
+            bill: Bill::default(),
         };
         both.open(items, tools);
         both
@@ -136,7 +140,7 @@ impl Both {
         self.outbox.clear();
         self.open(items, tools);
         if let Some(asked) = &mut self.asked {
-            (asked.text, asked.calls, asked.came) = (String::new(), Vec::new(), false);
+            (asked.text, asked.calls) = (String::new(), Vec::new());
             asked.until = Instant::now() + OPEN + SILENT;
             let (turn, words) = (asked.turn, asked.words.clone());
             match asked.said.clone() {
@@ -245,11 +249,11 @@ impl Both {
     }
 
     fn begin(&mut self, turn: TurnId, said: Option<String>, words: String) {
-        let began = Instant::now();
+        self.bill.of("duplex", self.vendor.name()).requests += 1;
         let opening = matches!(self.link, Link::Opening(_));
-        let until = began + SILENT + if opening { OPEN } else { Duration::ZERO };
+        let until = Instant::now() + SILENT + if opening { OPEN } else { Duration::ZERO };
         let (text, calls) = (String::new(), Vec::new());
-        self.asked = Some(Asked { turn, said, words, text, calls, until, began, came: false });
+        self.asked = Some(Asked { turn, said, words, text, calls, until });
     }
 
     /// What a tool answered.
@@ -287,14 +291,24 @@ impl Both {
     fn feed(&mut self) {
         let Link::Open(conversing) = &self.link else { return };
         while let Some(tell) = self.outbox.pop_front() {
+            let sound = matches!(tell, Tell::Frame(_));
             match conversing.tell.try_send(tell) {
-                Ok(()) => {}
+                Ok(()) => self.given += u64::from(sound),
                 // Its words say why, if it is gone.
                 Err(TrySendError::Full(tell) | TrySendError::Closed(tell)) => {
                     return self.outbox.push_front(tell);
                 }
             }
         }
+    }
+
+    /// What it did since this was asked last.
+    pub(crate) fn spent(&mut self) -> Vec<Spent> {
+        let given = std::mem::take(&mut self.given) * u64::from(FRAME_MS);
+        if given > 0 {
+            self.bill.of("duplex", self.vendor.name()).heard_ms += given;
+        }
+        self.bill.take()
     }
 
     async fn next(&mut self) -> Sign {
@@ -347,10 +361,6 @@ impl Both {
             return None;
         }
         asked.until = Instant::now() + SILENT;
-        if !std::mem::replace(&mut asked.came, true) {
-            let seconds = asked.began.elapsed().as_secs_f64();
-            metrics::histogram!("voxflow_turn_seconds", "stage" => "first_token").record(seconds);
-        }
         match told {
             Told::Heard(..) => None,
             Told::Text(turn, text) => {
@@ -358,6 +368,7 @@ impl Both {
                 Some(Sign::Text(turn, text))
             }
             Told::Sound(turn, frame) => {
+                self.bill.of("duplex", self.vendor.name()).spoke_ms += frame.millis();
                 self.worked = true;
                 self.caller.asked.clear();
                 Some(Sign::Sound(turn, frame))
@@ -371,6 +382,9 @@ impl Both {
                     .increment(usage.input);
                 metrics::counter!("voxflow_llm_tokens_total", "direction" => "output")
                     .increment(usage.output);
+                let row = self.bill.of("duplex", self.vendor.name());
+                row.input_tokens += usage.input;
+                row.output_tokens += usage.output;
                 let Asked { text, calls, .. } = self.asked.take()?;
                 self.worked = true;
                 Some(Sign::Answered(turn, text, calls))

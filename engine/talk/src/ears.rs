@@ -5,7 +5,9 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::Error;
+use agent::ledger::Spent;
+use agent::{Bill, Error};
+use audio::FRAME_MS;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, timeout_at};
 
@@ -61,6 +63,9 @@ pub(crate) struct Ears {
     expected: Option<Option<Vec<String>>>,
     /// Frames since the voice ended; `None` = it goes on.
     quiet_for: Option<u32>,
+    /// Frames that the recognizer was given and that are not on the bill.
+    given: u64,
+    bill: Bill,
 }
 
 /// Voice that the recognizer said nothing of.
@@ -97,6 +102,8 @@ impl Ears {
             recent: VecDeque::new(),
             expected: None,
             quiet_for: Some(AFTER_VOICE),
+            given: 0,
+            bill: Bill::default(),
         };
         ears.open();
         ears
@@ -127,6 +134,7 @@ impl Ears {
             Hear::Frame(_) => {
                 self.unheard.frames += 1;
                 self.quiet_for = self.quiet_for.map(|frames| frames.saturating_add(1));
+                self.given += 1;
             }
             Hear::Quiet => {
                 self.quiet_for = Some(0);
@@ -218,8 +226,26 @@ impl Ears {
     }
 
     fn unreachable(&self, why: &str) -> Error {
-        let vendor = self.vendors.get(self.at).map_or("stt", |vendor| vendor.name());
-        Error::Unreachable { vendor, why: why.into() }
+        Error::Unreachable { vendor: self.name(), why: why.into() }
+    }
+
+    fn name(&self) -> &'static str {
+        self.vendors.get(self.at).map_or("stt", |vendor| vendor.name())
+    }
+
+    /// What recognizers did since this was asked last.
+    pub(crate) fn spent(&mut self) -> Vec<Spent> {
+        self.charge();
+        self.bill.take()
+    }
+
+    /// Puts what the recognizer was given on the bill.
+    fn charge(&mut self) {
+        let given = std::mem::take(&mut self.given) * u64::from(FRAME_MS);
+        if given > 0 {
+            let name = self.name();
+            self.bill.of("stt", name).heard_ms += given;
+        }
     }
 
     /// Goes on with the same recognizer once, if it was open; else with the next one. After the
@@ -227,6 +253,7 @@ impl Ears {
     /// have been music, so they take turns at it.
     fn lost(&mut self, why: Error) -> Sign {
         failed("stt", &why);
+        self.charge();
         if self.unheard.missed >= MISSED {
             if !self.unheard.spoke {
                 self.at = (self.at + 1) % self.vendors.len().max(1);

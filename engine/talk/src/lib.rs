@@ -5,7 +5,8 @@
 //! already, pure) → [`heard`] (what the caller heard of it, pure) → [`stt`], [`tts`] and [`duplex`] (the
 //! seams to the vendors) → [`sound`] (what a leg gives and takes) → [`session`] (the one task that owns
 //! the conversation) → its parts: `ears`, `mind`, `mouth` and `both` (the vendors in use, and
-//! who replaces them), `failed` (how that is counted), `memory` (what was said).
+//! who replaces them), `failed` (how that is counted), `memory` (what was said), `ledger` (what a
+//! turn took).
 //!
 //! Invariant: what a vendor returns carries the id of its turn, and what belongs to an older turn
 //! is dropped in one place.
@@ -17,6 +18,7 @@ mod ears;
 pub mod endpoint;
 mod failed;
 pub mod heard;
+mod ledger;
 mod memory;
 mod mind;
 mod mouth;

@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::ledger::Spent;
 use agent::prompt::{self, Medium};
-use agent::{Answer, Ask, Config, Error, Item, Llm, Piece, Took, Tool, ToolCall, Tools};
+use agent::{Answer, Ask, Bill, Config, Error, Item, Llm, Piece, Took, Tool, ToolCall, Tools};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
@@ -50,6 +51,8 @@ pub(crate) struct Taken {
     pub(crate) call: ToolCall,
     /// What came of it.
     pub(crate) took: Took,
+    /// How long it worked.
+    pub(crate) worked: Duration,
 }
 
 /// The models and tools of a call.
@@ -65,6 +68,7 @@ pub(crate) struct Mind {
     asking: Option<Asking>,
     /// What was thought before and counts only now.
     again: VecDeque<Thought>,
+    bill: Bill,
     /// Tools at work, of this turn and of turns that were cut.
     taking: FuturesUnordered<Pin<Box<dyn Future<Output = Taken> + Send>>>,
 }
@@ -77,7 +81,6 @@ struct Asking {
     failed: usize,
     answer: Answer,
     until: Instant,
-    began: Instant,
     text: String,
     calls: Vec<ToolCall>,
     /// Whether an answer without words and tools leaves the caller in silence.
@@ -95,7 +98,8 @@ impl Mind {
         let prompt = prompt::system(&config, Medium::Voice, &jiff::Zoned::now());
         let taking = FuturesUnordered::new();
         let again = VecDeque::new();
-        Self { llms, tools, config, prompt, session, at: 0, asking: None, again, taking }
+        let bill = Bill::default();
+        Self { llms, tools, config, prompt, session, at: 0, asking: None, again, bill, taking }
     }
 
     /// Asks, after what was said. What was asked before is dropped. `round` counts the questions of
@@ -104,15 +108,13 @@ impl Mind {
         self.drop_answer();
         let items = self.shown(said);
         let answer = self.put(&items, round);
-        let began = Instant::now();
         self.asking = Some(Asking {
             turn,
             items,
             round,
             failed: 0,
             answer,
-            until: began + FIRST,
-            began,
+            until: Instant::now() + FIRST,
             text: String::new(),
             calls: Vec::new(),
             must_speak,
@@ -135,11 +137,12 @@ impl Mind {
         self.llms.get(self.at % self.llms.len().max(1))
     }
 
-    fn put(&self, items: &[Item], round: u32) -> Answer {
-        let Some(llm) = self.llm() else {
+    fn put(&mut self, items: &[Item], round: u32) -> Answer {
+        let Some(llm) = self.llm().cloned() else {
             // A closed channel is an error, and comes on the usual way.
             return Answer(mpsc::channel(1).1);
         };
+        self.bill.of("llm", llm.name()).requests += 1;
         // At some point it must speak.
         let tools = if round < ROUNDS { self.tools.list() } else { Vec::new() };
         llm.ask(Ask {
@@ -183,9 +186,10 @@ impl Mind {
                     value: json!({ "error": format!("{} did not answer within {} seconds", call.name, TOOL.as_secs()) }),
                     speak: true,
                 });
-                let seconds = began.elapsed().as_secs_f64();
-                metrics::histogram!("voxflow_tool_seconds", "tool" => label).record(seconds);
-                Taken { turn, call, took }
+                let worked = began.elapsed();
+                metrics::histogram!("voxflow_tool_seconds", "tool" => label)
+                    .record(worked.as_secs_f64());
+                Taken { turn, call, took, worked }
             }));
         }
     }
@@ -217,6 +221,9 @@ impl Mind {
                         .increment(usage.input);
                     metrics::counter!("voxflow_llm_tokens_total", "direction" => "output")
                         .increment(usage.output);
+                    let row = self.bill.of("llm", name);
+                    row.input_tokens += usage.input;
+                    row.output_tokens += usage.output;
                     if asking.round >= ROUNDS {
                         // No tools were on offer any more.
                         asking.calls.clear();
@@ -236,6 +243,11 @@ impl Mind {
                 Err(error) => return self.lost(error),
             }
         }
+    }
+
+    /// What models did since this was asked last.
+    pub(crate) fn spent(&mut self) -> Vec<Spent> {
+        self.bill.take()
     }
 
     /// Puts the question to the next model, which goes on where this one stopped.
@@ -261,10 +273,6 @@ impl Mind {
 
 impl Asking {
     fn heard_from(&mut self) {
-        if self.text.is_empty() && self.calls.is_empty() {
-            let seconds = self.began.elapsed().as_secs_f64();
-            metrics::histogram!("voxflow_turn_seconds", "stage" => "first_token").record(seconds);
-        }
         self.until = Instant::now() + STALL;
     }
 }

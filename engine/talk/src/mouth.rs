@@ -8,7 +8,8 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::Error;
+use agent::ledger::Spent;
+use agent::{Bill, Error};
 use audio::Frame;
 use audio::playout::{Next, Playout};
 use audio::resample::Resampler;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use self::turn::Turn;
 use crate::failed::failed;
 use crate::heard::Piece;
+use crate::ledger::Sounded;
 use crate::opening::Opening;
 use crate::sound::Outbound;
 use crate::tts::{Say, Speaking, Spoken, Tts, Voice};
@@ -72,6 +74,7 @@ pub(crate) struct Mouth {
     released: bool,
     /// Since when nothing sounds that should.
     silent: Instant,
+    bill: Bill,
 }
 
 enum Link {
@@ -102,6 +105,7 @@ impl Mouth {
             given: false,
             released: false,
             silent: start,
+            bill: Bill::default(),
         };
         mouth.open();
         mouth
@@ -166,13 +170,13 @@ impl Mouth {
         if turn != self.turn.id || self.turn.complete || text.trim().is_empty() {
             return;
         }
-        if !std::mem::replace(&mut self.turn.said, true) {
-            self.turn.asked = Some(Instant::now());
-        }
+        self.turn.said = true;
         self.turn.heard.said(tag, text);
         if self.given {
             return;
         }
+        let now = self.now();
+        self.turn.sounded.told.get_or_insert(now);
         self.turn.owed.get_or_insert(Instant::now());
         self.tell(Say::Text(turn, text.to_owned()));
     }
@@ -234,7 +238,20 @@ impl Mouth {
 
     /// A mark came back from the leg.
     pub(crate) fn marked(&mut self, mark: u64) {
-        self.playout.marked(self.now(), mark);
+        let now = self.now();
+        if self.playout.marked(now, mark) {
+            self.turn.sounded.mark.get_or_insert(now);
+        }
+    }
+
+    /// When what happened to the sound of a turn, if it is the one that is being spoken.
+    pub(crate) fn sounded(&self, turn: TurnId) -> Sounded {
+        if turn == self.turn.id { self.turn.sounded } else { Sounded::default() }
+    }
+
+    /// What voices did since this was asked last.
+    pub(crate) fn spent(&mut self) -> Vec<Spent> {
+        self.bill.take()
     }
 
     /// Whether [`Mouth::tick`] has anything to do.
@@ -293,6 +310,7 @@ impl Mouth {
         }
         if sounding {
             self.turn.told = Progress::Sounding;
+            self.turn.sounded.frame.get_or_insert(now);
             return Progress::Sounding;
         }
         if self.turn.told == Progress::Sounding
@@ -318,8 +336,14 @@ impl Mouth {
 
     fn feed(&mut self) {
         let Link::Open(speaking) = &self.link else { return };
+        let name = self.vendors.get(self.at).map_or("tts", |vendor| vendor.name());
         while let Some(say) = self.outbox.pop_front() {
+            let characters = match &say {
+                Say::Text(_, text) => text.chars().count() as u64,
+                Say::End(_) | Say::Cut(_) => 0,
+            };
             match speaking.say.try_send(say) {
+                Ok(()) if characters > 0 => self.bill.of("tts", name).characters += characters,
                 Ok(()) => {}
                 Err(TrySendError::Full(say) | TrySendError::Closed(say)) => {
                     return self.outbox.push_front(say);
@@ -359,6 +383,9 @@ impl Mouth {
                 },
                 Link::Open(speaking) => match spoken(speaking, until, name).await {
                     Ok(spoken) => {
+                        if let Spoken::Sound(_, frame) = &spoken {
+                            self.bill.of("tts", name).spoke_ms += frame.millis();
+                        }
                         if self.take(spoken) {
                             return Sign::Sound;
                         }
@@ -379,11 +406,8 @@ impl Mouth {
         match spoken {
             Spoken::Sound(turn, frame) if turn == self.turn.id && !self.turn.over => {
                 self.worked = true;
-                if let Some(asked) = self.turn.asked.take() {
-                    let seconds = asked.elapsed().as_secs_f64();
-                    metrics::histogram!("voxflow_turn_seconds", "stage" => "first_sound")
-                        .record(seconds);
-                }
+                let now = self.now();
+                self.turn.sounded.sound.get_or_insert(now);
                 self.turn.owed = self.turn.complete.then(Instant::now);
                 self.turn.heard.sound(frame.millis());
                 if frame.rate == self.voice.rate {

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod detector;
+mod ledger;
 mod running;
 mod thinking;
 mod wordless;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::config::SpeakFirst;
-use agent::{Config, Error, Item, Models, Standing, Tools};
+use agent::{Config, Error, Item, Ledger, Models, Standing, Tools};
 use audio::{FRAME_MS, Rate};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -96,6 +97,8 @@ pub enum Note {
     /// How the conversation stands: whenever somebody else may speak, and about once a second while
     /// somebody does. The last one comes at its end.
     Standing(Standing),
+    /// What a turn took; comes when it is over, before what was heard of it.
+    Turn(Box<Ledger>),
 }
 
 /// How a conversation ended.

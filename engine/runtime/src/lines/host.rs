@@ -71,10 +71,12 @@ pub(super) struct Host<'a> {
     pub(super) control: Arc<dyn Control>,
     /// How many processes had the call before this one.
     pub(super) epoch: i64,
-    /// What the run has asked for and waits for.
+    /// What the run has asked for and waits for, and what holds for the rest of the call.
     pub(super) pending: Vec<Pending>,
     /// How the conversation stands, if there is one.
     pub(super) standing: Option<Arc<StandingRow>>,
+    /// How many turns it was told of.
+    pub(super) turns: i64,
     pub(super) going: Going,
     /// Tells the call to leave.
     pub(super) leave: CancellationToken,

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::Standing;
+use agent::{Ledger, Standing};
 use call::Note;
 use flow::Deed;
 use serde_json::{Value, json};
-use store::{Line, LiveRow, StandingRow, Write};
+use store::{Line, LiveRow, StandingRow, TurnRow, Write};
 
 use super::host::{Going, Host};
 
@@ -61,6 +61,7 @@ impl Host<'_> {
             Note::Trouble(text) => ("trouble", "note", text.clone(), json!({ "text": text })),
             Note::State(state) => return self.tell("state", json!({ "state": state })),
             Note::Standing(standing) => return self.stood(standing),
+            Note::Turn(ledger) => return self.took(*ledger),
         };
         self.tell(kind, data);
         let (run, at) = (self.run.id.clone(), self.runtime.parts.clock.now());
@@ -176,6 +177,15 @@ impl Host<'_> {
         if self.going != Going::Lost {
             self.runtime.behind.put(&self.runtime.parts.store, self.of(), row);
         }
+    }
+
+    /// What a turn took; saved with what was said in it, which comes next.
+    fn took(&mut self, ledger: Ledger) {
+        self.tell("turn", json!(ledger));
+        let (run, at) = (self.run.id.clone(), self.runtime.parts.clock.now());
+        let row = TurnRow { run, epoch: self.epoch, n: self.turns, at, ledger };
+        self.turns += 1;
+        self.unsaved.push(Write::Turn(row));
     }
 
     /// The last word of a conversation that goes on elsewhere.

@@ -250,6 +250,7 @@ impl Runtime {
             epoch,
             pending,
             standing: None,
+            turns: 0,
             going: Going::Stays,
             leave: leave.clone(),
             over: false,

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use queue::{Dead, Job, Jobs, Queue};
 use store::{
     AnswerRow, CallRow, Counts, DeedRow, Error, FlowRow, Line, LiveRow, MessageRow, OutboxRow,
-    RunRow, SessionRow, Store, ThreadRow, TimerRow, Tokens, ToldRow, WorkerRow, Write,
+    RunRow, SessionRow, Store, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow, Write,
 };
 
 /// What becomes of a commit.
@@ -150,6 +150,9 @@ impl<B: Between> Store for Through<B> {
 
     async fn transcript(&self, run: &str) -> Result<Vec<Line>, Error> {
         self.0.asks(self.0.store().transcript(run)).await
+    }
+    async fn turns(&self, run: &str) -> Result<Vec<TurnRow>, Error> {
+        self.0.asks(self.0.store().turns(run)).await
     }
 
     async fn thread(&self, id: &str) -> Result<Option<ThreadRow>, Error> {

@@ -1,7 +1,8 @@
 //! Flows, calls and transcripts; and how a store opens.
 
+use agent::Ledger;
 use conversation::Tenant;
-use store::{CallRow, Error, FlowRow, Line, Write};
+use store::{CallRow, Error, FlowRow, Line, TURNS_MOST, TurnRow, Write};
 
 use crate::rig::{File, at, on_each, peering, text};
 
@@ -59,6 +60,31 @@ async fn a_call_changes_and_its_words_are_kept() {
         assert_eq!(store.calls(Some(&call.tenant.0), None, 10).await.unwrap(), [call.clone()]);
         assert_eq!(store.calls(None, None, 10).await.unwrap(), [call]);
         assert_eq!(store.transcript("r1").await.unwrap(), said);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_keeps_what_its_last_turns_took() {
+    on_each(|store| async move {
+        let row = |epoch: i64, n: i64| {
+            let ledger = Ledger { turn: n as u64, kind: "answer".into(), ..Ledger::default() };
+            TurnRow { run: "r1".into(), epoch, n, at: at(epoch * 1_000 + n), ledger }
+        };
+        let last = TURNS_MOST + 3;
+        for n in 0..last {
+            store.commit(vec![Write::Turn(row(0, n))]).await.unwrap();
+        }
+        let turns =
+            |kept: Vec<TurnRow>| kept.iter().map(|kept| kept.ledger.turn).collect::<Vec<_>>();
+        let kept = store.turns("r1").await.unwrap();
+        assert_eq!(turns(kept), (3..last as u64).collect::<Vec<_>>());
+        // Another process goes on with the call, and counts anew.
+        store.commit(vec![Write::Turn(row(1, 0)), Write::Turn(row(1, 1))]).await.unwrap();
+        let kept = store.turns("r1").await.unwrap();
+        assert_eq!(kept.len(), TURNS_MOST as usize);
+        assert_eq!(turns(kept)[TURNS_MOST as usize - 3..], [last as u64 - 1, 0, 1]);
+        assert_eq!(store.turns("r2").await.unwrap(), []);
     })
     .await;
 }

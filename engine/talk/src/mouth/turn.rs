@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::Progress;
 use crate::heard::Heard;
+use crate::ledger::Sounded;
 use crate::turn::TurnId;
 
 /// The turn that is being spoken.
@@ -25,8 +26,8 @@ pub(super) struct Turn {
     pub(super) told: Progress,
     /// Since when sound is owed; `None` = it is not.
     pub(super) owed: Option<Instant>,
-    /// For the measurement of the first sound.
-    pub(super) asked: Option<Instant>,
+    /// When what happened to its sound.
+    pub(super) sounded: Sounded,
 }
 
 impl Turn {
@@ -42,7 +43,7 @@ impl Turn {
             over: false,
             told: Progress::None,
             owed: None,
-            asked: None,
+            sounded: Sounded::default(),
         }
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! Invariant: what waits touches neither the memory nor the leg nor a tool.
 
-use tokio::time::Instant;
-
+use super::ledger::ANSWER;
 use super::running::{Reply, Session};
+use crate::ledger::Open;
 use crate::mind::Thought;
 use crate::sentence::Clauses;
 use crate::turn::{Input, TurnId};
@@ -17,6 +17,8 @@ pub(super) struct Ahead {
     /// The clause that the mouth makes sound of.
     prepared: Option<String>,
     thoughts: Vec<Thought>,
+    /// What it took so far.
+    open: Open,
 }
 
 impl Session<'_> {
@@ -25,16 +27,26 @@ impl Session<'_> {
         let mut memory = self.memory.clone();
         memory.ask(words);
         self.mind.ask(turn, memory.items(), 0, true);
+        let now = self.start.elapsed();
+        let mut open = Open::new(ANSWER, now);
+        open.asks(now);
         let clauses = Clauses::new();
-        self.ahead = Some(Ahead { turn, clauses, prepared: None, thoughts: Vec::new() });
+        self.ahead = Some(Ahead { turn, clauses, prepared: None, thoughts: Vec::new(), open });
     }
 
     /// Keeps a thought for later, if it is one of what was asked ahead; else gives it back.
     pub(super) fn keep(&mut self, thought: Thought) -> Option<Thought> {
+        let now = self.start.elapsed();
         let Some(ahead) = &mut self.ahead else { return Some(thought) };
+        if let Thought::Text(..) | Thought::Answered(..) = &thought {
+            ahead.open.token(now);
+        }
         let first = match &thought {
             Thought::Text(_, text) => ahead.clauses.push(text).into_iter().next(),
-            Thought::Answered(..) => ahead.clauses.flush(),
+            Thought::Answered(..) => {
+                ahead.open.answered(now);
+                ahead.clauses.flush()
+            }
             Thought::Trouble(error) => {
                 let error = error.clone();
                 self.trouble(&error);
@@ -56,6 +68,7 @@ impl Session<'_> {
             }
         };
         if let Some(clause) = first.filter(|_| ahead.prepared.is_none()) {
+            ahead.open.clause(now);
             self.mouth.prepare(ahead.turn, &clause);
             ahead.prepared = Some(clause);
         }
@@ -65,7 +78,7 @@ impl Session<'_> {
 
     /// The turn is over, and the question is what was supposed: what waited goes on. `false` = the
     /// model must be asked.
-    pub(super) fn commit(&mut self, turn: TurnId) -> bool {
+    pub(super) fn commit(&mut self, turn: TurnId, open: &Open) -> bool {
         let Some(ahead) = self.ahead.take_if(|ahead| ahead.turn == turn) else {
             self.give_up_ahead("outdated");
             return false;
@@ -75,8 +88,8 @@ impl Session<'_> {
             Some(_) => self.mouth.release(),
             None => self.mouth.begin(turn),
         }
-        let first = Some(Instant::now());
-        self.reply = Reply { turn, first, prepared: ahead.prepared, ..Reply::default() };
+        let open = ahead.open.committed(open);
+        self.reply = Reply { turn, open: Some(open), prepared: ahead.prepared, ..Reply::default() };
         self.mind.think_again(ahead.thoughts);
         true
     }

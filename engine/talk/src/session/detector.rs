@@ -12,17 +12,29 @@ pub(super) struct Detector {
     /// What was heard last.
     voice: bool,
     quiet_at: Moment,
+    /// The loudest frame of this voice, and the end of the last that was near it.
+    loudest: i64,
+    loud_at: Moment,
 }
+
+/// A voice ends with the last frame that is at most this much less loud, in power, than its loudest:
+/// 20 dB. The net is slower to notice.
+const NEAR: i64 = 100;
 
 impl Detector {
     pub(super) fn new(rate: Rate, config: &Config) -> Self {
         let vad = Vad::new(rate, config.vad_config.confidence, config.vad_config.min_volume);
-        Self { vad, voice: false, quiet_at: Moment::ZERO }
+        let (quiet_at, loud_at) = (Moment::ZERO, Moment::ZERO);
+        Self { vad, voice: false, quiet_at, loudest: 0, loud_at }
     }
 
     /// Takes the next frame; gives [`Input::Voice`] or [`Input::Quiet`] where one begins.
     pub(super) fn hear(&mut self, now: Moment, frame: &Frame) -> Option<Input> {
         let voice = self.vad.hear(frame);
+        if voice {
+            let begins = !self.voice;
+            self.measure(now, frame, begins);
+        }
         if voice == std::mem::replace(&mut self.voice, voice) {
             return None;
         }
@@ -32,8 +44,18 @@ impl Detector {
         Some(if voice { Input::Voice } else { Input::Quiet })
     }
 
-    /// When the caller fell silent last; zero = he never spoke.
-    pub(super) fn quiet_at(&self) -> Moment {
-        self.quiet_at
+    fn measure(&mut self, now: Moment, frame: &Frame, begins: bool) {
+        let power = frame.samples.iter().map(|sample| i64::from(*sample).pow(2)).sum();
+        self.loudest = if begins { power } else { self.loudest.max(power) };
+        if power >= self.loudest / NEAR {
+            self.loud_at = now;
+        }
+    }
+
+    /// When the voice ended that was heard last, and when that was noticed; `None` while one is
+    /// heard.
+    pub(super) fn ended(&self) -> Option<(Moment, Moment)> {
+        let ended = !self.voice && self.quiet_at > Moment::ZERO;
+        ended.then_some((self.loud_at, self.quiet_at))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::config::Awaits;
+use agent::ledger::{Cut, Spent};
 use agent::{Config, Error, Floor, Item, Standing};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -16,6 +17,7 @@ use crate::both::Both;
 use crate::ears::{self, Ears};
 use crate::endpoint::{Awaited, awaited};
 use crate::heard::Piece;
+use crate::ledger::Open;
 use crate::memory::Memory;
 use crate::mind::Mind;
 use crate::mouth::{self, Mouth, Progress};
@@ -35,7 +37,7 @@ pub(super) struct Session<'a> {
     outbound: &'a mpsc::Sender<Outbound>,
     pub(super) start: Instant,
     pub(super) turns: Turns,
-    detector: Detector,
+    pub(super) detector: Detector,
     pub(super) ears: Ears,
     pub(super) mind: Mind,
     pub(super) mouth: Mouth,
@@ -46,6 +48,11 @@ pub(super) struct Session<'a> {
     pub(super) memory: Memory,
     pub(super) reply: Reply,
     pub(super) ahead: Option<Ahead>,
+    /// When the recognizer was sure last, and when a question was put last.
+    pub(super) sure: Option<Moment>,
+    pub(super) asked: Moment,
+    /// What was done by who is gone, and is in no ledger yet.
+    pub(super) spent: Vec<Spent>,
     state: &'static str,
     /// Who spoke when it was told last how the conversation stands, and when that was.
     stood: (Option<Floor>, Instant),
@@ -66,7 +73,8 @@ pub(super) struct Reply {
     pub(super) speak: bool,
     /// Whether words of this turn were given to the voice, and are waited for.
     pub(super) spoke: bool,
-    pub(super) first: Option<Instant>,
+    /// What it took so far; `None` once that was told.
+    pub(super) open: Option<Open>,
     /// A clause that the voice was given before the turn began.
     pub(super) prepared: Option<String>,
 }
@@ -133,6 +141,9 @@ impl<'a> Session<'a> {
             memory: Memory::new(history, config.history_tokens),
             reply: Reply::default(),
             ahead: None,
+            sure: None,
+            asked: Moment::ZERO,
+            spent: Vec::new(),
             state: "",
             stood: (None, start),
             ending: Ending::default(),
@@ -157,7 +168,8 @@ impl<'a> Session<'a> {
     pub(super) fn end(mut self, how: How) -> Ended {
         self.give_up_ahead("wrong");
         let floor = self.turns.floor();
-        self.settle(true);
+        self.settle(Some(self.cut(None)));
+        self.account_for_rest();
         self.stands(floor);
         Ended { how, history: self.memory.into_items() }
     }
@@ -211,19 +223,19 @@ impl<'a> Session<'a> {
             Output::Suppose(turn, words) => self.suppose(turn, &words),
             Output::Forget(_) => self.give_up_ahead("wrong"),
             Output::Ask(turn, words) => {
-                if self.both.as_ref().is_some_and(Both::heard_voice) {
+                let voice = self.both.as_ref().is_some_and(Both::heard_voice);
+                if voice {
                     self.memory.ask_unwritten(turn);
                 }
                 let fresh = self.memory.ask(&words);
                 if !fresh.is_empty() {
                     self.note(Note::Caller(fresh));
                 }
-                if !words.is_empty() {
-                    stage("endpoint", now.saturating_sub(self.detector.quiet_at()));
-                }
-                if !self.commit(turn) {
+                self.account(None);
+                let open = self.opens(now, voice || !words.is_empty());
+                if !self.commit(turn, &open) {
                     self.mouth.begin(turn);
-                    self.reply = Reply { turn, ..Reply::default() };
+                    self.reply = Reply { turn, open: Some(open), ..Reply::default() };
                     self.ask(words);
                 }
             }
@@ -247,9 +259,9 @@ impl<'a> Session<'a> {
             Output::Resume(_) => self.mouth.go_on(),
             Output::Cut { barge_in, .. } => {
                 self.mind.drop_answer();
-                self.settle(true);
-                if let Some(since) = barge_in {
-                    let after = now.saturating_sub(since);
+                let after = barge_in.map(|since| now.saturating_sub(since));
+                self.settle(Some(self.cut(after)));
+                if let Some(after) = after {
                     metrics::histogram!("voxflow_barge_in_seconds").record(after.as_secs_f64());
                     self.note(Note::BargeIn(after.as_millis() as u64));
                 }
@@ -259,17 +271,19 @@ impl<'a> Session<'a> {
     }
 
     fn line(&mut self, turn: TurnId, line: Line) {
-        let text = match line {
-            Line::Greeting => &self.config.greeting,
-            Line::Filler => &self.config.filler,
-            Line::IdlePrompt => &self.config.idle_prompt,
-            Line::Goodbye => &self.config.goodbye,
-            Line::Apology => &self.config.fallback,
+        self.account(None);
+        let (kind, text) = match line {
+            Line::Greeting => ("greeting", &self.config.greeting),
+            Line::Filler => ("filler", &self.config.filler),
+            Line::IdlePrompt => ("idle_prompt", &self.config.idle_prompt),
+            Line::Goodbye => ("goodbye", &self.config.goodbye),
+            Line::Apology => ("apology", &self.config.fallback),
         };
         if line == Line::Apology {
             self.mouth.try_again();
         }
-        self.reply = Reply { turn, ..Reply::default() };
+        let open = Some(Open::new(kind, self.start.elapsed()));
+        self.reply = Reply { turn, open, ..Reply::default() };
         self.mouth.begin(turn);
         self.mouth.say(turn, 0, text);
         match &mut self.both {
@@ -282,7 +296,8 @@ impl<'a> Session<'a> {
 
     /// Puts what was said to the model; `words` are those that it could not hear by itself.
     pub(super) fn ask(&mut self, words: String) {
-        self.reply.first = Some(Instant::now());
+        let now = self.start.elapsed();
+        self.reply.open.iter_mut().for_each(|open| open.asks(now));
         self.reply.waiting = 0;
         self.reply.speak = false;
         if let Some(both) = &mut self.both {
@@ -296,10 +311,11 @@ impl<'a> Session<'a> {
     }
 
     /// The turn is over, perhaps before its end: what was heard of it is remembered.
-    fn settle(&mut self, cut: bool) {
+    fn settle(&mut self, cut: Option<Cut>) {
         if let Some(both) = &mut self.both {
-            both.settle(self.reply.turn, self.mouth.played(), cut);
+            both.settle(self.reply.turn, self.mouth.played(), cut.is_some());
         }
+        self.account(cut);
         self.await_answer(&text_of_all(&self.mouth.said()));
         let heard = self.mouth.cut();
         self.mouth.cleared(self.outbound);
@@ -354,7 +370,12 @@ impl<'a> Session<'a> {
         match sign {
             ears::Sign::Words(Words::Started) => {}
             ears::Sign::Words(Words::Partial(words)) => self.turn(Input::Partial(words)),
-            ears::Sign::Words(Words::Final(words)) => self.turn(Input::Final(words)),
+            ears::Sign::Words(Words::Final(words)) => {
+                if !words.trim().is_empty() {
+                    self.is_sure();
+                }
+                self.turn(Input::Final(words));
+            }
             ears::Sign::Words(Words::EndOfTurn) => self.turn(Input::EndOfTurn),
             ears::Sign::Words(Words::LikelyEnd) => self.turn(Input::LikelyEnd),
             ears::Sign::Words(Words::GoesOn) => self.turn(Input::GoesOn),
@@ -386,20 +407,13 @@ impl<'a> Session<'a> {
 
     /// Sends what is due, and tells the machine how far the sound is.
     pub(super) fn tick(&mut self) {
-        let before = self.state;
         let (turn, progress) = self.mouth.tick(self.outbound);
         match progress {
             Progress::None => {}
-            Progress::Sounding => {
-                let quiet_at = self.detector.quiet_at();
-                if before == "thinking" && quiet_at > Moment::ZERO {
-                    stage("first_frame", self.start.elapsed().saturating_sub(quiet_at));
-                }
-                self.turn(Input::Sounding(turn));
-            }
+            Progress::Sounding => self.turn(Input::Sounding(turn)),
             Progress::Dry => self.turn(Input::Dry(turn)),
             Progress::Over => {
-                self.settle(false);
+                self.settle(None);
                 self.turn(Input::Played(turn));
             }
         }
@@ -415,9 +429,4 @@ fn none<T>(error: Error, troubles: &mut Vec<Error>) -> Vec<T> {
 /// The words of a turn.
 fn text_of_all(pieces: &[Piece]) -> String {
     pieces.iter().map(|piece| piece.text.as_str()).collect::<Vec<_>>().join(" ")
-}
-
-/// How long a stage of a turn took.
-pub(super) fn stage(name: &'static str, took: Duration) {
-    metrics::histogram!("voxflow_turn_seconds", "stage" => name).record(took.as_secs_f64());
 }

@@ -3,7 +3,7 @@
 use agent::Took;
 use serde_json::Value;
 
-use super::running::{Session, stage};
+use super::running::Session;
 use super::{How, Note};
 use crate::mind::{Taken, Thought};
 use crate::turn::{Input, TurnId};
@@ -11,8 +11,10 @@ use crate::turn::{Input, TurnId};
 impl Session<'_> {
     pub(super) fn thinks(&mut self, thought: Thought) {
         let Some(thought) = self.keep(thought) else { return };
+        let now = self.start.elapsed();
         match thought {
             Thought::Text(turn, text) => {
+                self.reply.open.iter_mut().for_each(|open| open.token(now));
                 for clause in self.reply.clauses.push(&text) {
                     self.clause(turn, clause);
                 }
@@ -20,6 +22,10 @@ impl Session<'_> {
             Thought::Answered(turn, text, calls) => {
                 if let Some(clause) = self.reply.clauses.flush() {
                     self.clause(turn, clause);
+                }
+                if let Some(open) = &mut self.reply.open {
+                    open.token(now);
+                    open.answered(now);
                 }
                 if calls.is_empty() {
                     return self.turn(Input::ReplyDone(turn));
@@ -43,14 +49,16 @@ impl Session<'_> {
     }
 
     fn clause(&mut self, turn: TurnId, clause: String) {
-        if let Some(first) = self.reply.first.take() {
-            stage("first_clause", first.elapsed());
-        }
+        let now = self.start.elapsed();
+        self.reply.open.iter_mut().for_each(|open| open.clause(now));
         self.turn(Input::Reply(turn, clause));
     }
 
     fn took(&mut self, taken: Taken) {
-        let Taken { turn, call, took } = taken;
+        let Taken { turn, call, took, worked } = taken;
+        if let Some(open) = self.reply.open.as_mut().filter(|_| turn == self.reply.turn) {
+            open.tool(&call.name, self.start.elapsed(), worked);
+        }
         let (result, speak) = match took {
             Took::Result { value, speak } => (text_of(value), speak),
             Took::Ends { then, stop } => {

@@ -34,6 +34,8 @@ impl Session<'_> {
             Sign::Text(turn, text) => self.thinks(Thought::Text(turn, text)),
             Sign::Sound(turn, frame) => {
                 // Its words may come later than it; that something is said is known now.
+                let now = self.start.elapsed();
+                self.reply.open.iter_mut().for_each(|open| open.token(now));
                 self.turn(Input::Reply(turn, String::new()));
                 self.mouth.give(turn, frame);
                 self.tick();
@@ -75,6 +77,7 @@ impl Session<'_> {
             return self.turn(Input::Working(self.reply.turn));
         }
         let (asked, saying) = (both.asked(), both.saying());
+        self.spent.extend(both.spent());
         self.both = None;
         let Some(StandIn { stt, tts, want }) = self.stand_in.take() else { return };
         if stt.is_empty() || tts.is_empty() {

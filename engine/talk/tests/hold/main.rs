@@ -5,6 +5,7 @@
 mod ahead;
 mod faulty;
 mod faulty_model;
+mod ledger;
 mod leg;
 mod model;
 mod plans;
@@ -33,7 +34,8 @@ fn answers(answers: &[&[Step]]) -> Vec<Vec<Step>> {
 
 /// Notes of what was said and done, without how it stood meanwhile.
 fn spoken(notes: &[Note]) -> Vec<&Note> {
-    notes.iter().filter(|note| !matches!(note, Note::State(_) | Note::Standing(_))).collect()
+    let aside = |note: &&Note| matches!(note, Note::State(_) | Note::Standing(_) | Note::Turn(_));
+    notes.iter().filter(|note| !aside(note)).collect()
 }
 
 fn has_trouble(notes: &[Note]) -> bool {
