@@ -45,6 +45,11 @@ pub fn carries(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
+/// Whether what it did holds for the rest of the call, so that another process must do it again.
+pub fn lasts(name: &str) -> bool {
+    name == "mute"
+}
+
 /// Carries it out, under this key.
 pub(crate) async fn carry_out(
     line: &mut Line,

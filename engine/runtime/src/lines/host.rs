@@ -248,7 +248,11 @@ impl Host<'_> {
             let asked = asked.map(|command| Pending { command: command.clone(), since: now });
             self.pending.extend(asked.collect::<Vec<_>>());
             let state = &self.run.state;
-            self.pending.retain(|pending| deeds::awaited(state, &pending.command.key));
+            let mut known = HashSet::new();
+            self.pending.retain(|pending| {
+                let lasts = lasting(&pending.command.deed).is_some_and(|name| known.insert(name));
+                lasts || deeds::awaited(state, &pending.command.key)
+            });
             let keys: Vec<Key> = texts
                 .iter()
                 .filter(|(_, row)| row.run.is_some())
@@ -346,8 +350,8 @@ impl Host<'_> {
         // Of a call that we made it is whom we called.
         let peer = if from == ours { to } else { from };
         let own = Address::phone(peer).and_then(|peer| {
-            let channel = self.runtime.phone_channel(carrier)?;
             let ours = self.number.number.clone();
+            let channel = self.runtime.phone_channel(&ours, carrier)?;
             Ok(Peering { tenant: self.run.tenant.clone(), channel, ours, peer })
         });
         let about = Some(self.run.id.as_str());
@@ -410,6 +414,14 @@ impl Host<'_> {
         let now = self.runtime.parts.clock.now();
         // Onlookers know the call by the carrier's id, which the caller's side knows too.
         self.runtime.watch.tell(now, &self.run.id, &self.arrival.carrier_id, kind, data);
+    }
+}
+
+/// The name of what holds for the rest of the call.
+fn lasting(deed: &Deed) -> Option<String> {
+    match deed {
+        Deed::Service { name, .. } if call::services::lasts(name) => Some(name.clone()),
+        _ => None,
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use agent::Floor;
 use flow::{Command, Deed, Event, Key};
+use store::Pending;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::host::{Going, Host};
 use super::keep::Patience;
-use crate::Runtime;
+use crate::{Runtime, deeds};
 
 /// What a caller hears whose call nobody can go on with.
 const NOTICE: &str = "We are sorry, this call has to end now. Please call again in a moment.";
@@ -105,7 +106,7 @@ impl Host<'_> {
         };
         let ends = |order: &Command| matches!(order.deed, Deed::Hangup { .. });
         let fresh = |key: &Key| orders.iter().any(|order| order.key == *key);
-        let begun = self.pending.iter().any(|pending| !fresh(&pending.command.key));
+        let begun = self.under_way().any(|pending| !fresh(&pending.command.key));
         if goes
             && self.going == Going::Stays
             && self.run.state.outcome.is_none()
@@ -120,10 +121,16 @@ impl Host<'_> {
 
     /// Whether nothing is lost when the call goes on elsewhere: nobody speaks or is about to.
     fn is_quiet(&self) -> bool {
-        self.pending.iter().all(|pending| match &self.standing {
+        self.under_way().all(|pending| match &self.standing {
             Some(row) => row.key == pending.command.key && row.standing.floor == Floor::Free,
             None => false,
         })
+    }
+
+    /// What the run waits for.
+    fn under_way(&self) -> impl Iterator<Item = &Pending> {
+        let state = &self.run.state;
+        self.pending.iter().filter(|pending| deeds::awaited(state, &pending.command.key))
     }
 
     /// Another process may take the call from now on; the leg is let go of when that is stored.

@@ -11,6 +11,7 @@
 //! | requests, flows that are fetched, services | again, under the same key |
 //! | `connect_call` that the carrier bridged | ends as the carrier says, and the flow goes on |
 //! | `connect_call` that the lost process bridged | `failed`: the other leg is gone |
+//! | `mute` | again, so that who was mute is |
 //! | `send_digits` | `failed`: nobody knows whether they were sent |
 //! | texts, timers, waits for events | as if nothing had happened |
 

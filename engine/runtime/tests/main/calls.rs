@@ -1,7 +1,7 @@
 //! Calls that are hosted: the run moves with the leg, and what it texts leaves.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use call::{Arrival, Control, Dial, Dialled, HangupCause, Inbound, Leg, Outbound, Switchboard};
@@ -22,6 +22,8 @@ pub(crate) struct Caller {
     /// Whether the leg was hung up, and whether it was let go.
     pub(crate) hung_up: Arc<AtomicBool>,
     pub(crate) released: Arc<AtomicBool>,
+    /// The loudest sample of each frame that the caller was given.
+    pub(crate) heard: Arc<Mutex<Vec<u16>>>,
     hosted: JoinHandle<()>,
 }
 
@@ -111,8 +113,14 @@ impl Caller {
         let (outbound, mut sound) = mpsc::channel(64);
         let [answered, hung_up, released] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
         let marks = ear.clone();
+        let heard: Arc<Mutex<Vec<u16>>> = Arc::default();
+        let ears = Arc::clone(&heard);
         tokio::spawn(async move {
             while let Some(sound) = sound.recv().await {
+                if let Outbound::Frame(frame) = &sound {
+                    let loudest = frame.samples.iter().map(|sample| sample.unsigned_abs()).max();
+                    ears.lock().unwrap().push(loudest.unwrap_or_default());
+                }
                 if let Outbound::Mark(mark) = sound
                     && marks.send(Inbound::Mark(mark)).await.is_err()
                 {
@@ -138,7 +146,7 @@ impl Caller {
             }),
         };
         let hosted = tokio::spawn(hosts(leg));
-        Self { ear, answered, hung_up, released, hosted }
+        Self { ear, answered, hung_up, released, heard, hosted }
     }
 
     pub(crate) async fn hangs_up(&self) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use call::{Dialled, Switchboard};
+use call::{Dialled, Inbound, Switchboard};
 use conversation::Tenant;
 use flow::Outcome;
 use jiff::SignedDuration;
@@ -53,6 +53,35 @@ async fn a_call_goes_on_in_another_process_and_the_old_one_writes_nothing_more()
     assert_eq!(call.status, "completed");
     assert_eq!(rig.store.live(&run).await.unwrap(), None);
     assert_eq!(other.brought_back("twilio", "CA1").await, None, "it is over");
+}
+
+/// The caller says something, and is given it back by an `echo`: the loudest of it.
+async fn echoed(rig: &Rig, caller: &Caller) -> u16 {
+    let before = caller.heard.lock().unwrap().len();
+    let samples = vec![321; audio::Frame::samples_per_frame(8000)];
+    let frame = audio::Frame { rate: 8000, samples };
+    rig.until("an echo", async || {
+        let _ = caller.ear.try_send(Inbound::Frame(frame.clone()));
+        caller.heard.lock().unwrap().len() > before + 3
+    })
+    .await;
+    caller.heard.lock().unwrap().iter().copied().max().unwrap()
+}
+
+#[tokio::test]
+async fn who_was_mute_is_so_in_another_process() {
+    let echo = json!({ "type": "echo", "option": { "duration_s": 3600 } });
+    for (flow, loudest) in [(json!([{ "type": "mute" }, echo]), 0), (json!([echo]), 321)] {
+        let rig = two(flow).await;
+        let old = Caller::calls(&rig, PEER);
+        assert_eq!(echoed(&rig, &old).await, loudest);
+        let new = Caller::comes_back(rig.other(), PEER, None);
+        assert_eq!(echoed(&rig, &new).await, loudest);
+        new.hangs_up().await;
+        new.over().await;
+        old.hangs_up().await;
+        old.over().await;
+    }
 }
 
 #[tokio::test]
