@@ -18,7 +18,7 @@ use channels::twilio::{self, Twilio};
 use channels::voipms::{self, VoipMs};
 use conversation::{Inbox, Messenger};
 
-use crate::settings::{self, Settings};
+use crate::settings::{self, Carrier, Number, Settings};
 use crate::traces;
 use crate::wire::WithoutTwilio;
 
@@ -45,6 +45,7 @@ impl Carriers {
         sip: Option<&Arc<Sip>>,
         without: WithoutTwilio,
     ) -> Result<Self, String> {
+        settings.number.iter().try_for_each(|number| is_set_up(number, settings, sip.is_some()))?;
         let here = format!("http://{}", settings.listen);
         let public_url = settings.public_url.clone().unwrap_or(here);
         let unsigned = match without {
@@ -123,6 +124,27 @@ impl Carriers {
             .merge(self.hooks.router(inbox()))
             .layer(from_fn(traces::door))
     }
+}
+
+/// Whether the carrier that a number names can carry anything.
+fn is_set_up(number: &Number, settings: &Settings, sip: bool) -> Result<(), String> {
+    let Some(carrier) = number.carrier else { return Ok(()) };
+    let (there, help) = match carrier {
+        Carrier::Twilio => {
+            (settings.twilio.auth_token.is_some(), "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")
+        }
+        Carrier::Telnyx => (settings.telnyx.api_key.is_some(), "set TELNYX_API_KEY"),
+        Carrier::Voipms => (
+            settings.voipms.api_username.is_some(),
+            "set VOIPMS_API_USERNAME and VOIPMS_API_PASSWORD",
+        ),
+        Carrier::Sip => (sip, "add `[sip]` with `listen`"),
+    };
+    if there {
+        return Ok(());
+    }
+    let (number, carrier) = (&number.number, carrier.name());
+    Err(format!("the number {number} names the carrier `{carrier}`, which is not set up: {help}"))
 }
 
 fn by_twilio(

@@ -105,6 +105,7 @@ fn number(flows: &Path) -> Number {
         call_flow: Some(flows.join("support_line.json")),
         message_flow: Some(flows.join("support_chat.json")),
         idle_hours: None,
+        carrier: None,
         tenant: None,
     }
 }

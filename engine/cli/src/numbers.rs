@@ -147,7 +147,15 @@ fn load_one(
         }
     };
     let idle_s = number.idle_hours.map(seconds);
-    Ok(runtime::numbers::Number { tenant, number: address, call_flow, message_flow, idle_s })
+    let carrier = number.carrier.map(|carrier| carrier.name().to_owned());
+    Ok(runtime::numbers::Number {
+        tenant,
+        number: address,
+        call_flow,
+        message_flow,
+        idle_s,
+        carrier,
+    })
 }
 
 /// A phone number, or the address of a channel that has none.

@@ -435,6 +435,35 @@ pub(crate) struct Number {
     pub(crate) idle_hours: Option<f64>,
     /// Whose number it is; `default` when absent.
     pub(crate) tenant: Option<String>,
+    /// The carrier that calls and texts from it go by, where it reaches whom they are for. Without
+    /// one it is the carrier of the call or text that they are about, or the first that is set up.
+    pub(crate) carrier: Option<Carrier>,
+}
+
+/// Who carries calls and texts of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Carrier {
+    /// Calls and texts.
+    Twilio,
+    /// Calls and texts.
+    Telnyx,
+    /// Texts.
+    Voipms,
+    /// Calls, by the trunk of `[sip]`.
+    Sip,
+}
+
+impl Carrier {
+    /// As its file calls itself.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Twilio => "twilio",
+            Self::Telnyx => "telnyx",
+            Self::Voipms => "voipms",
+            Self::Sip => "sip",
+        }
+    }
 }
 
 /// Flows that others name.

@@ -270,9 +270,11 @@ impl Runtime {
         }
     }
 
-    /// The channel by which a text reaches a phone: the carrier of the call or text that it is
-    /// about, or the first carrier that takes phone numbers.
-    pub(crate) fn phone_channel(&self, carrier: &str) -> Result<String, String> {
+    /// The channel by which a text from a number of ours reaches a phone: the number's carrier, or
+    /// that of the call or text that it is about, or the first that takes phone numbers.
+    pub(crate) fn phone_channel(&self, ours: &Address, carrier: &str) -> Result<String, String> {
+        let number = self.parts.numbers.get(ours.as_str());
+        let carrier = number.and_then(|number| number.carrier.as_deref()).unwrap_or(carrier);
         let phones =
             || self.parts.messengers.iter().filter(|m| m.reaches_phones()).map(|m| m.channel());
         let channel = phones().find(|channel| *channel == carrier).or_else(|| phones().next());

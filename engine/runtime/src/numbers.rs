@@ -22,6 +22,9 @@ pub struct Number {
     pub message_flow: Option<(FlowRow, Arc<Flow>)>,
     /// Seconds of silence after which an AI session of a thread is over.
     pub idle_s: Option<i64>,
+    /// The carrier that its calls and texts go by, where it reaches whom they are for; `None` = that
+    /// of what they are about, or the first that does.
+    pub carrier: Option<String>,
 }
 
 /// All of our numbers.

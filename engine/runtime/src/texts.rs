@@ -43,11 +43,17 @@ impl Runtime {
         let ours = self.source(source.as_ref(), behalf.number)?;
         let mut peerings = Vec::new();
         if destinations.is_empty() {
-            peerings.push(Peering { ours, ..behalf.own.clone()? });
+            let own = behalf.own.clone()?;
+            let other = ours != own.ours && self.has_segments(&own.channel);
+            let channel = match other {
+                true => self.phone_channel(&ours, &own.channel)?,
+                false => own.channel,
+            };
+            peerings.push(Peering { ours, channel, ..own });
         } else {
             for destination in destinations {
                 let peer = Address::phone(&destination.target)?;
-                let channel = self.phone_channel(behalf.carrier)?;
+                let channel = self.phone_channel(&ours, behalf.carrier)?;
                 let tenant = behalf.number.tenant.clone();
                 peerings.push(Peering { tenant, channel, ours: ours.clone(), peer });
             }

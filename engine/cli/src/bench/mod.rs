@@ -76,6 +76,7 @@ impl Bench {
             call_flow: None,
             message_flow: Some(file),
             idle_hours: None,
+            carrier: None,
             tenant: None,
         };
         let settings = Settings {

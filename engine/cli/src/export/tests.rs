@@ -66,6 +66,7 @@ async fn a_run_of_texts_becomes_a_scenario_that_plays_green() {
             call_flow: None,
             message_flow: Some(flow.clone()),
             idle_hours: None,
+            carrier: None,
             tenant: None,
         }],
         ..Settings::default()

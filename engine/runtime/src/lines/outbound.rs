@@ -103,7 +103,8 @@ impl Runtime {
                 calls.push(known);
                 continue;
             }
-            let dialer = call::dialer::choose(&self.parts.dialers, "", to);
+            let near = number.carrier.as_deref().unwrap_or_default();
+            let dialer = call::dialer::choose(&self.parts.dialers, near, to);
             let now = self.parts.clock.now();
             let call = CallRow {
                 id: id.to_string(),

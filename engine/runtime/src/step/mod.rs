@@ -321,7 +321,8 @@ impl Runtime {
         let Some(number) = number else { return Ok((None, (nobody(), call.carrier))) };
         let own = Address::phone(&call.from).and_then(|peer| {
             let (tenant, ours) = (number.tenant.clone(), number.number.clone());
-            Ok(Peering { tenant, channel: self.phone_channel(&call.carrier)?, ours, peer })
+            let channel = self.phone_channel(&ours, &call.carrier)?;
+            Ok(Peering { tenant, channel, ours, peer })
         });
         Ok((Some(number), (own, call.carrier)))
     }

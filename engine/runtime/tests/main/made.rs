@@ -7,7 +7,7 @@ use call::{
     Arrival, Control, Dialer, Dialled, HangupCause, Inbound, Leg, NotReached, Outbound, Picked,
     Progress, Ringing, Unable, Wanted as Ask,
 };
-use conversation::Tenant;
+use conversation::{Messenger, Outgoing, Refusal, Sent, Tenant};
 use flow::{Destination, Outcome, Vars};
 use runtime::{CallOut, NotBegun, Wanted};
 use serde_json::{Value, json};
@@ -19,6 +19,8 @@ use crate::rig::{OURS, PEER, Rig};
 /// A carrier that dials: what became of its dials is for the test to say.
 #[derive(Default)]
 struct Lines {
+    /// What it is called; `lines` when empty.
+    name: &'static str,
     dials: Mutex<Vec<(Ask, mpsc::Sender<Progress>)>>,
     ears: Mutex<Vec<mpsc::Sender<Inbound>>>,
 }
@@ -26,7 +28,7 @@ struct Lines {
 #[async_trait]
 impl Dialer for Lines {
     fn carrier(&self) -> &'static str {
-        "lines"
+        if self.name.is_empty() { "lines" } else { self.name }
     }
 
     fn reaches(&self, to: &Destination) -> bool {
@@ -242,4 +244,42 @@ async fn an_early_flow_begins_with_the_first_sound() {
     let ear = lines.ears.lock().unwrap()[0].clone();
     ear.send(Inbound::Gone).await.unwrap();
     assert_eq!(rig.ended(1).await[0].outcome, Some(Outcome::HungUp));
+}
+
+/// A carrier of texts to phones that takes everything.
+struct Post(&'static str);
+
+#[async_trait]
+impl Messenger for Post {
+    fn channel(&self) -> &'static str {
+        self.0
+    }
+
+    async fn send(&self, _: &Outgoing) -> Result<Sent, Refusal> {
+        Ok(Sent { carrier_id: "P1".into() })
+    }
+}
+
+#[tokio::test]
+async fn calls_and_texts_of_a_number_go_by_its_carrier() {
+    for (named, wanted) in [(Some("second"), "second"), (Some("away"), "first"), (None, "first")] {
+        let mut rig = Rig::idle(json!([{ "type": "stop" }])).await;
+        rig.numbers.0.values_mut().for_each(|number| number.carrier = named.map(Into::into));
+        let lines = ["first", "second"].map(|name| Arc::new(Lines { name, ..Lines::default() }));
+        rig.dialers.extend(lines.iter().map(|lines| Arc::clone(lines) as Arc<dyn Dialer>));
+        rig.alter = Some(Box::new(|parts| {
+            parts.messengers = vec![Arc::new(Post("first")), Arc::new(Post("second"))];
+        }));
+        rig.start();
+        let flow = json!([{ "id": "text", "type": "send_message", "option": { "text": "hello" } }]);
+        let calls = rig.runtime().call_out(out(flow)).await.unwrap();
+        assert_eq!(calls[0].carrier, wanted, "{named:?}");
+        let dialed = lines.iter().find(|lines| lines.carrier() == wanted).unwrap();
+        rig.until("the dial", async || dialed.count() == 1).await;
+        dialed.becomes(0, Progress::Answered(Some(dialed.leg()))).await;
+        let runs = rig.ended(1).await;
+        let texts = rig.store.asked_by(&runs[0]).await.unwrap();
+        assert_eq!(texts[0].outgoing.channel, wanted, "{named:?}");
+        rig.stop().await;
+    }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Rig {
     /// Flows that others name.
     pub(crate) flows: Vec<(FlowRow, Arc<Flow>)>,
     pub(crate) texting: Texting,
-    numbers: Numbers,
+    pub(crate) numbers: Numbers,
     pub(crate) agents: Agents,
     pub(crate) dialers: Vec<Arc<dyn call::Dialer>>,
     /// What is other than usual with its runtimes.
@@ -114,6 +114,7 @@ impl Rig {
             call_flow: call.map(|actions| linked(&actions, Needs::Call)),
             message_flow: text.map(|actions| linked(&actions, Needs::Text)),
             idle_s: None,
+            carrier: None,
         };
         Self {
             store,
