@@ -5,14 +5,23 @@ use std::time::Duration;
 
 use agent::{Config, Took, ToolCall, Tools};
 use async_trait::async_trait;
+use audio::Rate;
 use flow::Deed;
-use serde_json::json;
-use talk::{Ended, How, Talk};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use talk::{Ended, How, Prepared, Talk, Vendors};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::session::{Finish, Gone, Line, Order, Report};
+
+/// Lets an agent's voice begin with its greeting before there is a conversation. `None` = there is
+/// nothing to say yet.
+pub fn prepare(vendors: &dyn Vendors, agent: &Value, rate: Rate) -> Option<Prepared> {
+    let config = Config::deserialize(agent).ok()?;
+    talk::prepare(vendors, &config, rate)
+}
 
 /// Holds the conversation until it ends by itself, the caller is gone, or `stop` says so; its history
 /// is kept in any case.
@@ -41,6 +50,7 @@ pub(crate) async fn hold(
         vendors: Arc::clone(&line.means.vendors),
         rate: line.rate,
         duration: Duration::from_secs(duration_s),
+        prepared: order.prepared,
         notes,
         stop: stop.clone(),
     };

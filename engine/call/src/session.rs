@@ -14,7 +14,7 @@ use audio::Frame;
 use audio::playout::fresh_mark;
 use flow::{Command, Deed, Event, HangupCause, Key, Vars};
 use serde_json::Value;
-use talk::{Inbound, Note, Outbound, Vendors};
+use talk::{Inbound, Note, Outbound, Prepared, Vendors};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,8 @@ pub struct Order {
     pub tools: Option<Arc<dyn Tools>>,
     /// For `Deed::Talk`: what was said before.
     pub history: Vec<Item>,
+    /// For `Deed::Talk`: its greeting, if that was begun while the phone rang.
+    pub prepared: Option<Prepared>,
     /// How many processes had the call before this one; keys of tools are counted anew by each.
     pub epoch: i64,
 }

@@ -10,7 +10,7 @@ use agent::ledger::Spent;
 use agent::{Bill, Error, Item, Tool, ToolCall};
 use audio::{FRAME_MS, Frame};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::duplex::{Brief, Conversing, Duplex, Tell, Told};
 use crate::failed::failed;
@@ -23,6 +23,9 @@ use crate::turn::TurnId;
 const OPEN: Duration = Duration::from_millis(2200);
 /// And one that gives nothing of its answer within this, or falls silent in the middle for so long.
 const SILENT: Duration = Duration::from_secs(6);
+/// Fixed words that do not sound within this, or fall silent for so long before their end, are left to
+/// a voice: it must have the time to speak before the caller's silence has lasted 3 s.
+const WORDS: Duration = Duration::from_millis(1400);
 /// Sound before the detector was sure of a voice, frames: 300 ms.
 const BEFORE: usize = 15;
 /// What is kept of the caller's turn: 20 s.
@@ -45,6 +48,8 @@ pub(crate) enum Sign {
     Answered(TurnId, String, Vec<ToolCall>),
     /// Fixed words were all spoken.
     Said(TurnId),
+    /// Fixed words are not spoken: somebody else must say them. What comes of them still is dropped.
+    Unsaid(TurnId, String, Error),
     /// It failed; [`Both::again`] or another must go on.
     Lost(Error),
 }
@@ -95,6 +100,11 @@ struct Asked {
     text: String,
     calls: Vec<ToolCall>,
     until: Instant,
+    /// When what was given of fixed words will have been heard; `None` = nobody else can say them,
+    /// or somebody does.
+    heard_until: Option<Instant>,
+    /// Somebody else says them.
+    handed: bool,
 }
 
 impl Both {
@@ -133,6 +143,7 @@ impl Both {
     /// Opens it once more after it was lost, if that may help: with all that was said before, and
     /// what is being asked. `false` = somebody else must go on.
     pub(crate) fn again(&mut self, items: Vec<Item>, tools: Vec<Tool>, why: &Error) -> bool {
+        self.asked.take_if(|asked| asked.handed);
         if matches!(why, Error::Refused { .. }) || self.again && !self.worked {
             return false;
         }
@@ -241,10 +252,14 @@ impl Both {
         self.tell(Tell::Ask { turn, words });
     }
 
-    /// Fixed words shall be spoken: as a turn, or in the middle of one.
-    pub(crate) fn say(&mut self, turn: TurnId, words: &str) {
+    /// Fixed words shall be spoken: as a turn, or in the middle of one. `helped` = somebody else can
+    /// say them.
+    pub(crate) fn say(&mut self, turn: TurnId, words: &str, helped: bool) {
         self.caller.waits = true;
         self.begin(turn, Some(words.to_owned()), String::new());
+        if let Some(asked) = &mut self.asked {
+            asked.heard_until = helped.then(Instant::now);
+        }
         self.tell(Tell::Say { turn, words: words.to_owned() });
     }
 
@@ -253,7 +268,8 @@ impl Both {
         let opening = matches!(self.link, Link::Opening(_));
         let until = Instant::now() + SILENT + if opening { OPEN } else { Duration::ZERO };
         let (text, calls) = (String::new(), Vec::new());
-        self.asked = Some(Asked { turn, said, words, text, calls, until });
+        let (heard_until, handed) = (None, false);
+        self.asked = Some(Asked { turn, said, words, text, calls, until, heard_until, handed });
     }
 
     /// What a tool answered.
@@ -313,6 +329,34 @@ impl Both {
 
     async fn next(&mut self) -> Sign {
         loop {
+            let due = self.asked.as_ref().and_then(|asked| asked.heard_until);
+            let due = due.map(|heard_until| heard_until + WORDS);
+            tokio::select! {
+                biased;
+                sign = self.comes() => return sign,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    if let Some(sign) = self.hand_over() {
+                        return sign;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leaves fixed words to somebody else, if it is time to.
+    fn hand_over(&mut self) -> Option<Sign> {
+        let vendor = self.vendor.name();
+        let late = |at: Instant| at + WORDS <= Instant::now();
+        let asked = self.asked.as_mut().filter(|asked| asked.heard_until.is_some_and(late))?;
+        (asked.heard_until, asked.handed) = (None, true);
+        let error =
+            Error::Unreachable { vendor, why: "it does not say what it was told to".into() };
+        failed("duplex", &error);
+        Some(Sign::Unsaid(asked.turn, asked.said.clone()?, error))
+    }
+
+    async fn comes(&mut self) -> Sign {
+        loop {
             self.feed();
             let until = self.asked.as_ref().map(|asked| asked.until);
             let name = self.vendor.name();
@@ -361,6 +405,12 @@ impl Both {
             return None;
         }
         asked.until = Instant::now() + SILENT;
+        if asked.handed {
+            if matches!(told, Told::Said(_)) {
+                self.asked = None;
+            }
+            return None;
+        }
         match told {
             Told::Heard(..) => None,
             Told::Text(turn, text) => {
@@ -369,6 +419,10 @@ impl Both {
             }
             Told::Sound(turn, frame) => {
                 self.bill.of("duplex", self.vendor.name()).spoke_ms += frame.millis();
+                if let Some(heard_until) = &mut asked.heard_until {
+                    let from = Instant::now().max(*heard_until);
+                    *heard_until = from + Duration::from_millis(frame.millis());
+                }
                 self.worked = true;
                 self.caller.asked.clear();
                 Some(Sign::Sound(turn, frame))

@@ -6,7 +6,7 @@
 //! seams to the vendors) → [`sound`] (what a leg gives and takes) → [`session`] (the one task that owns
 //! the conversation) → its parts: `ears`, `mind`, `mouth` and `both` (the vendors in use, and
 //! who replaces them), `failed` (how that is counted), `memory` (what was said), `ledger` (what a
-//! turn took).
+//! turn took), `prepared` (first words that are made sound of while the phone rings).
 //!
 //! Invariant: what a vendor returns carries the id of its turn, and what belongs to an older turn
 //! is dropped in one place.
@@ -23,6 +23,7 @@ mod memory;
 mod mind;
 mod mouth;
 mod opening;
+mod prepared;
 mod said;
 pub mod sentence;
 pub mod session;
@@ -33,6 +34,7 @@ pub mod turn;
 
 pub use duplex::{Brief, Conversing, Duplex, Tell, Told};
 pub use failed::failed;
+pub use prepared::{Prepared, prepare};
 pub use session::{Ended, How, Note, Talk, Vendors};
 pub use sound::{Inbound, Outbound};
 pub use stt::{Hear, Listening, Stt, Want, Words};

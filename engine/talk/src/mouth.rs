@@ -22,6 +22,7 @@ use crate::failed::failed;
 use crate::heard::Piece;
 use crate::ledger::Sounded;
 use crate::opening::Opening;
+use crate::prepared::Prepared;
 use crate::sound::Outbound;
 use crate::tts::{Say, Speaking, Spoken, Tts, Voice};
 use crate::turn::{Moment, TurnId};
@@ -74,6 +75,8 @@ pub(crate) struct Mouth {
     released: bool,
     /// Since when nothing sounds that should.
     silent: Instant,
+    /// What the voice was told before there was a turn.
+    told: Option<(TurnId, String)>,
     bill: Bill,
 }
 
@@ -85,8 +88,13 @@ enum Link {
 }
 
 impl Mouth {
-    /// Begins to open the first voice.
-    pub(crate) fn new(vendors: Vec<Arc<dyn Tts>>, voice: Voice, start: Instant) -> Self {
+    /// Begins to open the first voice, unless one was told already what to say.
+    pub(crate) fn new(
+        vendors: Vec<Arc<dyn Tts>>,
+        voice: Voice,
+        start: Instant,
+        prepared: Option<Prepared>,
+    ) -> Self {
         let playout = Playout::new(voice.rate);
         let mut turn = Turn::new(TurnId::default());
         turn.over = true;
@@ -105,21 +113,34 @@ impl Mouth {
             given: false,
             released: false,
             silent: start,
+            told: None,
             bill: Bill::default(),
         };
-        mouth.open();
+        match prepared {
+            None => mouth.open(),
+            Some(prepared) => {
+                mouth.told = Some(prepared.told());
+                let name = mouth.name();
+                mouth.link = Link::Opening(Opening::new(name, SOUND, prepared.speaking()));
+            }
+        }
         mouth
     }
 
     /// A mouth whose sound is given to it by [`Mouth::give`]; the voices are opened only for
     /// [`Mouth::aside`].
     pub(crate) fn given(vendors: Vec<Arc<dyn Tts>>, voice: Voice, start: Instant) -> Self {
-        Self { given: true, vendors, ..Self::new(Vec::new(), voice, start) }
+        Self { given: true, vendors, ..Self::new(Vec::new(), voice, start, None) }
     }
 
     /// From now on voices speak: who gave the sound is gone. What is said of the turn stays.
     pub(crate) fn speak_by(&mut self, vendors: Vec<Arc<dyn Tts>>) {
-        (self.vendors, self.at, self.given) = (vendors, 0, false);
+        (self.vendors, self.given) = (vendors, false);
+        if self.turn.voiced && !self.turn.over {
+            // A voice speaks already.
+            return;
+        }
+        self.at = 0;
         self.turn.resampler = None;
         self.open();
     }
@@ -147,6 +168,10 @@ impl Mouth {
 
     fn now(&self) -> Moment {
         self.start.elapsed()
+    }
+
+    fn name(&self) -> &'static str {
+        self.vendors.get(self.at).map_or("tts", |vendor| vendor.name())
     }
 
     /// A turn begins; what is left of the one before is forgotten.
@@ -178,7 +203,13 @@ impl Mouth {
         let now = self.now();
         self.turn.sounded.told.get_or_insert(now);
         self.turn.owed.get_or_insert(Instant::now());
-        self.tell(Say::Text(turn, text.to_owned()));
+        match &self.told {
+            Some((own, words)) if *own == turn && words == text => {
+                let name = self.name();
+                self.bill.of("tts", name).characters += text.chars().count() as u64;
+            }
+            Some(_) | None => self.tell(Say::Text(turn, text.to_owned())),
+        }
     }
 
     /// The turn's text is complete.
@@ -189,7 +220,9 @@ impl Mouth {
         self.turn.complete = true;
         if self.turn.said && !self.given {
             self.turn.owed = Some(Instant::now());
-            self.tell(Say::End(turn));
+            if self.told.take_if(|(own, _)| *own == turn).is_none() {
+                self.tell(Say::End(turn));
+            }
         } else {
             self.finish();
         }
@@ -203,7 +236,7 @@ impl Mouth {
             self.clear = true;
             self.playout.clear(now);
             self.outbox.retain(|say| matches!(say, Say::Cut(_)));
-            if self.turn.said && !self.given {
+            if self.turn.said && (!self.given || self.turn.voiced) {
                 self.outbox.push_back(Say::Cut(self.turn.id));
                 self.feed();
             }
@@ -336,7 +369,7 @@ impl Mouth {
 
     fn feed(&mut self) {
         let Link::Open(speaking) = &self.link else { return };
-        let name = self.vendors.get(self.at).map_or("tts", |vendor| vendor.name());
+        let name = self.name();
         while let Some(say) = self.outbox.pop_front() {
             let characters = match &say {
                 Say::Text(_, text) => text.chars().count() as u64,
@@ -370,7 +403,7 @@ impl Mouth {
         }
         loop {
             let until = self.patience();
-            let name = self.vendors.get(self.at).map_or("tts", |vendor| vendor.name());
+            let name = self.name();
             let lost = match &mut self.link {
                 Link::Closed => return pending().await,
                 Link::Opening(opening) => match opening.done_by(until).await {
@@ -409,6 +442,7 @@ impl Mouth {
                 let now = self.now();
                 self.turn.sounded.sound.get_or_insert(now);
                 self.turn.owed = self.turn.complete.then(Instant::now);
+                self.turn.aside = None;
                 self.turn.heard.sound(frame.millis());
                 if frame.rate == self.voice.rate {
                     self.playout.push(turn.0, &frame.samples);
@@ -447,9 +481,8 @@ impl Mouth {
             return None;
         }
         failed("tts", &why);
-        if self.given {
-            // What was said aside is not worth another try.
-            (self.link, self.at) = (Link::Closed, self.at + 1);
+        if self.given && !self.turn.voiced {
+            self.aside_again();
             return None;
         }
         let late = late && self.at + 1 < self.vendors.len();

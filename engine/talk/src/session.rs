@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::running::Session;
 use crate::both;
 use crate::duplex::Duplex;
+use crate::prepared::Prepared;
 use crate::sound::{Inbound, Outbound};
 use crate::stt::Stt;
 use crate::tts::Tts;
@@ -66,6 +67,8 @@ pub struct Talk {
     pub rate: Rate,
     /// The longest it may last.
     pub duration: Duration,
+    /// Its greeting, if that was begun before; dropped where it is not what would be said.
+    pub prepared: Option<Prepared>,
     /// Hears what is worth remembering, as it happens.
     pub notes: mpsc::UnboundedSender<Note>,
     /// Ends it as if the caller were gone.

@@ -20,7 +20,7 @@ pub trait Tts: Send + Sync {
 }
 
 /// Which voice, and for which ears.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Voice {
     /// The vendor's id of the voice; empty = its default.
     pub id: String,

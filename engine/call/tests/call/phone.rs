@@ -115,7 +115,8 @@ impl Phone {
 
     pub(crate) async fn order(&self, key: &str, deed: Deed) {
         let command = Command { key: Key(key.into()), deed };
-        let order = Box::new(Order { command, tools: None, history: Vec::new(), epoch: 0 });
+        let history = Vec::new();
+        let order = Box::new(Order { command, tools: None, history, prepared: None, epoch: 0 });
         assert!(self.orders.as_ref().unwrap().send(order).await.is_ok());
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Config, Item, Took, ToolCall};
-use call::{Arrival, Control, Order, Report};
+use call::{Arrival, Control, Order, Prepared, Report};
 use conversation::Address;
 use flow::{Command, Deed, Destination, Event, Flow, Flows, HangupCause, Key, Medium, Outcome};
 use jiff::Timestamp;
@@ -73,6 +73,8 @@ pub(super) struct Host<'a> {
     pub(super) epoch: i64,
     /// What the run has asked for and waits for, and what holds for the rest of the call.
     pub(super) pending: Vec<Pending>,
+    /// Its first words, until it is known whether they are.
+    pub(super) prepared: Option<Prepared>,
     /// How the conversation stands, if there is one.
     pub(super) standing: Option<Arc<StandingRow>>,
     /// How many turns it was told of.
@@ -338,8 +340,14 @@ impl Host<'_> {
             }
             _ => None,
         };
+        let prepared = match command.deed {
+            Deed::Talk { .. } => self.prepared.take(),
+            Deed::Answer => None,
+            _ => self.prepared.take().and(None),
+        };
         // Fails only when the call is over, and then it reports so.
-        let _ = orders.send(Box::new(Order { command, tools, history, epoch: self.epoch })).await;
+        let order = Order { command, tools, history, prepared, epoch: self.epoch };
+        let _ = orders.send(Box::new(order)).await;
     }
 
     /// On whose behalf texts are sent; `run` when the run waits for their end.

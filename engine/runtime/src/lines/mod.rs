@@ -5,12 +5,14 @@
 //!
 //! Read on: `host` (the owner of a call's run) with `keep` (what it saves) and `behind` (how the
 //! conversation stands, written behind it) → `taken` (a call that another process had) → `lost` (what
-//! is left of those that died) → `leave` (this process stops) → `outbound` (calls that we make).
+//! is left of those that died) → `leave` (this process stops) → `outbound` (calls that we make) →
+//! `greeting` (what is begun while the phone rings).
 //!
 //! Invariant: a store that does not answer never silences a call. Steps without a text to send go
 //! on and are saved later; a text that cannot be stored within five seconds is a failed one.
 
 mod behind;
+mod greeting;
 mod host;
 mod keep;
 mod leave;
@@ -23,7 +25,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use call::{Arrival, Dialled, Leg, Means, Switchboard};
+use call::{Arrival, Dialled, Leg, Means, Prepared, Switchboard};
 use flow::{Activeflow, Event, Flow, Medium, Vars};
 use store::{CallRow, FlowRow, Pending, RunRow, Write};
 use tokio::sync::{Notify, mpsc};
@@ -147,7 +149,7 @@ impl Switchboard for Runtime {
             ended: None,
         };
         let vars = variables(arrival, &call.id, &arrival.from);
-        self.host(number, (version, flow), leg, call, vars).await;
+        self.host(number, (version, flow), leg, call, vars, None).await;
     }
 
     async fn brought_back(&self, carrier: &str, carrier_id: &str) -> Option<Arrival> {
@@ -181,6 +183,8 @@ struct Hosted<'a> {
     /// How many processes had it before.
     epoch: i64,
     pending: Vec<Pending>,
+    /// Its first words, if they were begun already.
+    prepared: Option<Prepared>,
     unsaved: Vec<Write>,
 }
 
@@ -199,6 +203,7 @@ impl Runtime {
         leg: Leg,
         call: CallRow,
         vars: Vars,
+        prepared: Option<Prepared>,
     ) {
         let now = self.parts.clock.now();
         let id = call.run.clone();
@@ -218,13 +223,14 @@ impl Runtime {
         };
         let (flow, unsaved) = (Arc::clone(flow), vec![Write::Flow(version.clone())]);
         let pending = Vec::new();
-        let hosted = Hosted { number, flow, run, call, epoch: 0, pending, unsaved };
+        let prepared = prepared.or_else(|| self.greeting(&flow, &run.state, leg.rate));
+        let hosted = Hosted { number, flow, run, call, epoch: 0, pending, prepared, unsaved };
         self.hosts(hosted, leg, Begins::Anew).await;
     }
 
     /// Hosts a call until it is over, or goes on elsewhere.
     async fn hosts(&self, hosted: Hosted<'_>, leg: Leg, begins: Begins) {
-        let Hosted { number, flow, run, call, epoch, pending, unsaved } = hosted;
+        let Hosted { number, flow, run, call, epoch, pending, prepared, unsaved } = hosted;
         let (orders, taken) = mpsc::channel(ORDERS);
         let (reports, reported) = mpsc::unbounded_channel();
         let (events, told) = mpsc::unbounded_channel();
@@ -249,6 +255,7 @@ impl Runtime {
             control: Arc::clone(&leg.control),
             epoch,
             pending,
+            prepared,
             standing: None,
             turns: 0,
             going: Going::Stays,

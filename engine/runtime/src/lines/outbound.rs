@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use call::{Dialer, Dialled, Leg, NotReached, Progress, Ringing};
+use call::{Arrival, Dialer, Dialled, Leg, NotReached, Prepared, Progress, Ringing};
 use conversation::Tenant;
-use flow::{Destination, Event, Flow, Vars};
+use flow::{Activeflow, Destination, Event, Flow, Medium, Vars};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{CallRow, DeedRow, FlowRow, LiveRow, RunRow, Write};
@@ -61,6 +61,9 @@ struct Asked {
     #[serde(default)]
     anonymous: bool,
 }
+
+/// The rate at which a greeting is prepared for a leg that is not there yet: a telephone's.
+const TELEPHONE: u32 = 8_000;
 
 /// A call on its way.
 struct Outgoing {
@@ -181,6 +184,7 @@ impl Runtime {
             Ok(ringing) => ringing,
             Err(end) => return self.unreached(out.call, end).await,
         };
+        let prepared = self.prepare(&out);
         out.call.carrier_id = ringing.carrier_id.clone();
         self.keep_call(&out.call).await;
         let mut early = None;
@@ -203,12 +207,12 @@ impl Runtime {
                 Progress::EarlyMedia(leg) if out.early => {
                     // Letting go of it would cancel the call.
                     tokio::spawn(keep(ringing));
-                    return self.go_on(out, leg, "ringing").await;
+                    return self.go_on(out, leg, "ringing", prepared).await;
                 }
                 Progress::EarlyMedia(leg) => early = Some(leg),
                 Progress::Answered(leg) => {
                     return match leg.or(early) {
-                        Some(leg) => self.go_on(out, leg, "progressing").await,
+                        Some(leg) => self.go_on(out, leg, "progressing", prepared).await,
                         None => {
                             let end = NotReached::failed("the carrier gave no leg");
                             self.unreached(out.call, end).await;
@@ -220,15 +224,25 @@ impl Runtime {
         }
     }
 
+    /// What the run will say first is begun while it rings.
+    fn prepare(&self, out: &Outgoing) -> Option<Prepared> {
+        let CallRow { id, carrier, carrier_id, from, to, run, .. } = out.call.clone();
+        let arrival = Arrival { carrier, carrier_id, from, to };
+        let mut vars = super::variables(&arrival, &id, &arrival.to);
+        vars.extend(out.vars.clone());
+        let state = Activeflow::new(&run, &out.flow, Medium::Call, vars);
+        self.greeting(&out.flow, &state, TELEPHONE)
+    }
+
     /// Somebody is there: the run begins.
-    async fn go_on(&self, out: Outgoing, leg: Leg, status: &str) {
+    async fn go_on(&self, out: Outgoing, leg: Leg, status: &str, prepared: Option<Prepared>) {
         let Outgoing { number, version, flow, mut call, vars, over, .. } = out;
         call.status = "in_progress".into();
         let run = call.run.clone();
         let mut all = super::variables(&leg.arrival, &call.id, &leg.arrival.to);
         all.insert("call.status".into(), status.into());
         all.extend(vars);
-        let hosted = self.host(&number, (&version, &flow), leg, call, all);
+        let hosted = self.host(&number, (&version, &flow), leg, call, all, prepared);
         tokio::pin!(hosted);
         let over = over.as_ref();
         tokio::select! {

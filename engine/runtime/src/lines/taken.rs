@@ -86,7 +86,8 @@ impl Runtime {
         let writes = vec![Write::Run(run.clone()), Write::Live(row), Write::Line(line)];
         self.commit(writes).await?;
         run.seq += 1;
-        let hosted = Hosted { number, flow, run, call, epoch, pending, unsaved: Vec::new() };
+        let (prepared, unsaved) = (None, Vec::new());
+        let hosted = Hosted { number, flow, run, call, epoch, pending, prepared, unsaved };
         Ok(Some((hosted, standing)))
     }
 }

@@ -18,7 +18,7 @@ use crate::rig::{OURS, PEER, Rig};
 
 /// A carrier that dials: what became of its dials is for the test to say.
 #[derive(Default)]
-struct Lines {
+pub(crate) struct Lines {
     /// What it is called; `lines` when empty.
     name: &'static str,
     dials: Mutex<Vec<(Ask, mpsc::Sender<Progress>)>>,
@@ -61,7 +61,7 @@ impl Control for Far {
 }
 
 impl Lines {
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.dials.lock().unwrap().len()
     }
 
@@ -69,7 +69,12 @@ impl Lines {
         self.dials.lock().unwrap()[at].0.clone()
     }
 
-    async fn becomes(&self, at: usize, progress: Progress) {
+    /// Nobody listens any more to what becomes of a dial.
+    pub(crate) fn dial_is_over(&self, at: usize) -> bool {
+        self.dials.lock().unwrap()[at].1.is_closed()
+    }
+
+    pub(crate) async fn becomes(&self, at: usize, progress: Progress) {
         let tell = self.dials.lock().unwrap()[at].1.clone();
         tell.send(progress).await.unwrap();
     }
@@ -116,7 +121,7 @@ fn to(target: &str) -> Destination {
     Destination { kind: "tel".into(), target: target.into(), name: None }
 }
 
-fn out(actions: Value) -> CallOut {
+pub(crate) fn out(actions: Value) -> CallOut {
     CallOut {
         tenant: Tenant::default(),
         flow: Wanted::Text(actions.to_string()),

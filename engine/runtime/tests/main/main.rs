@@ -14,6 +14,7 @@ mod deeds;
 mod faults;
 mod flows;
 mod frozen;
+mod greeting;
 mod ice;
 mod killed;
 mod leaving;

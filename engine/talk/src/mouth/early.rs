@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Mouth, SOUND};
+use super::{Link, Mouth, SOUND};
 use crate::tts::Say;
 use crate::turn::TurnId;
 
@@ -45,12 +45,48 @@ impl Mouth {
     /// Speaks a clause by a voice of ours, in a turn whose sound is given: whoever gives it keeps
     /// silent for too long.
     pub(crate) fn aside(&mut self, turn: TurnId, tag: u32, text: &str) {
-        let voiceless = self.at >= self.vendors.len();
-        if voiceless || turn != self.turn.id || self.turn.complete || text.trim().is_empty() {
+        let fits = turn == self.turn.id && !self.turn.complete && !text.trim().is_empty();
+        if !fits || !self.has_voice() {
             return;
         }
         self.turn.heard.said(tag, text);
-        self.tell(Say::Text(turn, text.to_owned()));
+        self.tell_aside(text.to_owned());
+    }
+
+    fn tell_aside(&mut self, text: String) {
+        self.turn.owed = Some(Instant::now());
+        self.turn.aside = Some(text.clone());
+        self.tell(Say::Text(self.turn.id, text));
+    }
+
+    /// The voice is lost that was told something aside: the next one says it.
+    pub(super) fn aside_again(&mut self) {
+        (self.link, self.at) = (Link::Closed, self.at + 1);
+        self.turn.owed = None;
+        if let Some(text) = self.turn.aside.take()
+            && self.has_voice()
+            && !self.turn.over
+        {
+            self.tell_aside(text);
+        }
+    }
+
+    /// Speaks all of a turn by a voice of ours: whoever should give its sound does not.
+    pub(crate) fn instead(&mut self, turn: TurnId, words: &str) {
+        if !self.has_voice() || turn != self.turn.id || self.turn.complete {
+            return;
+        }
+        (self.turn.voiced, self.turn.complete) = (true, true);
+        let now = self.now();
+        self.turn.sounded.told.get_or_insert(now);
+        self.turn.owed = Some(Instant::now());
+        self.tell(Say::Text(turn, words.to_owned()));
+        self.tell(Say::End(turn));
+    }
+
+    /// Whether there is a voice of ours.
+    pub(crate) fn has_voice(&self) -> bool {
+        self.at < self.vendors.len()
     }
 
     /// Until when the voice must give sound; `None` = it owes none.

@@ -20,6 +20,10 @@ pub(super) struct Turn {
     pub(super) said: bool,
     /// All text was given.
     pub(super) complete: bool,
+    /// A voice of ours speaks it, though its sound should have been given.
+    pub(super) voiced: bool,
+    /// What a voice of ours was told aside, until something sounds.
+    pub(super) aside: Option<String>,
     /// Its end was told of.
     pub(super) over: bool,
     /// What was told last.
@@ -40,6 +44,8 @@ impl Turn {
             waits: false,
             said: false,
             complete: false,
+            voiced: false,
+            aside: None,
             over: false,
             told: Progress::None,
             owed: None,

@@ -21,11 +21,11 @@ use crate::ledger::Open;
 use crate::memory::Memory;
 use crate::mind::Mind;
 use crate::mouth::{self, Mouth, Progress};
+use crate::prepared::voice_of;
 use crate::sentence::Clauses;
 use crate::sound::{Inbound, Outbound};
 use crate::stt::{Hear, Want, Words};
-use crate::tts::Voice;
-use crate::turn::{Input, Line, Manner, Moment, Output, TurnId, Turns, Why};
+use crate::turn::{Input, Line, Manner, Moment, Opening, Output, TurnId, Turns, Why};
 
 /// How often it is told how the conversation stands while somebody speaks.
 const STANDS: Duration = Duration::from_secs(1);
@@ -101,7 +101,8 @@ impl Ending {
 
 impl<'a> Session<'a> {
     pub(super) fn begin(talk: Talk, outbound: &'a mpsc::Sender<Outbound>) -> Self {
-        let Talk { id, config, history, tools, vendors, rate, duration, notes, stop: _ } = talk;
+        let Talk { id, config, history, tools, vendors, rate, duration, prepared, notes, .. } =
+            talk;
         let start = Instant::now();
         let mut troubles = Vec::new();
         let stt = vendors.stt(&config).unwrap_or_else(|error| none(error, &mut troubles));
@@ -115,8 +116,9 @@ impl<'a> Session<'a> {
         let unable = stt.is_empty() || tts.is_empty() || llms.is_empty();
         let likely_ends = config.ask_ahead;
         let want = Want { rate, language: config.stt_language.clone(), likely_ends };
-        let voice =
-            Voice { id: config.tts_voice_id.clone(), language: config.stt_language.clone(), rate };
+        let voice = voice_of(&config, rate);
+        let greets = opening == Opening::Greet && duplex.is_none();
+        let prepared = prepared.filter(|prepared| greets && prepared.fits(&config, &voice, &tts));
         let manner = Manner { wordless: duplex.is_some(), ..Manner::of(&config, duration) };
         let mind = Mind::new(llms, tools, Arc::clone(&config), id);
         let mut stand_in = None;
@@ -127,7 +129,7 @@ impl<'a> Session<'a> {
                 stand_in = Some(StandIn { stt, tts, want: want.clone() });
                 (Some(both), Ears::new(Vec::new(), want), mouth)
             }
-            None => (None, Ears::new(stt, want), Mouth::new(tts, voice, start)),
+            None => (None, Ears::new(stt, want), Mouth::new(tts, voice, start, prepared)),
         };
         let unable = unable && both.is_none();
         let mut session = Self {
@@ -288,7 +290,7 @@ impl<'a> Session<'a> {
         self.mouth.say(turn, 0, text);
         match &mut self.both {
             // The end comes with the last of its sound.
-            Some(both) => both.say(turn, text),
+            Some(both) => both.say(turn, text, self.mouth.has_voice()),
             None => self.mouth.end(turn),
         }
         self.expect(Some(self.mouth.said()));

@@ -51,20 +51,27 @@ impl Session<'_> {
                     self.tick();
                 }
             }
+            Sign::Unsaid(turn, words, error) => {
+                self.trouble(&error);
+                self.mouth.instead(turn, &words);
+            }
             Sign::Lost(error) => self.lost(error),
         }
     }
 
     /// An answer takes its time.
     pub(super) fn fill(&mut self, turn: TurnId) {
+        let filler = &self.config.filler;
         match &mut self.both {
-            None => self.mouth.say(turn, FILLER, &self.config.filler),
+            None => self.mouth.say(turn, FILLER, filler),
+            // Whether a model is stalled that lets the caller wait there is no time to find out.
+            Some(_) if self.mouth.has_voice() => self.mouth.aside(turn, FILLER, filler),
             Some(both) if both.asked().is_none() => {
-                self.mouth.say(turn, FILLER, &self.config.filler);
-                both.say(turn, &self.config.filler);
+                self.mouth.say(turn, FILLER, filler);
+                both.say(turn, filler, false);
             }
             // While it thinks it cannot be told to say something else.
-            Some(_) => self.mouth.aside(turn, FILLER, &self.config.filler),
+            Some(_) => {}
         }
     }
 

@@ -17,14 +17,15 @@ impl Duplex for Faulty {
         let fuse = Fuse(opens(self.world.fault("duplex", self.chance)).await?);
         let (tell, tells) = mpsc::channel(64);
         let (give, told) = mpsc::channel(64);
-        tokio::spawn(converses(Arc::clone(&self.world), fuse, tells, give));
+        tokio::spawn(converses(Arc::clone(&self.world), self.chance / 3, fuse, tells, give));
         Ok(Conversing { tell, told })
     }
 }
 
-/// Answers, speaks what it is told to, and goes on with turns that were cut.
+/// Answers, speaks what it is told to but for some of it, and goes on with turns that were cut.
 async fn converses(
     world: Arc<World>,
+    mute: u64,
     mut fuse: Fuse,
     mut tells: mpsc::Receiver<Tell>,
     give: mpsc::Sender<Result<Told, Error>>,
@@ -32,6 +33,13 @@ async fn converses(
     while let Some(tell) = tells.recv().await {
         let said = match tell {
             Tell::Ask { turn, .. } => answer(&world, turn),
+            Tell::Say { turn, words } if world.below(100) < mute => {
+                world.faults.lock().unwrap().push("duplex does not say its words".into());
+                // All of them, or what comes after their beginning.
+                let mut said = sound(&world, turn, &words);
+                said.truncate(world.below(2) as usize);
+                said
+            }
             Tell::Say { turn, words } => {
                 [sound(&world, turn, &words), vec![Told::Said(turn)]].concat()
             }

@@ -5,6 +5,7 @@
 mod ahead;
 mod faulty;
 mod faulty_model;
+mod greeting;
 mod ledger;
 mod leg;
 mod model;

@@ -13,9 +13,22 @@ use tokio::time::sleep;
 
 use crate::rig::{LETTER, Log, RATE, Step};
 
+/// What it does with fixed words.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Mute {
+    /// It says them.
+    #[default]
+    Never,
+    /// It says so many pieces of their sound, and no more.
+    Says(usize),
+    /// It says the first of them, and nothing of any other.
+    AfterGreeting,
+}
+
 /// For each time that it is opened: its answers; when the first is an error, it refuses. After the
 /// last it refuses too.
 pub(crate) struct FakeDuplex {
+    pub(crate) mute: Mute,
     pub(crate) opens: Mutex<VecDeque<Vec<Vec<Step>>>>,
     pub(crate) log: Arc<Mutex<Log>>,
 }
@@ -31,7 +44,7 @@ impl Duplex for FakeDuplex {
         };
         let (tell, tells) = mpsc::channel(64);
         let (give, told) = mpsc::channel(64);
-        let model = Model { give, log: Arc::clone(&self.log), calls: 0 };
+        let model = Model { give, log: Arc::clone(&self.log), calls: 0, says: 0, mute: self.mute };
         tokio::spawn(model.live(tells, answers.into()));
         Ok(Conversing { tell, told })
     }
@@ -41,6 +54,8 @@ struct Model {
     give: mpsc::Sender<Result<Told, Error>>,
     log: Arc<Mutex<Log>>,
     calls: usize,
+    says: usize,
+    mute: Mute,
 }
 
 impl Model {
@@ -60,7 +75,15 @@ impl Model {
                     None => self.answer(turn, vec![Step::Text("Okay."), Step::End]).await,
                 },
                 Tell::Say { turn, words } => {
-                    self.sound(turn, &words).await && self.give(Told::Said(turn)).await
+                    self.says += 1;
+                    let most = match self.mute {
+                        Mute::Never => usize::MAX,
+                        Mute::AfterGreeting if self.says == 1 => usize::MAX,
+                        Mute::AfterGreeting => 0,
+                        Mute::Says(most) => most,
+                    };
+                    self.sound_of(turn, &words, most).await
+                        && (most < usize::MAX || self.give(Told::Said(turn)).await)
                 }
                 Tell::Voice | Tell::Noise | Tell::Result { .. } => true,
                 Tell::Cut { .. } | Tell::Frame(_) => true,
@@ -106,13 +129,17 @@ impl Model {
 
     /// All at once, faster than anybody can play it, in pieces of any size.
     async fn sound(&self, turn: TurnId, text: &str) -> bool {
+        self.sound_of(turn, text, usize::MAX).await
+    }
+
+    async fn sound_of(&self, turn: TurnId, text: &str, most: usize) -> bool {
         let number = {
             let mut log = self.log.lock().unwrap();
             log.texts.push(text.to_owned());
             log.texts.len()
         };
         let samples = vec![number as i16 * 100; (text.len() as u64 * LETTER * 8) as usize];
-        for piece in samples.chunks(700) {
+        for piece in samples.chunks(700).take(most) {
             let frame = Frame { rate: RATE, samples: piece.to_vec() };
             if !self.give(Told::Sound(turn, frame)).await {
                 return false;

@@ -16,9 +16,6 @@ use crate::rig::{Log, RATE, nobody_lives};
 
 /// How long the agent may keep silent when it should speak, milliseconds.
 const SILENCE: u64 = 3_000;
-/// The same of a model that hears and speaks: while a tool works, the filler is its own to say, and
-/// one that stalls just then is given up only by its own time limit.
-const SILENCE_BY_ITSELF: u64 = 9_000;
 /// A talk whose time is over may say so for so long, seconds.
 const GOODBYE: u64 = 20;
 
@@ -37,8 +34,6 @@ enum Company {
 struct Seen {
     seed: u64,
     company: Company,
-    /// A model that hears and speaks was the first to be asked.
-    by_itself: bool,
     faults: Vec<String>,
     ended: Ended,
     notes: Vec<(u64, Note)>,
@@ -73,7 +68,7 @@ async fn live(seed: u64) -> Result<Seen, Finding> {
         vendors
     };
     // A model that hears and speaks by itself, and all the others to stand in for it.
-    let by_itself = seed % 5 == 4;
+    let by_itself = seed % 5 >= 3;
     let vendors = Arc::new(Market {
         duplex: by_itself.then(|| faulty(chance)),
         stt: some(company == Company::Fallbacks),
@@ -103,6 +98,7 @@ async fn live(seed: u64) -> Result<Seen, Finding> {
         vendors,
         rate: RATE,
         duration: Duration::from_secs(duration),
+        prepared: None,
         notes: notes_in,
         stop: CancellationToken::new(),
     };
@@ -155,7 +151,7 @@ async fn live(seed: u64) -> Result<Seen, Finding> {
     nobody_lives().await;
     let voice = voice.lock().unwrap().clone();
     let log = std::mem::take(&mut *log.lock().unwrap());
-    Ok(Seen { seed, company, by_itself, faults, ended, notes, voice, log, at })
+    Ok(Seen { seed, company, faults, ended, notes, voice, log, at })
 }
 
 impl Seen {
@@ -191,8 +187,7 @@ impl Seen {
             findings.push("sound of a turn that was cut is heard".to_owned());
         }
         let (silence, at) = self.longest_silence();
-        let limit = if self.by_itself { SILENCE_BY_ITSELF } else { SILENCE };
-        if self.company != Company::Nobody && silence > limit {
+        if self.company != Company::Nobody && silence > SILENCE {
             findings.push(format!("{silence} ms of silence from {at} on"));
         }
         let sorry = Config::default().fallback;

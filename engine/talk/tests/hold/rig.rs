@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::leg::carrier;
-use crate::model::FakeDuplex;
+use crate::model::{FakeDuplex, Mute};
 use agent::{
     Answer, Ask, Config, Error, Item, Llm, Models, Piece, Took, Tool, ToolCall, Tools, Usage,
 };
@@ -91,6 +91,11 @@ pub(crate) struct Setup {
     pub(crate) voice_rate: u32,
     /// Milliseconds from a clause to its first sound.
     pub(crate) first_sound: u64,
+    /// What a model that hears and speaks does with fixed words.
+    pub(crate) mute: Mute,
+    /// With whose greeting it rings, and for how many milliseconds.
+    pub(crate) rings: Option<Config>,
+    pub(crate) rings_for: u64,
 }
 
 impl Default for Setup {
@@ -109,6 +114,9 @@ impl Default for Setup {
             room: 64,
             voice_rate: RATE,
             first_sound: 50,
+            mute: Mute::Never,
+            rings: None,
+            rings_for: 0,
         }
     }
 }
@@ -145,7 +153,8 @@ impl Phone {
             start,
         ));
         let duplex = (!setup.duplex.is_empty()).then(|| -> Arc<dyn Duplex> {
-            Arc::new(FakeDuplex { opens: Mutex::new(setup.duplex.into()), log: Arc::clone(&log) })
+            let opens = Mutex::new(setup.duplex.into());
+            Arc::new(FakeDuplex { opens, mute: setup.mute, log: Arc::clone(&log) })
         });
         let vendors = Doubles {
             duplex,
@@ -188,11 +197,18 @@ impl Phone {
             vendors: Arc::new(vendors),
             rate: RATE,
             duration: Duration::from_secs(setup.duration),
+            prepared: None,
             notes: notes_in,
             stop: CancellationToken::new(),
         };
-        let task =
-            tokio::spawn(async move { talk::session::hold(talk, &mut from_leg, &to_leg).await });
+        let rings = |config: Config| talk::prepare(&*talk.vendors, &config, RATE);
+        let prepared = setup.rings.and_then(rings);
+        let talk = Talk { prepared, ..talk };
+        let wait = Duration::from_millis(setup.rings_for);
+        let task = tokio::spawn(async move {
+            sleep(wait).await;
+            talk::session::hold(talk, &mut from_leg, &to_leg).await
+        });
         Self { log, notes, words, speaking, inbound, task, carrier, start }
     }
 

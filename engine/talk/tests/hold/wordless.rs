@@ -6,6 +6,7 @@ use serde_json::json;
 use talk::{How, Inbound, Note, Tell, TurnId};
 
 use super::{agent, answers, has_trouble, spoken, user};
+use crate::model::Mute;
 use crate::rig::{Call, Close, End, Log, Phone, Setup, Stall, Step, Text, Vendor, Wait};
 
 fn heard(words: &'static str) -> Step {
@@ -258,4 +259,49 @@ async fn silence_is_asked_about_and_ends_it() {
     let (ended, _, log, _) = phone.ends().await;
     assert_eq!(ended.how, How::NoInput);
     assert_eq!(log.lock().unwrap().heard(), ["Hello, this is Ada.", "Are you still there?"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_does_not_say_its_greeting_leaves_it_to_a_voice_in_time() {
+    // It says nothing of it, or stops in its middle.
+    for mute in [Mute::Says(0), Mute::Says(2)] {
+        let opens = vec![answers(&[&[Text("Nine."), heard("When?"), End]])];
+        let phone = Phone::begin(Setup { mute, ..setup(opens) });
+        phone.until("the greeting by a voice", |log| !log.says.is_empty()).await;
+        phone.passes(2_000).await;
+        // What it says of it later is not heard.
+        speaks(&phone, 600).await;
+        phone.hears("Nine.").await;
+        phone.gives(Inbound::Gone).await;
+        let (ended, _, log, _) = phone.ends().await;
+        let log = log.lock().unwrap();
+        assert_eq!(ended.history[0], agent("Hello, this is Ada."));
+        let greeted = log.played.iter().filter(|(_, text)| log.texts[*text] != "Nine.");
+        let greeted: Vec<u64> = greeted.map(|(at, _)| *at).collect();
+        let gaps = std::iter::once(0).chain(greeted.iter().copied()).collect::<Vec<_>>();
+        let longest = gaps.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(longest <= 3_000, "{mute:?}: {longest}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_stalls_while_a_tool_works_is_filled_in_for_in_time() {
+    for tts in [vec![Vendor::Works], vec![Vendor::Silent, Vendor::Works]] {
+        let tool = (5_000, Took::Result { value: json!({}), speak: true });
+        let opens = vec![answers(&[&[Call("look_up"), End], &[Stall]])];
+        let phone = Phone::begin(Setup { tool, tts, mute: Mute::AfterGreeting, ..setup(opens) });
+        phone.hears("Hello, this is Ada.").await;
+        phone.passes(500).await;
+        speaks(&phone, 600).await;
+        phone.until("the question", |log| !asks(log).is_empty()).await;
+        let from = phone.now();
+        phone.hears("One moment, please.").await;
+        let silent = phone.at(|log| {
+            let after = log.played.iter().map(|(at, _)| *at).filter(|at| *at > from);
+            after.min().unwrap() - from
+        });
+        assert!(silent <= 3_000, "{silent}");
+        phone.gives(Inbound::Gone).await;
+        phone.ends().await;
+    }
 }
