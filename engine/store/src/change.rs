@@ -46,6 +46,38 @@ pub(crate) fn statements(writes: Vec<Write>, all: &mut Vec<Statement>) -> Result
     Ok(())
 }
 
+/// The thread that a write is about, if it is about one.
+pub(crate) fn about(write: &Write) -> Option<&str> {
+    match write {
+        Write::Receive(row, _) => Some(&row.thread),
+        Write::Run(row) => Some(&row.subject),
+        Write::Thread(row) => Some(&row.id),
+        Write::Session(row) => Some(&row.thread),
+        Write::Outbox(row) | Write::Send(row, _) | Write::Tried(row) | Write::PutBack(row) => {
+            Some(&row.thread)
+        }
+        Write::Next { thread, .. } => Some(thread),
+        Write::Timer(row) | Write::Unfired(row) => Some(&row.subject),
+        Write::Forget { id } | Write::Fired { id } => Some(id),
+        Write::Unmoved(Seen::Run(id, _) | Seen::Session(id, _)) => Some(id),
+        Write::Live(row) => Some(&row.call),
+        Write::Beat(row) => Some(&row.id),
+        Write::Standing { .. } | Write::Over { .. } | Write::Quit { .. } => None,
+        Write::Flow(_)
+        | Write::Taken { .. }
+        | Write::Call(_)
+        | Write::Line(_)
+        | Write::Turn(_)
+        | Write::Deed(_)
+        | Write::Did { .. }
+        | Write::Tell(_)
+        | Write::Heard { .. }
+        | Write::Ask(_)
+        | Write::Answer(_)
+        | Write::OptOut(..) => None,
+    }
+}
+
 /// The statements of one write that is about no text of ours.
 fn one(write: Write, all: &mut Vec<Statement>) -> Result<(), Error> {
     match write {

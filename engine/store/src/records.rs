@@ -23,7 +23,7 @@ use crate::row::{
     ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
-use crate::{Counts, Error, INBOX_MOST, Seen, Store, Write, claims, lane, live, outside, timer};
+use crate::{Counts, Error, INBOX_MOST, Store, Write, claims, lane, live, outside, timer};
 
 /// One received text in this many also throws away old claims.
 const PURGE_EVERY: u64 = 1024;
@@ -96,7 +96,7 @@ impl<D: Database> Records<D> {
 impl<D: Database> Store for Records<D> {
     async fn commit_told(&self, writes: Vec<Write>) -> Result<Vec<OutboxRow>, Error> {
         let started = Instant::now();
-        let lane = writes.iter().find_map(about).unwrap_or_default().to_owned();
+        let lane = writes.iter().find_map(change::about).unwrap_or_default().to_owned();
         let mut all = Vec::with_capacity(writes.len());
         for write in &writes {
             if let Write::Receive(row, _) = write
@@ -441,38 +441,6 @@ impl List<'_> {
         }
         sql.push_str(&format!(" ORDER BY {age} DESC, id DESC LIMIT $2"));
         (sql, cells)
-    }
-}
-
-/// The thread that a write is about, if it is about one.
-fn about(write: &Write) -> Option<&str> {
-    match write {
-        Write::Receive(row, _) => Some(&row.thread),
-        Write::Run(row) => Some(&row.subject),
-        Write::Thread(row) => Some(&row.id),
-        Write::Session(row) => Some(&row.thread),
-        Write::Outbox(row) | Write::Send(row, _) | Write::Tried(row) | Write::PutBack(row) => {
-            Some(&row.thread)
-        }
-        Write::Next { thread, .. } => Some(thread),
-        Write::Timer(row) | Write::Unfired(row) => Some(&row.subject),
-        Write::Forget { id } | Write::Fired { id } => Some(id),
-        Write::Unmoved(Seen::Run(id, _) | Seen::Session(id, _)) => Some(id),
-        Write::Live(row) => Some(&row.call),
-        Write::Beat(row) => Some(&row.id),
-        Write::Standing { .. } | Write::Over { .. } | Write::Quit { .. } => None,
-        Write::Flow(_)
-        | Write::Taken { .. }
-        | Write::Call(_)
-        | Write::Line(_)
-        | Write::Turn(_)
-        | Write::Deed(_)
-        | Write::Did { .. }
-        | Write::Tell(_)
-        | Write::Heard { .. }
-        | Write::Ask(_)
-        | Write::Answer(_)
-        | Write::OptOut(..) => None,
     }
 }
 
