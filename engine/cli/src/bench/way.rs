@@ -79,28 +79,37 @@ impl Ways {
         self.0.wanted.store(wanted, Ordering::Relaxed);
     }
 
-    /// The engine's own time of each text whose whole way was seen, the shortest first.
-    pub(super) fn own(&self) -> Vec<Duration> {
+    /// The engine's own time of each text whose whole way was seen: in all, before the queue, and after
+    /// it; each list the shortest first.
+    pub(super) fn own(&self) -> [Vec<Duration>; 3] {
         let ways = self.0.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut own: Vec<_> = ways.values().filter_map(Parts::own).collect();
-        own.sort();
+        let mut own = [const { Vec::new() }; 3];
+        for (before, after) in ways.values().filter_map(Parts::own) {
+            for (times, time) in own.iter_mut().zip([before + after, before, after]) {
+                times.push(time);
+            }
+        }
+        own.iter_mut().for_each(|times| times.sort());
         own
     }
 }
 
 impl Parts {
-    /// From the door until the text leaves, without what others took.
-    fn own(&self) -> Option<Duration> {
-        let (begun, left) = (self.text?, self.send?);
+    /// From the door until the queue is told, and from the queue until the text leaves, without what
+    /// others took.
+    fn own(&self) -> Option<(Duration, Duration)> {
+        Some((self.between(self.text?, self.published?), self.between(self.came?, self.send?)))
+    }
+
+    fn between(&self, begun: SystemTime, over: SystemTime) -> Duration {
         let mut waits = self.database.clone();
-        waits.push((self.published?, self.came?));
         waits.sort();
         let (mut own, mut at) = (Duration::ZERO, begun);
         for (from, to) in waits {
-            own += from.min(left).duration_since(at).unwrap_or_default();
+            own += from.min(over).duration_since(at).unwrap_or_default();
             at = at.max(to);
         }
-        Some(own + left.duration_since(at).unwrap_or_default())
+        own + over.duration_since(at).unwrap_or_default()
     }
 }
 
@@ -161,7 +170,8 @@ mod tests {
             database: vec![(ms(10), ms(20)), (ms(12), ms(15)), (ms(1), ms(5)), (ms(29), ms(90))],
         };
         // 0-1, 5-6, 8-10 and 20-29.
-        assert_eq!(parts.own().unwrap(), Duration::from_millis(13));
+        let own = (Duration::from_millis(2), Duration::from_millis(11));
+        assert_eq!(parts.own().unwrap(), own);
         assert_eq!(Parts { came: None, ..parts }.own(), None);
     }
 }
