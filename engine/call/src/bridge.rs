@@ -312,7 +312,7 @@ impl Company {
 }
 
 /// Both hear each other, until the far side hangs up or the caller has enough; why it is over.
-async fn talk(line: &mut Line, far: &mut Line, end_on: &str) -> Result<String, Gone> {
+pub(crate) async fn talk(line: &mut Line, far: &mut Line, end_on: &str) -> Result<String, Gone> {
     let mut there = Way::between(line.rate, far.rate);
     let mut back = Way::between(far.rate, line.rate);
     let mut keys_there = Keys::new(Arc::clone(&far.control));

@@ -137,6 +137,12 @@ pub(crate) async fn tell(line: &mut Line, text: &str, config: &Config) -> Result
     say(line, text, config, "", Until::Over).await
 }
 
+/// Speaks a text until a key is pressed, and then no more of it.
+pub(crate) async fn tell_until_key(line: &mut Line, text: &str) -> Result<Option<char>, Gone> {
+    say(line, text, &Config::default(), "", Until::Digit).await?;
+    Ok(line.interrupting.take())
+}
+
 /// How long keys are waited for.
 struct Pace {
     /// The first.

@@ -78,6 +78,12 @@ pub trait Control: Send + Sync {
         Err(Unable::Cannot)
     }
 
+    /// Joins the far side with that of another leg of this carrier, which is answered;
+    /// [`Inbound::Gone`] follows on both when it is taken.
+    async fn join(&self, _: &Arrival) -> Result<(), Unable> {
+        Err(Unable::Cannot)
+    }
+
     /// Who picked up a leg that we dialed, once the carrier knows. The leg must have been dialed
     /// with [`crate::Wanted::detect_machine`].
     async fn picked_up(&self) -> Result<Picked, Unable> {

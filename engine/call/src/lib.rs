@@ -4,7 +4,7 @@
 //! call) → [`dialer`] (who reaches
 //! others) → [`session`] (the one task that owns the call) → `deeds` and
 //! [`services`] (what it can be told to do) →
-//! `bridge` (two legs hear each other) → [`room`] (several do) → [`waiting`] (somebody will) → `converse` (an AI conversation) → `player` (paces sound to the leg) →
+//! `bridge` (two legs hear each other) → [`room`] (several do) → [`waiting`] (somebody will) → `transfer` (somebody else takes the call) → `converse` (an AI conversation) → `player` (paces sound to the leg) →
 //! `recorder` (writes down what was heard).
 //!
 //! Invariant: whatever a call does, it listens to its leg; a caller who is gone ends everything.
@@ -21,6 +21,7 @@ pub mod services;
 pub mod session;
 pub mod switchboard;
 mod tenants;
+mod transfer;
 pub mod waiting;
 
 pub use converse::prepare;

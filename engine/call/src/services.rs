@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use audio::{Frame, dtmf, tone};
-use flow::{Destination, Key};
+use flow::Key;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,14 +17,10 @@ use crate::leg::{Picked, Unable};
 use crate::recorder::{self, Ends};
 use crate::room;
 use crate::session::{Finish, Gone, Line};
-use crate::waiting;
+use crate::{transfer, waiting};
 
 /// How long carriers take to say who picked up: Twilio gives up after 30 s.
 const DETECTION: Duration = Duration::from_secs(40);
-
-/// How long a handover may take, ringing included, and how long the leg may stay after it.
-const HANDOVER: Duration = Duration::from_secs(90);
-const FAREWELL: Duration = Duration::from_secs(10);
 
 /// The action types that a call carries out; others are services beside it.
 const NAMES: &[&str] = &[
@@ -79,7 +75,7 @@ pub(crate) async fn carry_out(
             with(line, option, async |line, start| start_recording(line, file, start).await).await
         }
         "stop_recording" => Ok(stop_recording(line)),
-        "transfer_call" => with(line, option, transfer).await,
+        "transfer_call" => with(line, option, transfer::carry_out).await,
         other => Ok(Finish::failed(format!("a call knows nothing of `{other}`"))),
     }
 }
@@ -188,32 +184,6 @@ async fn send_digits(line: &mut Line, send: SendDigits) -> Result<Finish, Gone> 
     let tones: Vec<i16> = keys.flat_map(|key| dtmf::tone(key, line.rate, tone, gap)).collect();
     deeds::hear(line, tones).await?;
     Ok(Finish::exit("done", "they were sent as tones"))
-}
-
-#[derive(Deserialize)]
-struct Transfer {
-    destination: Destination,
-}
-
-/// The carrier hands the call over, and then its leg goes.
-async fn transfer(line: &mut Line, transfer: Transfer) -> Result<Finish, Gone> {
-    let control = std::sync::Arc::clone(&line.control);
-    match line.control(timeout(HANDOVER, control.transfer(&transfer.destination))).await? {
-        Ok(Ok(())) => {
-            let until = Instant::now() + FAREWELL;
-            loop {
-                tokio::select! {
-                    biased;
-                    heard = line.hear() => { heard?; }
-                    () = sleep_until(until) => {
-                        return Ok(Finish::failed("it was handed over, and is here still"));
-                    }
-                }
-            }
-        }
-        Ok(Err(unable)) => Ok(Finish::failed(unable.to_string())),
-        Err(_) => Ok(Finish::failed("the carrier did not say in time whether it was taken")),
-    }
 }
 
 #[derive(Deserialize)]

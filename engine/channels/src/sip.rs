@@ -3,7 +3,7 @@
 //! Read in this order: `agent` (sockets, and which request is whose) → `digest` (who is allowed)
 //! → `inbound` (an INVITE becomes a leg) → `talk` (the one task that owns a call) → `sdp` (what
 //! sound is agreed on) → `media` (its task) with `ports` and `srtp` → `outbound` (we dial) →
-//! `register` (trunks know where we are) → `timer` (a session that nobody refreshes ends).
+//! `replaces` (somebody takes another's place) → `register` (trunks know where we are) → `timer` (a session that nobody refreshes ends).
 //!
 //! Who may call us: addresses of [`Settings::allow`], trunks that are named by their address
 //! or that we are registered with, and [`Settings::users`] by their password. Nobody else, so that no stranger spends money here.
@@ -19,6 +19,7 @@ mod media;
 mod outbound;
 mod ports;
 mod register;
+mod replaces;
 mod sdp;
 mod srtp;
 mod talk;

@@ -6,4 +6,5 @@ mod others;
 mod phone;
 mod services;
 mod session;
+mod transfer;
 mod vendors;

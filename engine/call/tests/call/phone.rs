@@ -28,6 +28,7 @@ pub(crate) enum Seen {
     Dial(String),
     DialDropped,
     Transfer(String),
+    Join(String),
     Release,
 }
 
@@ -85,6 +86,11 @@ impl Phone {
 
     /// A call with these means.
     pub(crate) fn by(means: Means, marks: Marks) -> Self {
+        Self::of("test", None, means, marks)
+    }
+
+    /// A call of this carrier, which joins legs of its own, or tries to.
+    pub(crate) fn of(carrier: &str, joins: Option<bool>, means: Means, marks: Marks) -> Self {
         let (caller, inbound) = mpsc::channel(64);
         let (outbound, given) = mpsc::channel(64);
         let (dialled, dials) = mpsc::channel(1);
@@ -97,9 +103,10 @@ impl Phone {
             caller: caller.clone(),
             dials: tokio::sync::Mutex::new(dials),
             picks,
+            joins,
         });
         let arrival = Arrival {
-            carrier: "test".into(),
+            carrier: carrier.into(),
             carrier_id: "CA1".into(),
             from: "+15550002000".into(),
             to: "+15550001000".into(),
@@ -260,6 +267,7 @@ struct Far {
     caller: mpsc::Sender<Inbound>,
     dials: tokio::sync::Mutex<mpsc::Receiver<Result<Dialled, String>>>,
     picks: watch::Receiver<Option<Option<Picked>>>,
+    joins: Option<bool>,
 }
 
 impl Far {
@@ -308,6 +316,18 @@ impl Control for Far {
         }
         let _ = self.caller.send(Inbound::Gone).await;
         Ok(())
+    }
+
+    async fn join(&self, other: &Arrival) -> Result<(), Unable> {
+        self.see(Seen::Join(other.to.clone()));
+        match self.joins {
+            Some(true) => {
+                let _ = self.caller.send(Inbound::Gone).await;
+                Ok(())
+            }
+            Some(false) => Err(Unable::Failed("the trunk does not know Replaces".into())),
+            None => Err(Unable::Cannot),
+        }
     }
 
     async fn release(&self) {

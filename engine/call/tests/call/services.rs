@@ -144,7 +144,11 @@ async fn what_a_call_cannot_do_fails_with_a_reason() {
 #[tokio::test(start_paused = true)]
 async fn a_call_is_handed_over_or_goes_on() {
     let mut phone = phone();
-    let to = |target: &str| json!({ "destination": { "type": "tel", "target": target } });
+    let to = |target: &str| {
+        json!({
+        "destination": { "type": "tel", "target": target }, "attended": false, "announce": null,
+        "accept_on": "", "music": null, "ring_s": 30 })
+    };
     phone.order("1", service("transfer_call", to(""))).await;
     let Event::Done { exit, why, .. } = phone.event().await else { panic!() };
     assert_eq!((exit.as_str(), why.as_str()), ("failed", "nobody answers"));

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::digest::{Guard, Mender};
 use super::inbound;
 use super::ports::Ports;
+use super::replaces::Live;
 use super::{Settings, Transport, register};
 
 /// What we understand.
@@ -50,6 +51,7 @@ pub struct Sip {
     pub(super) room: Arc<Semaphore>,
     /// Where the trunks lie that we are registered with.
     pub(super) registrars: Registrars,
+    pub(super) live: Live,
     this: Weak<Sip>,
     incoming: Mutex<Option<TransactionReceiver>>,
     /// Cancelled when no more calls are taken.
@@ -102,6 +104,7 @@ impl Sip {
             guard: Guard::new(settings.ask_sha256),
             room: Arc::new(Semaphore::new(settings.most_calls)),
             registrars: Registrars::default(),
+            live: Live::default(),
             incoming: Mutex::new(Some(incoming)),
             stopping: OnceLock::new(),
             layer,
@@ -207,7 +210,7 @@ pub(super) fn abilities() -> Vec<Header> {
     vec![
         Header::Allow(ALLOW.into()),
         Header::Accept("application/sdp".into()),
-        Header::Supported("timer".into()),
+        Header::Supported("timer, replaces".into()),
     ]
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::agent::{Sip, refuse};
 use super::digest::{Mender, Verdict};
 use super::media::Media;
+use super::replaces;
 use super::sdp::{Direction, Ours, Theirs};
 use super::srtp::Key;
 use super::talk::{Remote, Sound, Talk};
@@ -46,20 +47,23 @@ pub(super) async fn arrive(
         }
         return refuse(transaction, status, headers).await;
     }
+    let session = header(request, "session-expires").or(header(request, "x"));
+    let session = session.and_then(|header| Session::read(&header, Side::Answering));
+    if let Some((status, headers)) = unfit(request, session) {
+        return refuse(transaction, status, headers).await;
+    }
+    let replaces = replaces::among(request.headers.iter());
+    if !replaces.is_empty() {
+        let contact = sip.contact(transport(&transaction), source.ip());
+        return replaces::arrive(sip, transaction, &replaces, session, contact).await;
+    }
     // A trunk that we are registered with may call our account, and say in `To` which number.
     let to = dialed(&request.uri, &*switchboard).or_else(|| {
         let to = request.to_header().ok()?.typed().ok()?;
         dialed(&to.uri, &*switchboard)
     });
-    let session = header(request, "session-expires").or(header(request, "x"));
-    let session = session.and_then(|header| Session::read(&header, Side::Answering));
-    let unknown = demanded(request);
-    let refusal = if let Some(unknown) = unknown {
-        Some((StatusCode::BadExtension, vec![Header::Unsupported(unknown.into())]))
-    } else if to.is_none() {
+    let refusal = if to.is_none() {
         Some((StatusCode::NotFound, Vec::new()))
-    } else if session.is_some_and(|session| session.too_short()) {
-        Some((StatusCode::SessionIntervalTooSmall, vec![Header::MinSE(LEAST.to_string().into())]))
     } else if !sip.open_for_calls() {
         Some((StatusCode::ServiceUnavailable, Vec::new()))
     } else if !switchboard.admits() {
@@ -211,6 +215,15 @@ fn user_of(uri: &str) -> Option<String> {
     let user = rest.split('@').next()?;
     let with_user = scheme.eq_ignore_ascii_case("tel") || rest.contains('@');
     (with_user && !user.is_empty()).then(|| user.to_owned())
+}
+
+/// Why an INVITE cannot be taken, whomever it is for.
+fn unfit(request: &Request, session: Option<Session>) -> Option<(StatusCode, Vec<Header>)> {
+    if let Some(unknown) = demanded(request) {
+        return Some((StatusCode::BadExtension, vec![Header::Unsupported(unknown.into())]));
+    }
+    let least = || vec![Header::MinSE(LEAST.to_string().into())];
+    session.filter(Session::too_short).map(|_| (StatusCode::SessionIntervalTooSmall, least()))
 }
 
 /// What an INVITE demands and we do not know.

@@ -4,16 +4,18 @@
 //!   ringing ──sound──▶ early (183) ──answer──▶ live ──BYE, silence, time──▶ over
 //! ```
 //! What the call may ask for is `remote`; what another person's phone asks for (to hand the call on)
-//! is `moved`.
+//! is `moved`, and what becomes of it when another takes its place, `replaced`.
 
 mod moved;
 mod remote;
+mod replaced;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use call::HangupCause;
 use call::leg::Unable;
+use rsipstack::dialog::DialogId;
 use rsipstack::dialog::dialog::{DialogState, DialogStateReceiver, TransactionHandle};
 use rsipstack::dialog::invite_dialog::InviteDialog;
 use rsipstack::sip::{Header, Method, Request, StatusCode};
@@ -23,6 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use super::agent::{Sip, abilities};
 use super::inbound::{described, header, value};
 use super::media::{Media, Order, Said};
+use super::replaces::Place;
 use super::sdp::{Agreed, Ours, Theirs};
 use super::timer::{Session, Side};
 
@@ -70,7 +73,8 @@ enum Stage {
 enum Done {
     Referred(Result<(), String>),
     Moved(Box<Result<moved::Moved, StatusCode>>),
-    Confirmed(Option<Box<Theirs>>),
+    /// What was answered in this dialog when we confirmed the session.
+    Confirmed(DialogId, Option<Box<Theirs>>),
 }
 
 /// One call.
@@ -167,6 +171,8 @@ impl Talk {
     ) {
         let (tell, mut done) = mpsc::channel(ORDERS);
         self.going.tell = tell;
+        let (tell, mut newcomers) = mpsc::channel(1);
+        let mut place = Place::take(&self.sip, self.dialog.id(), tell);
         if let Some(agreed) = self.agreed.take() {
             sound.order(Order::Agree(Box::new(agreed))).await;
         }
@@ -187,6 +193,7 @@ impl Talk {
                     Some(Done::Moved(moved)) => match *moved {
                         Ok(moved) => {
                             states = self.move_to(moved, states, &sound).await;
+                            place.move_to(self.dialog.id());
                             Next::On
                         }
                         Err(status) => self.not_moved(status),
@@ -194,6 +201,13 @@ impl Talk {
                     Some(what) => self.done(what, &sound).await,
                     None => Next::Over,
                 },
+                Some(newcomer) = newcomers.recv() => {
+                    if let Some(new) = self.replaced(newcomer, &sound).await {
+                        states = new;
+                        place.move_to(self.dialog.id());
+                    }
+                    Next::On
+                }
                 Some(ask) = asks.recv() => self.ask(ask, &sound).await,
                 Some(said) = sound.said.recv() => self.said(said, &sound).await,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -325,6 +339,7 @@ impl Talk {
                 });
             }
             Ask::Transfer(to, reply) => self.transfer(&to, reply),
+            Ask::Join(call, reply) => self.join(&call, reply),
         }
         Next::On
     }
@@ -333,14 +348,7 @@ impl Talk {
         if self.stage == Stage::Live {
             return Ok(());
         }
-        let mut headers = abilities();
-        headers.push(Header::ContentType("application/sdp".into()));
-        if let Some(session) = self.session {
-            headers.push(Header::SessionExpires(session.header(Side::Answering).into()));
-            if !session.ours() {
-                headers.push(Header::Require("timer".into()));
-            }
-        }
+        let headers = answer(self.session);
         // Without an offer of theirs ours goes out now, and the ACK brings their answer.
         self.going.ack_answers = self.dialog.initial_request().body.is_empty();
         let body = self.words.clone().into_bytes();
@@ -441,15 +449,18 @@ impl Talk {
                 answer.ok().flatten().filter(|answer| answer.status_code == StatusCode::OK);
             let words = answer.map(|answer| described(&answer.body).and_then(Result::ok));
             // Nobody listens when the call is over meanwhile.
-            let _ = tell.send(Done::Confirmed(words.flatten().map(Box::new))).await;
+            let words = words.flatten().map(Box::new);
+            let _ = tell.send(Done::Confirmed(dialog.id(), words)).await;
         });
         Next::On
     }
 
     async fn done(&mut self, done: Done, sound: &Sound) -> Next {
         match done {
-            Done::Confirmed(Some(answer)) => self.answered_by(Some(*answer), sound).await,
-            Done::Confirmed(None) => self.bye(UNCONFIRMED),
+            // Another took its place meanwhile.
+            Done::Confirmed(dialog, _) if dialog != self.dialog.id() => Next::On,
+            Done::Confirmed(_, Some(answer)) => self.answered_by(Some(*answer), sound).await,
+            Done::Confirmed(_, None) => self.bye(UNCONFIRMED),
             Done::Referred(Ok(())) | Done::Moved(_) => Next::On,
             Done::Referred(Err(why)) => {
                 if let Some((reply, _)) = self.going.transfer.take() {
@@ -459,6 +470,19 @@ impl Talk {
             }
         }
     }
+}
+
+/// The headers of our answer to an INVITE.
+fn answer(session: Option<Session>) -> Vec<Header> {
+    let mut headers = abilities();
+    headers.push(Header::ContentType("application/sdp".into()));
+    if let Some(session) = session {
+        headers.push(Header::SessionExpires(session.header(Side::Answering).into()));
+        if !session.ours() {
+            headers.push(Header::Require("timer".into()));
+        }
+    }
+    headers
 }
 
 /// The session that an answer to our request tells.

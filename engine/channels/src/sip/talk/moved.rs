@@ -40,15 +40,6 @@ impl Talk {
         to: &Destination,
         reply: oneshot::Sender<Result<(), Unable>>,
     ) {
-        let failed = |why: &str| Err(Unable::Failed(why.into()));
-        if self.stage != Stage::Live {
-            let _ = reply.send(failed("the call must be answered first"));
-            return;
-        }
-        if self.going.transfer.is_some() {
-            let _ = reply.send(failed("it is being handed over already"));
-            return;
-        }
         let host = self.dialog.initial_request();
         let host = match self.dialog.role() {
             rsipstack::transaction::key::TransactionRole::Client => host.uri.host_with_port,
@@ -65,6 +56,29 @@ impl Talk {
             "sip" => format!("<{}>", to.target),
             _ => format!("<sip:{}@{host}>", to.target),
         };
+        self.hand_over(target, reply);
+    }
+
+    /// Asks the far side to take our place in another call, whose far side lies where it does.
+    pub(super) fn join(&mut self, call: &str, reply: oneshot::Sender<Result<(), Unable>>) {
+        match self.sip.place_in(call, &self.dialog.snapshot().remote_uri) {
+            Some(target) => self.hand_over(target, reply),
+            None => {
+                let _ = reply.send(Err(Unable::Cannot));
+            }
+        }
+    }
+
+    fn hand_over(&mut self, target: String, reply: oneshot::Sender<Result<(), Unable>>) {
+        let failed = |why: &str| Err(Unable::Failed(why.into()));
+        if self.stage != Stage::Live {
+            let _ = reply.send(failed("the call must be answered first"));
+            return;
+        }
+        if self.going.transfer.is_some() {
+            let _ = reply.send(failed("it is being handed over already"));
+            return;
+        }
         self.going.transfer = Some((reply, Instant::now() + TRANSFER));
         self.going.refer_to = Some(target);
         self.refer();

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use call::leg::Unable;
-use call::{Control, Destination, HangupCause};
+use call::{Arrival, Control, Destination, HangupCause};
 use tokio::sync::{mpsc, oneshot};
 
 /// What a call wishes of its leg.
@@ -11,6 +11,8 @@ pub(in crate::sip) enum Ask {
     Hangup(HangupCause),
     Press(String, oneshot::Sender<Result<(), Unable>>),
     Transfer(Destination, oneshot::Sender<Result<(), Unable>>),
+    /// The far side is to take our place in the call with this id.
+    Join(String, oneshot::Sender<Result<(), Unable>>),
 }
 
 /// What a call can do with its leg besides sound.
@@ -54,6 +56,11 @@ impl Control for Remote {
 
     async fn transfer(&self, to: &Destination) -> Result<(), Unable> {
         let taken = self.ask(|reply| Ask::Transfer(to.clone(), reply)).await;
+        taken.unwrap_or_else(|| Err(gone()))
+    }
+
+    async fn join(&self, other: &Arrival) -> Result<(), Unable> {
+        let taken = self.ask(|reply| Ask::Join(other.carrier_id.clone(), reply)).await;
         taken.unwrap_or_else(|| Err(gone()))
     }
 }
