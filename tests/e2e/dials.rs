@@ -22,10 +22,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use crate::calls::{exits, finished_run};
 
 const ANN: &str = "+15550003000";
-const CALL: &str = "v3:T02llQxIyaRkhfRKxgAP8nY511EhFLizdvdUKJiSw8d6A9BborherQ";
+pub(crate) const CALL: &str = "v3:T02llQxIyaRkhfRKxgAP8nY511EhFLizdvdUKJiSw8d6A9BborherQ";
 
 /// A voxflow whose calls go by Telnyx.
-async fn start(telnyx: &Telnyx, flow: Value) -> (World, Voxflow) {
+pub(crate) async fn start(telnyx: &Telnyx, flow: Value) -> (World, Voxflow) {
     let world = World::open(|_| Reply::say("nothing"), &[]).await;
     let more = format!(
         "[telnyx]\napi_key = \"{KEY}\"\nconnection_id = \"1494404757140276705\"\n\
@@ -37,7 +37,7 @@ async fn start(telnyx: &Telnyx, flow: Value) -> (World, Voxflow) {
 }
 
 /// Telnyx tells something of a call, signed by its own hand.
-async fn tell(voxflow: &Voxflow, call: &str, event: &str, more: Value) {
+pub(crate) async fn tell(voxflow: &Voxflow, call: &str, event: &str, more: Value) {
     let mut payload = json!({ "call_control_id": call, "call_leg_id": "l", "connection_id": "1",
         "call_session_id": "s", "client_state": null, "from": PEER, "to": OURS });
     for (name, value) in more.as_object().unwrap() {
@@ -57,13 +57,13 @@ async fn tell(voxflow: &Voxflow, call: &str, event: &str, more: Value) {
 }
 
 /// One end of a media stream, as Telnyx holds it.
-struct Stream {
+pub(crate) struct Stream {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     chunk: u64,
 }
 
 impl Stream {
-    async fn open(voxflow: &Voxflow, asked: &Asked, encoding: &str) -> Self {
+    pub(crate) async fn open(voxflow: &Voxflow, asked: &Asked, encoding: &str) -> Self {
         let url = asked.body["stream_url"].as_str().unwrap();
         let path = url.splitn(4, '/').nth(3).unwrap();
         let url = format!("ws://{}/{path}", voxflow.at);
@@ -135,7 +135,7 @@ impl Stream {
     }
 
     /// Until our side closes it.
-    async fn closed(mut self) {
+    pub(crate) async fn closed(mut self) {
         while self.next().await.is_some() {}
     }
 }

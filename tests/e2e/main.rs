@@ -19,5 +19,6 @@ mod sip;
 mod story;
 mod texts;
 mod traces;
+mod transfers;
 mod vendors;
 mod wordless;

@@ -16,15 +16,19 @@ use tests::sound;
 use super::calls::{exits, finished_run, transcript};
 
 /// voxflow with a flow for calls by SIP, and where it listens for UDP and TCP, and for TLS.
-struct House {
-    voxflow: Voxflow,
-    at: SocketAddr,
+pub(crate) struct House {
+    pub(crate) voxflow: Voxflow,
+    pub(crate) at: SocketAddr,
     tls: SocketAddr,
     _folder: TempDir,
 }
 
 impl House {
-    async fn open(flow: &Value, more: &str) -> Self {
+    pub(crate) async fn open(flow: &Value, more: &str) -> Self {
+        Self::with(flow, more, &[]).await
+    }
+
+    pub(crate) async fn with(flow: &Value, more: &str, environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().to_owned();
         let (http, at, tls) = (free_port(), free_port(), free_port());
@@ -46,11 +50,11 @@ impl House {
         );
         std::fs::write(home.join("voxflow.toml"), settings).unwrap();
         let args = ["serve", "--config", "voxflow.toml"];
-        let voxflow = Voxflow::start(http, home, &args, &[]).await;
+        let voxflow = Voxflow::start(http, home, &args, environment).await;
         Self { voxflow, at, tls, _folder: folder }
     }
 
-    fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         format!("sip:{OURS}@{}", self.at)
     }
 }

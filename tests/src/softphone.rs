@@ -189,30 +189,19 @@ impl Softphone {
         }
     }
 
-    /// What was heard so far, at 16 kHz.
+    /// What was heard so far, at 16 kHz, one call after the other.
     ///
     /// # Panics
     /// Before a call.
     pub fn heard(&self) -> Vec<i16> {
         let files = std::fs::read_dir(self.folder.path().join("heard")).unwrap();
-        let file = files
-            .map(|file| file.unwrap().path())
-            .find(|path| path.to_string_lossy().ends_with("-dec.wav"))
-            .unwrap_or_else(|| panic!("no sound: {}", self.log()));
-        let wav = std::fs::read(file).unwrap();
-        let channels = usize::from(u16::from_le_bytes(wav[22..24].try_into().unwrap()));
-        let rate = u32::from_le_bytes(wav[24..28].try_into().unwrap()) as usize;
-        let data = &wav[44.min(wav.len())..];
-        let all = data.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair));
-        let one: Vec<i16> = all.step_by(channels).collect();
-        // To 16 kHz, by straight lines: good enough for ears that are machines.
-        let at = |n: usize| i32::from(one.get(n).copied().unwrap_or(0));
-        (0..one.len() * 16_000 / rate)
-            .map(|n| {
-                let (whole, part) = (n * rate / 16_000, (n * rate % 16_000) as i32);
-                (at(whole) + (at(whole + 1) - at(whole)) * part / 16_000) as i16
-            })
-            .collect()
+        let files = files.map(|file| file.unwrap().path());
+        let mut files: Vec<PathBuf> =
+            files.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).collect();
+        assert!(!files.is_empty(), "no sound: {}", self.log());
+        // They are named by their time.
+        files.sort();
+        files.iter().flat_map(|file| sound::recorded(&std::fs::read(file).unwrap())).collect()
     }
 
     /// Waits until it has heard a sentence; `others` may be heard too.

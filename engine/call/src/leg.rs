@@ -79,7 +79,7 @@ pub trait Control: Send + Sync {
     }
 
     /// Joins the far side with that of another leg of this carrier, which is answered;
-    /// [`Inbound::Gone`] follows on both when it is taken.
+    /// [`Inbound::Gone`] follows on both when it is taken, unless the other one is dropped first.
     async fn join(&self, _: &Arrival) -> Result<(), Unable> {
         Err(Unable::Cannot)
     }

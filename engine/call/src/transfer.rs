@@ -11,7 +11,7 @@ use std::time::Duration;
 use agent::Config;
 use flow::{Destination, HangupCause};
 use serde::Deserialize;
-use talk::Outbound;
+use talk::{Inbound, Outbound};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -104,6 +104,9 @@ async fn attended(line: &mut Line, transfer: Transfer) -> Result<Finish, Gone> {
             Ok(Ok(())) => return leave(line).await,
             Ok(Err(Unable::Cannot)) => {}
             Ok(Err(Unable::Failed(why))) => {
+                if gone(&mut far) {
+                    return Ok(not_taken("failed", why));
+                }
                 tracing::info!(why, "the carrier did not join two calls; they go on through us");
             }
             Err(_) => {
@@ -114,6 +117,17 @@ async fn attended(line: &mut Line, transfer: Transfer) -> Result<Finish, Gone> {
     bridge::talk(line, &mut far, "").await?;
     line.control(control.hangup(HangupCause::Normal)).await?.ok();
     leave(line).await
+}
+
+/// Whether a far side has gone meanwhile; what it said is not for anybody.
+fn gone(far: &mut Line) -> bool {
+    loop {
+        match far.inbound.try_recv() {
+            Err(mpsc::error::TryRecvError::Empty) => return false,
+            Err(mpsc::error::TryRecvError::Disconnected) | Ok(Inbound::Gone) => return true,
+            Ok(_) => {}
+        }
+    }
 }
 
 /// They did not take the caller; the flow may ask why.

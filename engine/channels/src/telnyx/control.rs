@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use call::{Control, Destination, HangupCause, Picked, Unable};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use call::{Arrival, Control, Destination, HangupCause, Picked, Unable};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -22,9 +24,29 @@ pub(super) struct Remote {
     pub(super) picked: Option<watch::Receiver<Option<Picked>>>,
     /// Whether it has sound; a call that is parked waits for this process.
     pub(super) sounds: Arc<AtomicBool>,
+    /// Who knows it is Telnyx.
+    pub(super) token: String,
 }
 
+/// What the leg that Telnyx dials for a transfer is known by, before the token of the caller's.
+pub(super) const HANDED: &str = "for ";
+
 impl Remote {
+    /// Telnyx takes the call over, with the line `beside` it: until it tells that the two talk.
+    async fn hand_over(
+        &self,
+        action: &str,
+        body: serde_json::Value,
+        beside: Option<String>,
+    ) -> Result<(), Unable> {
+        let gone = || Unable::Failed("the caller is gone".into());
+        let (reply, bridged) = oneshot::channel();
+        let waits = Happening::HandingOver { beside, reply };
+        self.tell.send(waits).await.map_err(|_| gone())?;
+        self.command(action, body).await?;
+        bridged.await.unwrap_or_else(|_| Err(gone()))
+    }
+
     async fn command(&self, action: &str, body: serde_json::Value) -> Result<(), Unable> {
         let rest = self.telnyx.rest.as_ref().ok_or(Unable::Cannot)?;
         rest.command(&self.call, action, body).await.map_err(Unable::Failed)
@@ -61,7 +83,15 @@ impl Control for Remote {
     }
 
     async fn transfer(&self, to: &Destination) -> Result<(), Unable> {
-        self.command("transfer", json!({ "to": to.target, "from": self.number })).await
+        let state = BASE64_STANDARD.encode(format!("{HANDED}{}", self.token));
+        let body =
+            json!({ "to": to.target, "from": self.number, "target_leg_client_state": state });
+        self.hand_over("transfer", body, None).await
+    }
+
+    async fn join(&self, other: &Arrival) -> Result<(), Unable> {
+        let body = json!({ "call_control_id": other.carrier_id });
+        self.hand_over("bridge", body, Some(other.carrier_id.clone())).await
     }
 
     async fn picked_up(&self) -> Result<Picked, Unable> {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use audio::Rate;
 use axum::body::Bytes;
 use axum::extract::ws::Message;
-use call::{Arrival, HangupCause, Inbound, Leg, NotReached, Outbound, Picked, Progress};
+use call::{Arrival, HangupCause, Inbound, Leg, NotReached, Outbound, Picked, Progress, Unable};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -46,6 +46,12 @@ pub(super) enum Happening {
     Over(NotReached),
     /// Telnyx cannot open the stream.
     NoStream(String),
+    /// Telnyx is asked to take the call over, together with another line perhaps.
+    HandingOver { beside: Option<String>, reply: oneshot::Sender<Result<(), Unable>> },
+    /// The caller talks to somebody else, says Telnyx.
+    Bridged,
+    /// Nobody else took the call, says Telnyx.
+    NotTaken(NotReached),
     /// Who picked up, says Telnyx.
     Picked(Picked),
     /// A stream begins, of this call.
@@ -78,6 +84,8 @@ pub(super) struct Line {
     pub(super) answered: bool,
     pub(super) answering: Vec<oneshot::Sender<Result<(), String>>>,
     pub(super) dialing: Option<Dialing>,
+    /// Who waits until Telnyx has taken the call over, and the line that goes with it.
+    handing: Option<(Option<String>, oneshot::Sender<Result<(), Unable>>)>,
     picked: watch::Sender<Option<Picked>>,
     sounds: Arc<AtomicBool>,
     /// Sound that was given before there was a stream.
@@ -130,6 +138,7 @@ impl Line {
             tell,
             picked: detects.then_some(who),
             sounds: Arc::clone(&sounds),
+            token: token.clone(),
         };
         let (rim, leg) = Rim::pair(CHANNEL, arrival, RATE, Arc::new(control));
         let line = Self {
@@ -142,6 +151,7 @@ impl Line {
             answered: false,
             answering: Vec::new(),
             dialing,
+            handing: None,
             picked,
             sounds,
             held: None,
@@ -339,6 +349,22 @@ impl Line {
                 }
             }
             Some(Happening::Answered) => self.answered().await,
+            Some(Happening::HandingOver { beside, reply }) => self.handing = Some((beside, reply)),
+            Some(Happening::NotTaken(end)) => {
+                if let Some((_, reply)) = self.handing.take() {
+                    let _ = reply.send(Err(Unable::Failed(end.why)));
+                }
+            }
+            Some(Happening::Bridged) => {
+                let Some((beside, reply)) = self.handing.take() else { return false };
+                let line = beside.and_then(|beside| self.telnyx.calls.line(&beside));
+                if let Some(line) = line {
+                    // Before anybody drops its leg, which would hang up.
+                    let _ = line.send(Happening::Released).await;
+                }
+                let _ = reply.send(Ok(()));
+                return true;
+            }
             Some(Happening::Picked(who)) => drop(self.picked.send(Some(who))),
             Some(Happening::Stream { .. }) => {
                 tracing::warn!(call = self.call, "a stream of another call brought our token");

@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use call::{Arrival, Dialled, HangupCause, NotReached, Picked};
 use serde::Deserialize;
 
+use super::control::HANDED;
 use super::line::{self, Happening};
 use super::{CHANNEL, Doors, back};
 
@@ -49,6 +50,7 @@ pub(super) async fn event(doors: &Arc<Doors>, kind: &str, id: &str, payload: Pay
     let happening = match kind {
         "call.initiated" => Happening::Ringing,
         "call.answered" => Happening::Answered,
+        "call.bridged" => Happening::Bridged,
         "call.hangup" => Happening::Over(end(&payload)),
         "streaming.stopped" => return lost(doors, payload.call_control_id),
         "streaming.failed" => {
@@ -60,11 +62,19 @@ pub(super) async fn event(doors: &Arc<Doors>, kind: &str, id: &str, payload: Pay
         }
         other => return tracing::debug!(event = other, "passed over"),
     };
+    let state = payload
+        .client_state
+        .as_deref()
+        .and_then(|state| String::from_utf8(BASE64_STANDARD.decode(state).ok()?).ok());
+    if let Some(token) = state.as_deref().and_then(|state| state.strip_prefix(HANDED)) {
+        // A leg that Telnyx has dialed for us: only that nobody took it matters.
+        if let (Happening::Over(end), Some(line)) = (happening, doors.telnyx.calls.line(token)) {
+            let _ = line.send(Happening::NotTaken(end)).await;
+        }
+        return;
+    }
     // A call that we dial is known by our token before Telnyx has told us its own id.
-    let token = || {
-        let state = BASE64_STANDARD.decode(payload.client_state.as_deref()?).ok()?;
-        doors.telnyx.calls.line(&String::from_utf8(state).ok()?)
-    };
+    let token = || doors.telnyx.calls.line(state.as_deref()?);
     match doors.telnyx.calls.line(&payload.call_control_id).or_else(token) {
         // A line that ends right now knows enough.
         Some(line) => drop(line.send(happening).await),

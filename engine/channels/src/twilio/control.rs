@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use call::{Control, Destination, Dial, Dialled, HangupCause, Picked, Unable};
+use call::{Arrival, Control, Destination, Dial, Dialled, HangupCause, Picked, Unable};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::line::Happening;
@@ -71,6 +71,22 @@ impl Control for Remote {
         let twiml = twiml::hand_over(to, &self.number).map_err(Unable::Failed)?;
         rest.redirect(&self.call, &twiml).await.map_err(Unable::Failed)?;
         // From here on the call is Twilio's alone; a line that is gone knows it.
+        let _ = self.tell.send(Happening::Gone).await;
+        Ok(())
+    }
+
+    async fn join(&self, other: &Arrival) -> Result<(), Unable> {
+        let rest = self.twilio.rest.as_ref().ok_or(Unable::Cannot)?;
+        let twiml = twiml::meet(&format!("voxflow {}", self.call));
+        // Whoever is called first waits there, so that the caller never waits alone.
+        rest.redirect(&other.carrier_id, &twiml).await.map_err(Unable::Failed)?;
+        if let Some(line) = self.twilio.calls.line(&other.carrier_id) {
+            let _ = line.send(Happening::Gone).await;
+        }
+        if let Err(why) = rest.redirect(&self.call, &twiml).await {
+            self.twilio.complete(&other.carrier_id).await;
+            return Err(Unable::Failed(why));
+        }
         let _ = self.tell.send(Happening::Gone).await;
         Ok(())
     }

@@ -150,6 +150,16 @@ pub(super) fn hand_over(to: &Destination, caller: &str) -> Result<String, String
     Ok(Element::new("Response").child(element.child(noun(to)?)).document())
 }
 
+/// Puts the call into a room of two: whoever leaves it takes the other along.
+pub(super) fn meet(room: &str) -> String {
+    let conference = Element::new("Conference")
+        .attribute("beep", "false")
+        .attribute("endConferenceOnExit", "true")
+        .text(room);
+    let dial = Element::new("Dial").child(conference);
+    Element::new("Response").child(dial).document()
+}
+
 fn noun(destination: &Destination) -> Result<Element, String> {
     let noun = match destination.kind.as_str() {
         "tel" => "Number",

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use call::{Destination, Dialer, Dialled, Inbound, Picked, Progress, Ringing, Wanted};
+use call::{
+    Arrival, Destination, Dialer, Dialled, Inbound, Picked, Progress, Ringing, Unable, Wanted,
+};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -64,6 +66,41 @@ async fn a_dial_becomes_a_leg_when_somebody_picks_up() {
     drop(ringing);
     assert!(leg.control.picked_up().await.is_err());
     house.post(&callback, &[("CallSid", CALL), ("CallStatus", "completed")]).await;
+    assert_eq!(timeout(SOON, leg.inbound.recv()).await.unwrap(), Some(Inbound::Gone));
+    assert_eq!(socket.closed().await, Some(1000));
+}
+
+#[tokio::test]
+async fn two_calls_are_joined_in_a_room_of_their_own() {
+    let house = House::open().await;
+    let (mut ringing, form) = dials(&house, wanted()).await;
+    let mut socket = picks_up(&house, &form).await;
+    let Progress::Answered(Some(mut leg)) = becomes(&mut ringing).await else { panic!() };
+    let other = Arrival { carrier_id: "CA2".into(), ..leg.arrival.clone() };
+    // Nobody waits alone when only one of them goes there.
+    for (first, second) in [(404, None), (200, Some(404))] {
+        house.rest.asked.lock().unwrap().clear();
+        house.rest.reply(first, "{}");
+        second.into_iter().for_each(|status| house.rest.reply(status, "{}"));
+        assert!(matches!(leg.control.join(&other).await, Err(Unable::Failed(_))));
+    }
+    let asked = house.rest.wait(3).await;
+    assert!(asked[2].path.ends_with("/Calls/CA2.json") && asked[2].get("Status") == "completed");
+    house.rest.asked.lock().unwrap().clear();
+    assert_eq!(leg.control.join(&other).await, Ok(()));
+    let asked = house.rest.wait(2).await;
+    for (asked, call) in asked.iter().zip(["CA2", CALL]) {
+        assert!(asked.path.ends_with(&format!("/Calls/{call}.json")), "{}", asked.path);
+        let room = format!("voxflow {CALL}");
+        assert_eq!(
+            asked.get("Twiml"),
+            format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Dial>\
+                 <Conference beep=\"false\" endConferenceOnExit=\"true\">{room}</Conference>\
+                 </Dial></Response>"
+            )
+        );
+    }
     assert_eq!(timeout(SOON, leg.inbound.recv()).await.unwrap(), Some(Inbound::Gone));
     assert_eq!(socket.closed().await, Some(1000));
 }

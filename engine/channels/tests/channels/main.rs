@@ -13,6 +13,7 @@ mod line;
 mod post;
 mod sip;
 mod sip_dial;
+mod sip_places;
 mod telephone;
 mod telnyx;
 mod telnyx_calls;

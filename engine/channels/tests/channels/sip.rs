@@ -74,7 +74,7 @@ impl Agent {
     }
 
     /// A call of this phone that is answered: its leg, the answer, and the answer's tag.
-    async fn answered(
+    pub(crate) async fn answered(
         &mut self,
         phone: &mut Telephone,
         words: &str,
@@ -91,7 +91,7 @@ impl Agent {
 }
 
 /// The next thing from a leg that is no sound.
-async fn news(leg: &mut Leg) -> Inbound {
+pub(crate) async fn news(leg: &mut Leg) -> Inbound {
     loop {
         let heard = timeout(SOON, leg.inbound.recv()).await.expect("news").unwrap();
         if !matches!(heard, Inbound::Frame(_)) {

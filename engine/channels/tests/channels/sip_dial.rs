@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use call::dialer::{Dialer, Progress, Wanted};
-use call::{Destination, Dialled};
+use call::{Destination, Dialled, Leg};
 use channels::sip::{Settings, Transport, Trunk};
 use md5::{Digest, Md5};
 use sha2::Sha256;
@@ -24,7 +24,7 @@ fn wanted(ring: Duration) -> Wanted {
 }
 
 /// An agent whose trunk is a telephone.
-async fn with_trunk() -> (Agent, Telephone) {
+pub(crate) async fn with_trunk() -> (Agent, Telephone) {
     with(|_| {}).await
 }
 
@@ -47,6 +47,16 @@ async fn with(change: impl FnOnce(&mut Settings)) -> (Agent, Telephone) {
     let mut phone = agent.phone().await;
     phone.sip = socket;
     (agent, phone)
+}
+
+/// A leg that we dialed and the telephone answered at once, and our tag in it.
+pub(crate) async fn reached(agent: &Agent, phone: &Telephone) -> (Leg, String) {
+    let mut ringing = agent.sip.dial(wanted(SOON)).await.unwrap();
+    let invite = phone.asked("INVITE").await;
+    phone.answer(&invite, "200 OK", "", &phone.words("0", "")).await;
+    let Progress::Answered(Some(leg)) = ringing.next().await else { panic!("no answer") };
+    phone.asked("ACK").await;
+    (leg, invite.tag("from"))
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use call::{
     Destination, Dialer, Dialled, HangupCause, Inbound, Leg, Outbound, Picked, Progress, Ringing,
     Unable, Wanted,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::booth::{Booth, ID, media};
@@ -137,6 +137,38 @@ async fn sound_comes_in_the_coding_of_the_telephone_and_in_its_order() {
 }
 
 #[tokio::test]
+async fn a_call_that_telnyx_has_taken_over_is_gone_and_not_hung_up() {
+    let to = Destination { kind: "tel".into(), target: "+15550003000".into(), name: None };
+    for beside in [false, true] {
+        let mut booth = Booth::open(|_| {}).await;
+        let (socket, mut leg) = call(&mut booth, "PCMU").await;
+        let mut other = booth.rings_by("v3:other").await;
+        let (control, arrival, to) = (Arc::clone(&leg.control), other.arrival.clone(), to.clone());
+        let handing = tokio::spawn(async move {
+            if beside { control.join(&arrival).await } else { control.transfer(&to).await }
+        });
+        let (path, asked) = booth.asked(2).await;
+        if beside {
+            assert_eq!(path, "/calls/ID/actions/bridge");
+            assert_eq!(asked, json!({ "call_control_id": "v3:other" }));
+        }
+        // Until then the caller is here.
+        leg.outbound.send(Outbound::Clear).await.unwrap();
+        booth.tell("call.bridged", json!({ "state": "bridged" })).await;
+        assert_eq!(handing.await.unwrap(), Ok(()));
+        gone(&mut leg).await;
+        if beside {
+            gone(&mut other).await;
+        }
+        drop((leg, other));
+        let mut socket = socket;
+        while socket.closed().await != Some(1000) {}
+        let asked = booth.rest.asked.lock().unwrap().len();
+        assert_eq!(asked, if beside { 2 } else { 3 }, "only the one who stayed is turned away");
+    }
+}
+
+#[tokio::test]
 async fn a_call_is_hung_up_turned_away_or_let_go() {
     let mut booth = Booth::open(|_| {}).await;
     let (mut socket, mut leg) = call(&mut booth, "PCMU").await;
@@ -147,10 +179,26 @@ async fn a_call_is_hung_up_turned_away_or_let_go() {
         ("/calls/ID/actions/send_dtmf", json!({ "digits": "1w2#" }))
     );
     let to = Destination { kind: "tel".into(), target: "+15550003000".into(), name: None };
-    assert_eq!(leg.control.transfer(&to).await, Ok(()));
+    let control = Arc::clone(&leg.control);
+    let tried = to.clone();
+    let transfer = tokio::spawn(async move { control.transfer(&tried).await });
     let (path, asked) = booth.asked(3).await;
     assert_eq!(path, "/calls/ID/actions/transfer");
-    assert_eq!(asked, json!({ "to": "+15550003000", "from": OURS }));
+    let state = &asked["target_leg_client_state"];
+    let wanted = json!({ "to": "+15550003000", "from": OURS, "target_leg_client_state": state });
+    assert_eq!(asked, wanted);
+    // The leg that Telnyx dials tells by its state whose it is; nobody picks up there.
+    let there = |more: Value| {
+        let mut all = json!({ "call_control_id": "v3:there", "client_state": state });
+        for (name, value) in more.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        all
+    };
+    booth.tell("call.initiated", there(json!({ "direction": "outgoing" }))).await;
+    booth.tell("call.hangup", there(json!({ "hangup_cause": "user_busy" }))).await;
+    let failed = transfer.await.unwrap();
+    assert!(matches!(&failed, Err(Unable::Failed(why)) if why.contains("taken")), "{failed:?}");
     booth.rest.reply(422, r#"{"errors":[{"code":"90034","title":"t","detail":"not now"}]}"#);
     let refused = leg.control.transfer(&to).await;
     assert!(matches!(&refused, Err(Unable::Failed(why)) if why.contains("not now")), "{refused:?}");
