@@ -47,7 +47,7 @@ missing() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
-    for package in chromium baresip sip-tester espeak-ng pocketsphinx pocketsphinx-en-us postgresql rabbitmq-server; do
+    for package in chromium baresip linphone-cli sip-tester espeak-ng pocketsphinx pocketsphinx-en-us postgresql rabbitmq-server; do
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
     done
 }

@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tests::linphone::Linphone;
 use tests::record::until;
 use tests::rig::{OURS, Voxflow, free_port};
 use tests::rough::{Rough, Weather};
@@ -221,4 +222,19 @@ async fn a_hundred_calls_of_sipp_are_all_answered_and_ended() {
         (runs.iter().filter(|run| !run["outcome"].is_null()).count() >= 100).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn linphone_calls_and_presses_keys() {
+    let house = House::open(&menu(), "").await;
+    let mut phone = Linphone::caller("bob").await;
+    phone.tell(&format!("call {}", house.uri())).await;
+    phone.says("LinphoneCallStreamsRunning").await;
+    for key in ["4", "2"] {
+        phone.tell(&format!("dtmf {key}")).await;
+        phone.says("Status: Ok").await;
+    }
+    phone.says("LinphoneCallReleased").await;
+    let run = finished_run(&house.voxflow).await;
+    assert_eq!(run["variables"]["call.digits"], "42", "{run:#}");
 }

@@ -13,6 +13,7 @@
 
 pub mod double;
 pub mod front;
+pub mod linphone;
 pub mod phone;
 pub mod python;
 pub mod record;

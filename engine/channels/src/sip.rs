@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `agent` (sockets, and which request is whose) → `digest` (who is allowed)
 //! → `inbound` (an INVITE becomes a leg) → `talk` (the one task that owns a call) → `sdp` (what
-//! sound is agreed on) → `media` (its task) with `ports` and `srtp` → `outbound` (we dial) →
+//! sound is agreed on) → `media` (its task) with `ports` and `srtp` → `outbound` (we dial) with `route` (which way), `names` (where that is) and `invite` (how it is said) →
 //! `replaces` (somebody takes another's place) → `register` (trunks know where we are) → `timer` (a session that nobody refreshes ends).
 //!
 //! Who may call us: addresses of [`Settings::allow`], trunks that are named by their address
@@ -15,11 +15,14 @@
 mod agent;
 mod digest;
 mod inbound;
+mod invite;
 mod media;
+mod names;
 mod outbound;
 mod ports;
 mod register;
 mod replaces;
+mod route;
 mod sdp;
 mod srtp;
 mod talk;
@@ -28,6 +31,7 @@ mod timer;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
 use audio::codec::Codec;
 use rsipstack::dialog::authenticate::Credential;
@@ -69,6 +73,12 @@ pub struct Settings {
     pub direct: bool,
     /// Calls at once; more are told to come later.
     pub most_calls: usize,
+    /// Without any packet for so long the far side of a call is gone; `None` = nobody looks.
+    pub silence: Option<Duration>,
+    /// For how long a call lives that nobody confirms, seconds (RFC 4028).
+    pub session: u32,
+    /// The name server that is asked where trunks lie; `None` = those of the system.
+    pub name_server: Option<SocketAddr>,
 }
 
 /// TLS for those who call us.

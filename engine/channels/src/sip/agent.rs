@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::digest::{Guard, Mender};
 use super::inbound;
+use super::names::{ByName, Names};
 use super::ports::Ports;
 use super::replaces::Live;
 use super::{Settings, Transport, register};
@@ -52,6 +53,7 @@ pub struct Sip {
     /// Where the trunks lie that we are registered with.
     pub(super) registrars: Registrars,
     pub(super) live: Live,
+    pub(super) names: Arc<Names>,
     this: Weak<Sip>,
     incoming: Mutex<Option<TransactionReceiver>>,
     /// Cancelled when no more calls are taken.
@@ -70,7 +72,9 @@ impl Sip {
         let at = settings.listen;
         let outside = |at: SocketAddr| settings.public_ip.map(|ip| SocketAddr::new(ip, at.port()));
         let end = CancellationToken::new();
-        let transports = TransportLayer::new(end.clone());
+        let names = Arc::new(Names::new(settings.name_server, at.is_ipv4()));
+        let by_name = Box::new(ByName(Arc::clone(&names)));
+        let transports = TransportLayer::new_with_domain_resolver(end.clone(), by_name);
         let udp = UdpConnection::create_connection(at, outside(at), Some(end.child_token()));
         transports.add_transport(udp.await.map_err(|error| taken(at)(&error))?.into());
         // The stack binds these later, where nobody hears that it failed.
@@ -105,6 +109,7 @@ impl Sip {
             room: Arc::new(Semaphore::new(settings.most_calls)),
             registrars: Registrars::default(),
             live: Live::default(),
+            names,
             incoming: Mutex::new(Some(incoming)),
             stopping: OnceLock::new(),
             layer,

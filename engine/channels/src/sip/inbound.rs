@@ -18,7 +18,7 @@ use super::replaces;
 use super::sdp::{Direction, Ours, Theirs};
 use super::srtp::Key;
 use super::talk::{Remote, Sound, Talk};
-use super::timer::{LEAST, Session, Side};
+use super::timer::{Session, least};
 use super::{CHANNEL, Transport};
 use crate::rim::Rim;
 
@@ -48,8 +48,9 @@ pub(super) async fn arrive(
         return refuse(transaction, status, headers).await;
     }
     let session = header(request, "session-expires").or(header(request, "x"));
-    let session = session.and_then(|header| Session::read(&header, Side::Answering));
-    if let Some((status, headers)) = unfit(request, session) {
+    let knows = listed(request, "supported", "timer") || listed(request, "k", "timer");
+    let session = Session::answering(session.as_deref(), knows, sip.settings.session);
+    if let Some((status, headers)) = unfit(request, session, least(sip.settings.session)) {
         return refuse(transaction, status, headers).await;
     }
     let replaces = replaces::among(request.headers.iter());
@@ -115,7 +116,7 @@ pub(super) async fn arrive(
     };
     let (asks, asked) = mpsc::channel(ASKS);
     let (rim, leg) = Rim::pair(CHANNEL, arrival, rate, Arc::new(Remote::new(asks)));
-    let sound = Sound::start(Media::new(rim, sockets, rate));
+    let sound = Sound::start(Media::new(rim, sockets, rate, sip.settings.silence));
     let talk = Talk::inbound(Arc::clone(&sip), dialog.clone(), ours, agreed, session);
     // Each ends by itself once the call is over.
     tokio::spawn(talk.run(states, asked, sound, room));
@@ -218,12 +219,26 @@ fn user_of(uri: &str) -> Option<String> {
 }
 
 /// Why an INVITE cannot be taken, whomever it is for.
-fn unfit(request: &Request, session: Option<Session>) -> Option<(StatusCode, Vec<Header>)> {
+fn unfit(
+    request: &Request,
+    session: Option<Session>,
+    least: u32,
+) -> Option<(StatusCode, Vec<Header>)> {
     if let Some(unknown) = demanded(request) {
         return Some((StatusCode::BadExtension, vec![Header::Unsupported(unknown.into())]));
     }
-    let least = || vec![Header::MinSE(LEAST.to_string().into())];
-    session.filter(Session::too_short).map(|_| (StatusCode::SessionIntervalTooSmall, least()))
+    session.filter(|session| session.too_short(least)).map(|_| too_short(least))
+}
+
+/// What those are told whose session is too short.
+pub(super) fn too_short(least: u32) -> (StatusCode, Vec<Header>) {
+    (StatusCode::SessionIntervalTooSmall, vec![Header::MinSE(least.to_string().into())])
+}
+
+/// Whether a word is in a list such as `Supported: timer, replaces`.
+fn listed(request: &Request, name: &str, word: &str) -> bool {
+    header(request, name)
+        .is_some_and(|list| list.split(',').any(|own| own.trim().eq_ignore_ascii_case(word)))
 }
 
 /// What an INVITE demands and we do not know.

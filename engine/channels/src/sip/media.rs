@@ -23,8 +23,6 @@ use crate::rim::Rim;
 
 /// The largest packet that is read: more than any network carries.
 const LARGEST: usize = 2_048;
-/// Without any packet for so long, the far side is gone. RFC-less; carriers use 30 to 60 s.
-const SILENCE: Duration = Duration::from_secs(30);
 /// Ticks between two reports: 5 s, as RFC 3550 says for two parties.
 const REPORT: u64 = 250;
 /// Packets that are read at once before anything else is looked at.
@@ -56,6 +54,8 @@ pub(super) struct Media {
     rim: Rim,
     sockets: Sockets,
     rate: Rate,
+    /// How long nothing may come.
+    silence: Option<Duration>,
     path: Path,
     /// What was agreed on: ways in and out.
     ways: Option<Ways>,
@@ -88,11 +88,12 @@ struct Ways {
 
 impl Media {
     /// The sound between a leg's rim and its sockets.
-    pub(super) fn new(rim: Rim, sockets: Sockets, rate: Rate) -> Self {
+    pub(super) fn new(rim: Rim, sockets: Sockets, rate: Rate, silence: Option<Duration>) -> Self {
         Self {
             rim,
             sockets,
             rate,
+            silence,
             path: Path::default(),
             ways: None,
             pace: Pace::default(),
@@ -321,7 +322,8 @@ impl Media {
     /// Whether the far side should be heard and is not.
     fn silent(&self) -> bool {
         let expected = self.ways.as_ref().is_some_and(|ways| ways.we_hear);
-        expected && self.path.heard.is_some_and(|heard| heard.elapsed() > SILENCE)
+        let late = |heard: Instant| self.silence.is_some_and(|most| heard.elapsed() > most);
+        expected && self.path.heard.is_some_and(late)
     }
 }
 

@@ -1,61 +1,35 @@
 //! We call somebody: by a trunk, or an address itself.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use call::dialer::{Dialer, NotReached, Progress, Ringing, Wanted};
 use call::{Arrival, Destination, Dialled, Leg};
-use rsipstack::dialog::authenticate::Credential;
 use rsipstack::dialog::dialog::{DialogState, DialogStateReceiver};
-use rsipstack::dialog::invitation::{InviteAsyncResult, InviteOption};
+use rsipstack::dialog::invitation::InviteAsyncResult;
 use rsipstack::dialog::invite_dialog::InviteDialog;
-use rsipstack::sip::{self, Header, HostWithPort, Response, Scheme, StatusCode, Uri};
-use rsipstack::transport::SipAddr;
-use tokio::net::lookup_host;
+use rsipstack::sip::{Header, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::agent::{Sip, abilities};
+use super::CHANNEL;
+use super::agent::Sip;
 use super::inbound::{described, ours};
+use super::invite::{Begun, Caller, Invitation};
 use super::media::{Media, Order};
 use super::ports::Sockets;
+use super::route::Way;
 use super::sdp::{Agreed, Ours};
 use super::talk::{Remote, Sound, Talk, session_of};
-use super::timer::{LEAST, WANTED};
-use super::{CHANNEL, Transport, Trunk};
 use crate::rim::Rim;
 
 /// How long a cancelled dial may take to be over.
 const FAREWELL: Duration = Duration::from_secs(35);
+/// How long somebody may say nothing at all before the next one is tried.
+const SILENT: Duration = Duration::from_secs(4);
 /// What a call's owner may be asked at once.
 const ASKS: usize = 8;
-
-/// The way to somebody.
-pub(super) struct Way {
-    to: Uri,
-    through: SipAddr,
-    transport: Transport,
-    /// An address there, by which we know our own.
-    peer: IpAddr,
-    credential: Option<Credential>,
-    pub(super) encrypt: bool,
-}
-
-/// Who calls.
-pub(super) struct Caller {
-    user: String,
-    anonymous: bool,
-}
-
-impl Caller {
-    /// Somebody with a number or a name.
-    pub(super) fn named(user: &str) -> Self {
-        Self { user: user.into(), anonymous: false }
-    }
-}
 
 /// Somebody who answered.
 pub(super) struct Reached {
@@ -71,161 +45,6 @@ impl Reached {
     }
 }
 
-/// A dial that was begun.
-struct Begun {
-    dialog: InviteDialog,
-    states: DialogStateReceiver,
-    result: JoinHandle<InviteAsyncResult>,
-}
-
-impl Sip {
-    /// The way to a destination.
-    pub(super) async fn route(&self, to: &Destination) -> Result<Way, NotReached> {
-        let failed = |why: String| NotReached::failed(why);
-        let (uri, trunk) = self.target(to).map_err(failed)?;
-        let transport = match (trunk, uri.host_with_port.to_string().as_str()) {
-            (Some(trunk), _) => trunk.transport,
-            (None, _) => match uri.params.iter().find_map(|param| match param {
-                sip::Param::Transport(transport) => Some(*transport),
-                _ => None,
-            }) {
-                Some(sip::Transport::Tcp) => Transport::Tcp,
-                Some(sip::Transport::Tls) => Transport::Tls,
-                _ if uri.scheme == Some(Scheme::Sips) => Transport::Tls,
-                _ => Transport::Udp,
-            },
-        };
-        let kind = match transport {
-            Transport::Udp => sip::Transport::Udp,
-            Transport::Tcp => sip::Transport::Tcp,
-            Transport::Tls => sip::Transport::Tls,
-        };
-        let (mut through, peer) = match trunk {
-            Some(trunk) => self.address_of(trunk).await,
-            None => {
-                let host = uri.host_with_port.clone();
-                self.found(&host, transport).await.map(|peer| (host, peer))
-            }
-        }
-        .map_err(failed)?;
-        // By its name a certificate is known.
-        if transport != Transport::Tls {
-            through = peer.into();
-        }
-        Ok(Way {
-            to: uri,
-            through: SipAddr { r#type: Some(kind), addr: through },
-            transport,
-            peer: peer.ip(),
-            credential: trunk.and_then(Trunk::credential),
-            encrypt: trunk.is_some_and(|trunk| trunk.encrypt),
-        })
-    }
-
-    /// A trunk's name, and where it lies.
-    pub(super) async fn address_of(
-        &self,
-        trunk: &Trunk,
-    ) -> Result<(HostWithPort, SocketAddr), String> {
-        let host = host_of(&trunk.host)?;
-        let peer = self.found(&host, trunk.transport).await?;
-        Ok((host, peer))
-    }
-
-    /// Where a host lies, in the family of addresses that we speak.
-    async fn found(&self, host: &HostWithPort, transport: Transport) -> Result<SocketAddr, String> {
-        let usual = if transport == Transport::Tls { 5_061 } else { 5_060 };
-        let port = host.port.as_ref().map_or(usual, |port| port.value());
-        let name = host.host.to_string();
-        let found = lookup_host((name.trim_matches(['[', ']']), port)).await;
-        let own = self.settings.listen.is_ipv4();
-        let found = found.ok().and_then(|mut all| all.find(|address| address.is_ipv4() == own));
-        found.ok_or_else(|| format!("`{name}` has no address"))
-    }
-
-    /// The address of a destination, and the trunk that leads there.
-    fn target(&self, to: &Destination) -> Result<(Uri, Option<&Trunk>), String> {
-        let trunks = &self.settings.trunks;
-        match to.kind.as_str() {
-            "sip" => {
-                let uri = Uri::try_from(to.target.as_str());
-                let uri = uri.map_err(|_| format!("`{}` is no SIP address", to.target))?;
-                let named = |trunk: &&Trunk| {
-                    host_of(&trunk.host).is_ok_and(|host| host.host == uri.host_with_port.host)
-                };
-                let trunk = trunks.iter().find(named);
-                if trunk.is_none() && !self.settings.direct {
-                    return Err(format!("`{}` is on no trunk, and `sip.direct` is off", to.target));
-                }
-                Ok((uri, trunk))
-            }
-            _ => {
-                let trunk = trunks.first().ok_or("no trunk is configured")?;
-                let user = to.target.clone();
-                let uri = Uri {
-                    scheme: Some(Scheme::Sip),
-                    auth: Some(sip::Auth { user, password: None }),
-                    host_with_port: host_of(&trunk.host)?,
-                    params: Vec::new(),
-                    headers: Vec::new(),
-                };
-                Ok((uri, Some(trunk)))
-            }
-        }
-    }
-}
-
-fn host_of(host: &str) -> Result<HostWithPort, String> {
-    HostWithPort::try_from(host).map_err(|_| format!("`{host}` is no host"))
-}
-
-/// Sends an INVITE.
-fn begin(
-    sip: &Sip,
-    way: Way,
-    caller: &Caller,
-    words: &str,
-    mut headers: Vec<Header>,
-) -> Result<Begun, String> {
-    let domain = way.to.host_with_port.clone();
-    let user = |user: &str, host: HostWithPort| Uri {
-        scheme: Some(Scheme::Sip),
-        auth: Some(sip::Auth { user: user.into(), password: None }),
-        host_with_port: host,
-        params: Vec::new(),
-        headers: Vec::new(),
-    };
-    let real = match caller.user.strip_prefix("sip:") {
-        Some(_) => Uri::try_from(caller.user.as_str()).map_err(|error| error.to_string())?,
-        None => user(&caller.user, domain),
-    };
-    let from = if caller.anonymous {
-        headers.push(Header::Privacy("id".into()));
-        headers.push(Header::PAssertedIdentity(format!("<{real}>").into()));
-        user("anonymous", host_of("anonymous.invalid")?)
-    } else {
-        real
-    };
-    headers.extend(abilities());
-    headers.push(Header::SessionExpires(WANTED.to_string().into()));
-    headers.push(Header::MinSE(LEAST.to_string().into()));
-    let option = InviteOption {
-        caller_display_name: caller.anonymous.then(|| "Anonymous".into()),
-        caller: from,
-        contact: sip.contact(way.transport, way.peer),
-        callee: way.to,
-        destination: Some(way.through),
-        content_type: Some("application/sdp".into()),
-        offer: Some(words.as_bytes().to_vec()),
-        credential: way.credential,
-        headers: Some(headers),
-        ..InviteOption::default()
-    };
-    let (told, states) = sip.layer.new_dialog_state_channel();
-    let begun = sip.layer.do_invite_async(option, told).map_err(|error| error.to_string())?;
-    Ok(Begun { dialog: begun.0, states, result: begun.1 })
-}
-
 /// Calls somebody and waits for the answer.
 pub(super) async fn reach(
     sip: &Sip,
@@ -235,17 +54,23 @@ pub(super) async fn reach(
     headers: Vec<Header>,
     ring: Duration,
 ) -> Result<Reached, StatusCode> {
-    let begun = begin(sip, way, &caller, words, headers);
-    let Begun { dialog, states, mut result } =
-        begun.map_err(|_| StatusCode::ServerInternalError)?;
-    let Ok(ended) = timeout(ring, &mut result).await else {
-        let _ = dialog.cancel().await;
-        let _ = timeout(FAREWELL, result).await;
-        return Err(StatusCode::RequestTimeout);
+    let mut invitation = Invitation::new(sip, way, caller, words, headers);
+    let until = Instant::now() + ring;
+    let mut begun = invitation.send(sip).map_err(|_| StatusCode::ServerInternalError)?;
+    let ended = loop {
+        let Ok(ended) = timeout_at(until, &mut begun.result).await else {
+            let _ = begun.dialog.cancel().await;
+            let _ = timeout(FAREWELL, begun.result).await;
+            return Err(StatusCode::RequestTimeout);
+        };
+        if !invitation.again(sip, &ended) {
+            break ended;
+        }
+        begun = invitation.send(sip).map_err(|_| StatusCode::ServerInternalError)?;
     };
     match ended {
         Ok(Ok((_, Some(response)))) if response.status_code == StatusCode::OK => {
-            Ok(Reached { dialog, states, response })
+            Ok(Reached { dialog: begun.dialog, states: begun.states, response })
         }
         Ok(Ok((_, Some(response)))) => Err(response.status_code),
         _ => Err(StatusCode::ServiceUnavailable),
@@ -273,10 +98,11 @@ impl Dialer for Sip {
         let room = room.map_err(|_| failed(&"there are as many calls as may be"))?;
         let way = self.route(&wanted.to).await?;
         let sockets = self.ports.take().await.map_err(|error| failed(&error))?;
-        let mut ours = ours(self, way.peer, sockets.port);
+        let mut ours = ours(self, way.peer(), sockets.port);
         let words = ours.offer(way.encrypt);
         let caller = Caller { user: wanted.from.clone(), anonymous: wanted.anonymous };
-        let begun = begin(self, way, &caller, &words, Vec::new()).map_err(|why| failed(&why))?;
+        let mut invitation = Invitation::new(self, way, caller, &words, Vec::new());
+        let begun = invitation.send(self).map_err(|why| failed(&why))?;
         let carrier_id = begun.dialog.id().call_id;
         let (tell, ringing) = Ringing::pair(carrier_id.clone());
         let arrival = Arrival {
@@ -287,6 +113,7 @@ impl Dialer for Sip {
         };
         let dial = Dialing {
             sip: self.this(),
+            invitation,
             begun,
             sockets: Some(sockets),
             ours,
@@ -304,6 +131,7 @@ impl Dialer for Sip {
 /// A dial on its way.
 struct Dialing {
     sip: Arc<Sip>,
+    invitation: Invitation,
     begun: Begun,
     sockets: Option<Sockets>,
     ours: Ours,
@@ -322,16 +150,42 @@ impl Dialing {
         room: OwnedSemaphorePermit,
     ) {
         let mut rang = false;
+        // Until when somebody there must say something, if there is somebody else.
+        let mut silent = Some(Instant::now() + SILENT);
         let end = loop {
+            let silence = silent.filter(|_| self.invitation.has_more());
             tokio::select! {
                 biased;
                 () = tell.closed() => break self.cancel(Dialled::Failed).await,
                 () = sleep_until(until) => break self.cancel(Dialled::NoAnswer).await,
-                result = &mut self.begun.result => match self.ended(result) {
-                    Ok(response) => return self.answered(response, &tell, room).await,
-                    Err(end) => break end,
-                },
+                result = &mut self.begun.result => {
+                    if self.invitation.again(&self.sip, &result) {
+                        match self.invitation.send(&self.sip) {
+                            Ok(begun) => self.begun = begun,
+                            Err(why) => break NotReached::failed(why),
+                        }
+                        silent = Some(Instant::now() + SILENT);
+                        continue;
+                    }
+                    match self.ended(result) {
+                        Ok(response) => return self.answered(response, &tell, room).await,
+                        Err(end) => break end,
+                    }
+                }
+                () = sleep_until(silence.unwrap_or(until)), if silence.is_some() => {
+                    // Whoever answers so late is hung up on by the stack.
+                    self.begun.result.abort();
+                    self.invitation.pass_over(&self.sip);
+                    match self.invitation.send(&self.sip) {
+                        Ok(begun) => self.begun = begun,
+                        Err(why) => break NotReached::failed(why),
+                    }
+                    silent = Some(Instant::now() + SILENT);
+                }
                 Some(state) = self.begun.states.recv() => {
+                    if !matches!(state, DialogState::Calling(_)) {
+                        silent = None;
+                    }
                     let DialogState::Early(_, response) = state else { continue };
                     if !std::mem::replace(&mut rang, true) {
                         let _ = tell.try_send(Progress::Ringing);
@@ -387,7 +241,8 @@ impl Dialing {
         let rate = agreed.speech.codec.rate();
         let control = Arc::new(Remote::new(asks));
         let (rim, leg) = Rim::pair(CHANNEL, self.arrival.clone(), rate, control);
-        let sound = Sound::start(Media::new(rim, self.sockets.take()?, rate));
+        let sound =
+            Sound::start(Media::new(rim, self.sockets.take()?, rate, self.sip.settings.silence));
         sound.order(Order::Agree(Box::new(agreed))).await;
         sound.order(Order::Begin).await;
         Some((sound, asked, leg))

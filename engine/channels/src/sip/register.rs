@@ -1,5 +1,6 @@
 //! We tell a trunk where we are, so that it brings its calls to us.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::Sip;
+use super::route::host_of;
 use super::{Transport, Trunk};
 
 /// For how long we want to be known, seconds; the trunk may say less.
@@ -57,7 +59,9 @@ impl Sip {
         trunk: &Trunk,
         expires: u32,
     ) -> Result<(), String> {
-        let (host, peer) = self.address_of(trunk).await?;
+        let host = host_of(&trunk.host)?;
+        let places = self.names.places(&host, trunk.transport).await?;
+        let peer = places[0];
         let mut contact = self.contact(trunk.transport, peer.ip());
         if let Some(user) = &trunk.user {
             contact.auth = Some(sip::Auth { user: user.clone(), password: None });
@@ -79,11 +83,13 @@ impl Sip {
         // By its name a certificate is known.
         registration.outbound_proxy = (trunk.transport != Transport::Tls).then_some(peer);
         let asked = timeout(PATIENCE, registration.register(server, Some(expires)));
-        let answer = asked.await.map_err(|_| "no answer")?.map_err(|error| error.to_string())?;
+        let answer = asked.await.map_err(|_| "no answer".to_owned());
+        let answer = answer.and_then(|answer| answer.map_err(|error| error.to_string()));
+        let answer = answer.inspect_err(|_| self.names.avoid(peer))?;
         match answer.status_code.kind() {
             StatusCodeKind::Successful => {
-                // Calls come from there.
-                self.registrars.lock().insert(peer.ip());
+                // Calls come from there, and from its other places.
+                self.registrars.lock().extend(places.iter().map(SocketAddr::ip));
                 Ok(())
             }
             _ => Err(format!("it says {}", answer.status_code)),

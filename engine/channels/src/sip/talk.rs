@@ -23,11 +23,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::agent::{Sip, abilities};
-use super::inbound::{described, header, value};
+use super::inbound::{described, header, too_short, value};
 use super::media::{Media, Order, Said};
 use super::replaces::Place;
 use super::sdp::{Agreed, Ours, Theirs};
-use super::timer::{Session, Side};
+use super::timer::{Session, Side, least};
 
 use remote::gone;
 pub(super) use remote::{Ask, Remote};
@@ -74,7 +74,7 @@ enum Done {
     Referred(Result<(), String>),
     Moved(Box<Result<moved::Moved, StatusCode>>),
     /// What was answered in this dialog when we confirmed the session.
-    Confirmed(DialogId, Option<Box<Theirs>>),
+    Confirmed(DialogId, Option<(Box<Theirs>, Option<Session>)>),
 }
 
 /// One call.
@@ -286,6 +286,12 @@ impl Talk {
         let mut headers = abilities();
         if let Some(session) = header(request, "session-expires") {
             let session = Session::read(&session, Side::Answering);
+            let least = least(self.sip.settings.session);
+            if session.is_some_and(|session| session.too_short(least)) {
+                let (status, headers) = too_short(least);
+                let _ = handle.respond(status, Some(headers), None).await;
+                return;
+            }
             self.session = session.or(self.session);
         }
         self.going.confirmed = Instant::now();
@@ -447,9 +453,11 @@ impl Talk {
                 dialog.reinvite_with_glare_retry(Some(headers), Some(words.into()), 3).await;
             let answer =
                 answer.ok().flatten().filter(|answer| answer.status_code == StatusCode::OK);
-            let words = answer.map(|answer| described(&answer.body).and_then(Result::ok));
+            let words = answer.and_then(|answer| {
+                let words = described(&answer.body)?.ok()?;
+                Some((Box::new(words), session_of(&answer)))
+            });
             // Nobody listens when the call is over meanwhile.
-            let words = words.flatten().map(Box::new);
             let _ = tell.send(Done::Confirmed(dialog.id(), words)).await;
         });
         Next::On
@@ -459,7 +467,10 @@ impl Talk {
         match done {
             // Another took its place meanwhile.
             Done::Confirmed(dialog, _) if dialog != self.dialog.id() => Next::On,
-            Done::Confirmed(_, Some(answer)) => self.answered_by(Some(*answer), sound).await,
+            Done::Confirmed(_, Some((answer, session))) => {
+                self.session = session.or(self.session);
+                self.answered_by(Some(*answer), sound).await
+            }
             Done::Confirmed(_, None) => self.bye(UNCONFIRMED),
             Done::Referred(Ok(())) | Done::Moved(_) => Next::On,
             Done::Referred(Err(why)) => {

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-/// The shortest session that we take, in seconds: the least that RFC 4028 allows.
-pub(super) const LEAST: u32 = 90;
-/// What we ask for, in seconds.
-pub(super) const WANTED: u32 = 1_800;
+/// The shortest session that we take, in seconds: the least that RFC 4028 allows, unless we ask for
+/// less ourselves.
+pub(super) fn least(wanted: u32) -> u32 {
+    wanted.min(90)
+}
 
 /// How long a session lasts, and who confirms it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +39,21 @@ impl Session {
         Some(Self { seconds, ours: by_asking == (side == Side::Asking) })
     }
 
-    /// Whether it is too short for us.
-    pub(super) fn too_short(&self) -> bool {
-        self.seconds < LEAST
+    /// For an INVITE that asks for this session, or for none, of somebody who knows of sessions or
+    /// does not. Whoever does not will not confirm them, so we do.
+    pub(super) fn answering(header: Option<&str>, knows: bool, wanted: u32) -> Option<Self> {
+        match header {
+            Some(header) => {
+                let session = Self::read(header, Side::Answering)?;
+                Some(Self { ours: session.ours || !knows, ..session })
+            }
+            None => knows.then_some(Self { seconds: wanted, ours: true }),
+        }
+    }
+
+    /// Whether it is too short.
+    pub(super) fn too_short(&self, least: u32) -> bool {
+        self.seconds < least
     }
 
     /// The header of our answer, or of our own request.
@@ -78,7 +91,13 @@ mod tests {
         assert_eq!((ours.ours(), ours.due().as_secs()), (true, 45));
         assert_eq!(ours.header(Side::Asking), "90;refresher=uac");
         assert_eq!(read("60").due().as_secs(), 40);
-        assert!(read("89").too_short() && !read("90").too_short());
+        assert!(read("89").too_short(least(1_800)) && !read("90").too_short(least(1_800)));
+        assert!(!read("3").too_short(least(3)));
+        let answering = |header, knows| Session::answering(header, knows, 600);
+        assert!(!answering(Some("90;refresher=uac"), true).unwrap().ours());
+        assert!(answering(Some("90;refresher=uac"), false).unwrap().ours());
+        assert_eq!(answering(None, true).unwrap().header(Side::Answering), "600;refresher=uas");
+        assert_eq!(answering(None, false), None);
         assert!(Session::read("1800;refresher=uac", Side::Asking).unwrap().ours());
         assert_eq!(Session::read("soon", Side::Asking), None);
     }

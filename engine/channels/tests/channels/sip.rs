@@ -45,11 +45,14 @@ impl Agent {
             trunks: Vec::new(),
             direct: true,
             most_calls: 10,
+            silence: None,
+            session: 1_800,
+            name_server: None,
         };
         change(&mut settings);
         // A port that is free for UDP may be taken for TCP, or be taken by another test meanwhile.
         let sip = loop {
-            let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let free = std::net::UdpSocket::bind((settings.listen.ip(), 0)).unwrap();
             settings.listen = free.local_addr().unwrap();
             drop(free);
             match Sip::open(settings.clone()).await {

@@ -12,7 +12,7 @@ use crate::house::{OURS, SOON};
 use crate::sip::{Agent, LOUD, loud};
 use crate::telephone::{self, Telephone};
 
-fn wanted(ring: Duration) -> Wanted {
+pub(crate) fn wanted(ring: Duration) -> Wanted {
     Wanted {
         from: OURS.into(),
         to: Destination { kind: "tel".into(), target: "+15551230000".into(), name: None },
@@ -28,7 +28,7 @@ pub(crate) async fn with_trunk() -> (Agent, Telephone) {
     with(|_| {}).await
 }
 
-async fn with(change: impl FnOnce(&mut Settings)) -> (Agent, Telephone) {
+pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> (Agent, Telephone) {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let host = socket.local_addr().unwrap().to_string();
     let agent = Agent::open(|settings| {

@@ -80,8 +80,8 @@ impl Sip {
 
 impl Telephone {
     pub(crate) async fn at(server: SocketAddr) -> Self {
-        let sip = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let rtp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let sip = UdpSocket::bind((server.ip(), 0)).await.unwrap();
+        let rtp = UdpSocket::bind((server.ip(), 0)).await.unwrap();
         let call = format!("{:016x}@phone", rand::random::<u64>());
         Self { sip, rtp, server, call, cseq: 1, open: Mutex::default() }
     }
@@ -92,9 +92,10 @@ impl Telephone {
 
     /// A description of our sound: formats, and further lines.
     pub(crate) fn words(&self, formats: &str, more: &str) -> String {
-        let port = self.rtp.local_addr().unwrap().port();
+        let (port, ip) = (self.rtp.local_addr().unwrap().port(), self.server.ip());
+        let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
         format!(
-            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+            "v=0\r\no=- 1 1 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
              m=audio {port} RTP/AVP {formats}\r\n{more}"
         )
     }
@@ -205,7 +206,7 @@ impl Telephone {
             packet.extend((u32::from(n) * 160).to_be_bytes());
             packet.extend([0, 0, 0, 9]);
             packet.extend([byte; 160]);
-            self.rtp.send_to(&packet, ("127.0.0.1", port)).await.unwrap();
+            self.rtp.send_to(&packet, (self.server.ip(), port)).await.unwrap();
         }
     }
 

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use audio::codec::Codec;
 use channels::sip::{self, Sip};
@@ -63,6 +64,9 @@ pub(crate) async fn open(settings: &settings::Sip) -> Result<Option<Arc<Sip>>, S
         trunks: trunks.collect(),
         direct: settings.direct,
         most_calls: settings.most_calls,
+        silence: (settings.rtp_timeout_s > 0).then(|| Duration::from_secs(settings.rtp_timeout_s)),
+        session: settings.session_s,
+        name_server: settings.name_server,
     });
     Ok(Some(sip.await?))
 }

@@ -41,6 +41,16 @@ pub(crate) struct Sip {
     /// Calls at once, both ways; more are told to come later.
     #[schemars(range(min = 1))]
     pub(crate) most_calls: usize,
+    /// Without any packet of sound for so long a call is ended, seconds; 0 = nobody looks. Calls on
+    /// hold may be silent.
+    pub(crate) rtp_timeout_s: u64,
+    /// How long a call lives that neither side confirms, seconds (session timers, RFC 4028).
+    #[schemars(range(min = 90, max = 86400))]
+    pub(crate) session_s: u32,
+    /// The name server that is asked where trunks lie (SRV records, addresses), such as
+    /// `192.0.2.53:53`. Without it those of the system are.
+    #[schemars(with = "Option<String>")]
+    pub(crate) name_server: Option<SocketAddr>,
     /// Whether those who call with a password are asked for SHA-256 beside MD5. Many phones do not
     /// know it, and give up though MD5 would do.
     pub(crate) ask_sha256: bool,
@@ -66,6 +76,9 @@ impl Default for Sip {
             allow: Vec::new(),
             direct: false,
             most_calls: 500,
+            rtp_timeout_s: 30,
+            session_s: 1_800,
+            name_server: None,
             ask_sha256: false,
             user: Vec::new(),
             trunk: Vec::new(),

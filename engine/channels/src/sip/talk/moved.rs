@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout};
 
 use super::{Done, Next, Order, Sound, Stage, TRANSFER, Talk};
 use crate::sip::inbound::header;
-use crate::sip::outbound::{self, Caller};
+use crate::sip::invite::Caller;
+use crate::sip::outbound;
 use crate::sip::sdp::{Agreed, Ours};
 use crate::sip::timer::Session;
 
