@@ -48,11 +48,11 @@ impl Linphone {
     /// Starts one that takes every call.
     pub async fn callee(user: &str) -> Self {
         let mut phone = Self::start("linphonec", user, &["-a", "-c"]);
-        phone.says("Ready").await;
+        phone.says("linphonec>").await;
         let port = phone.port();
         phone.tell("ipv6 disable").await;
         phone.tell(&format!("ports sip {port}")).await;
-        phone.says("ports").await;
+        phone.says("Setting sip port").await;
         phone
     }
 

@@ -109,12 +109,13 @@ async fn a_call_over_ipv6_is_heard_both_ways() {
     assert_eq!(news(&mut leg).await, Inbound::Gone);
 
     // We dial an address of IPv6, too.
-    let (agent, other) = with(|settings| {
+    let trunk = UdpSocket::bind("[::1]:0").await.unwrap();
+    let (agent, mut phone) = with(|settings| {
         six(settings);
-        settings.trunks[0].host = phone.address().to_string();
+        settings.trunks[0].host = trunk.local_addr().unwrap().to_string();
     })
     .await;
-    drop(other);
+    phone.sip = trunk;
     let mut ringing = agent.sip.dial(wanted(SOON)).await.unwrap();
     let invite = phone.asked("INVITE").await;
     assert!(invite.line.contains("@[::1]:") && invite.body.contains("c=IN IP6 ::1"), "{invite:?}");
@@ -144,7 +145,16 @@ async fn a_call_over_ipv6_comes_by_tcp_too() {
         settings.allow = vec!["::1".parse().unwrap()];
     })
     .await;
-    let mut socket = TcpStream::connect(agent.at).await.unwrap();
+    // The stack listens a little after it was told to.
+    let connected = timeout(SOON, async {
+        loop {
+            if let Ok(socket) = TcpStream::connect(agent.at).await {
+                return socket;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut socket = connected.await.expect("nobody listens");
     let (here, at) = (socket.local_addr().unwrap(), agent.at);
     let request = |method: &str, tag: &str, body: &str| {
         format!(
