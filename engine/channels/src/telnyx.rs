@@ -2,12 +2,13 @@
 //!
 //! Read in this order: `proof` (who may speak to us) → `webhook` (what is told) → `voice` (what is
 //! told of calls) → `calls` (who they are) → `media` (a socket) → `line` (the task that owns its end
-//! of the leg), `dial`, `back` and `control` (how one begins or comes back, what it can do) → `wire` (its messages) → `rest` (what we ask of Telnyx).
+//! of the leg) with `happening` (what it is told), `dial`, `back` and `control` (how one begins or comes back, what it can do) → `wire` (its messages) → `rest` (what we ask of Telnyx).
 
 mod back;
 mod calls;
 mod control;
 mod dial;
+mod happening;
 mod line;
 mod media;
 mod proof;

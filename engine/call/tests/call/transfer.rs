@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::others::{Does, Others, There, Way};
 use crate::phone::{Marks, Phone, Seen};
-use crate::vendors::{Manner, Shelf, Studio};
+use crate::vendors::{Habit, Shelf, Studio};
 
 const ANN: &str = "+15550003000";
 
@@ -22,7 +22,7 @@ const ANN: &str = "+15550003000";
 async fn asked(does: Does, carrier: &str, joins: Option<bool>) -> (Phone, Arc<Others>) {
     let others = Others::new(8000, true, &[(ANN, does)]);
     let means = Means {
-        vendors: Arc::new(Studio(vec![Manner::Speaks(8000)])),
+        vendors: Arc::new(Studio(vec![Habit::Speaks(8000)])),
         library: Arc::new(Shelf),
         dialers: Arc::new([Arc::new(Way(Arc::clone(&others)))]),
         recordings: None,

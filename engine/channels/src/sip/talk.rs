@@ -4,8 +4,9 @@
 //!   ringing ──sound──▶ early (183) ──answer──▶ live ──BYE, silence, time──▶ over
 //! ```
 //! What the call may ask for is `remote`; what another person's phone asks for (to hand the call on)
-//! is `moved`, and what becomes of it when another takes its place, `replaced`.
+//! is `moved`, what keeps it alive `confirmed`, and what becomes of it when another takes its place, `replaced`.
 
+mod confirmed;
 mod moved;
 mod remote;
 mod replaced;
@@ -23,12 +24,14 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::agent::{Sip, abilities};
-use super::inbound::{described, header, too_short, value};
+use super::inbound::{described, header, too_short};
 use super::media::{Media, Order, Said};
 use super::replaces::Place;
 use super::sdp::{Agreed, Ours, Theirs};
 use super::timer::{Session, Side, least};
 
+use confirmed::UNCONFIRMED;
+pub(super) use confirmed::session_of;
 use remote::gone;
 pub(super) use remote::{Ask, Remote};
 
@@ -38,7 +41,6 @@ const TRANSFER: Duration = Duration::from_secs(40);
 const ORDERS: usize = 16;
 /// Why the sound's end ends a call, in a header for the far side's log.
 const SILENT: &str = "SIP;cause=408;text=\"no sound came\"";
-const UNCONFIRMED: &str = "SIP;cause=408;text=\"the session was not confirmed\"";
 
 /// The sound of a call, running.
 pub(super) struct Sound {
@@ -421,48 +423,6 @@ impl Talk {
         Next::Over
     }
 
-    /// When something must be done though nothing happens.
-    fn due(&self) -> Option<Instant> {
-        let session = self.session.filter(|_| self.stage == Stage::Live);
-        let session = session.map(|session| self.going.confirmed + session.due());
-        let transfer = self.going.transfer.as_ref().map(|(_, until)| *until);
-        session.into_iter().chain(transfer).min()
-    }
-
-    async fn due_now(&mut self) -> Next {
-        let now = Instant::now();
-        if let Some((reply, _)) = self.going.transfer.take_if(|(_, until)| *until <= now) {
-            let late = "the far side did not say what became of it";
-            let _ = reply.send(Err(Unable::Failed(late.into())));
-        }
-        let Some(session) = self.session else { return Next::On };
-        if now < self.going.confirmed + session.due() {
-            return Next::On;
-        }
-        if !session.ours() {
-            return self.bye(UNCONFIRMED);
-        }
-        self.going.confirmed = now;
-        let (dialog, tell, words) =
-            (self.dialog.clone(), self.going.tell.clone(), self.words.clone());
-        let mut headers = abilities();
-        headers.push(Header::ContentType("application/sdp".into()));
-        headers.push(Header::SessionExpires(session.header(Side::Asking).into()));
-        tokio::spawn(async move {
-            let answer =
-                dialog.reinvite_with_glare_retry(Some(headers), Some(words.into()), 3).await;
-            let answer =
-                answer.ok().flatten().filter(|answer| answer.status_code == StatusCode::OK);
-            let words = answer.and_then(|answer| {
-                let words = described(&answer.body)?.ok()?;
-                Some((Box::new(words), session_of(&answer)))
-            });
-            // Nobody listens when the call is over meanwhile.
-            let _ = tell.send(Done::Confirmed(dialog.id(), words)).await;
-        });
-        Next::On
-    }
-
     async fn done(&mut self, done: Done, sound: &Sound) -> Next {
         match done {
             // Another took its place meanwhile.
@@ -494,10 +454,4 @@ fn answer(session: Option<Session>) -> Vec<Header> {
         }
     }
     headers
-}
-
-/// The session that an answer to our request tells.
-pub(super) fn session_of(answer: &rsipstack::sip::Response) -> Option<Session> {
-    let header = value(answer.headers.iter(), "session-expires")?;
-    Session::read(&header, Side::Asking)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::line::Happening;
+use super::happening::Happening;
 
 /// How long an event is remembered: Telnyx repeats what was not answered for a few minutes.
 const REPEATS: Duration = Duration::from_secs(600);

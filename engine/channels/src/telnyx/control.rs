@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Telnyx;
-use super::line::Happening;
+use super::happening::Happening;
 
 /// What a call can do with its leg besides sound.
 pub(super) struct Remote {

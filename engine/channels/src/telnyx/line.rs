@@ -12,13 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use audio::Rate;
 use axum::body::Bytes;
 use axum::extract::ws::Message;
-use call::{Arrival, HangupCause, Inbound, Leg, NotReached, Outbound, Picked, Progress, Unable};
+use call::{Arrival, HangupCause, Inbound, Leg, NotReached, Outbound, Picked, Progress};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::calls::Hosted;
 use super::control::Remote;
+use super::happening::{Handing, Happening};
 use super::media::Stream;
 use super::wire::{self, Heard};
 use super::{CHANNEL, Doors, Telnyx, voice};
@@ -29,34 +30,6 @@ pub(super) const RATE: Rate = 8000;
 
 /// Marks that may be on their way at once.
 const MOST_MARKS: usize = 1024;
-
-/// What happens to a line besides sound.
-pub(super) enum Happening {
-    /// The flow picks up; it waits until it can be heard.
-    Answer(oneshot::Sender<Result<(), String>>),
-    /// The flow hangs up.
-    Hangup(HangupCause),
-    /// The call goes on in another process, or shall: Telnyx tells it that the stream is over.
-    Released,
-    /// It rings over there, says Telnyx.
-    Ringing,
-    /// Somebody picked up, says Telnyx.
-    Answered,
-    /// The call is over, says Telnyx.
-    Over(NotReached),
-    /// Telnyx cannot open the stream.
-    NoStream(String),
-    /// Telnyx is asked to take the call over, together with another line perhaps.
-    HandingOver { beside: Option<String>, reply: oneshot::Sender<Result<(), Unable>> },
-    /// The caller talks to somebody else, says Telnyx.
-    Bridged,
-    /// Nobody else took the call, says Telnyx.
-    NotTaken(NotReached),
-    /// Who picked up, says Telnyx.
-    Picked(Picked),
-    /// A stream begins, of this call.
-    Stream { call: String, stream: Box<Stream> },
-}
 
 /// Whoever dials, and the leg until it is theirs.
 pub(super) struct Dialing {
@@ -84,8 +57,7 @@ pub(super) struct Line {
     pub(super) answered: bool,
     pub(super) answering: Vec<oneshot::Sender<Result<(), String>>>,
     pub(super) dialing: Option<Dialing>,
-    /// Who waits until Telnyx has taken the call over, and the line that goes with it.
-    handing: Option<(Option<String>, oneshot::Sender<Result<(), Unable>>)>,
+    handing: Handing,
     picked: watch::Sender<Option<Picked>>,
     sounds: Arc<AtomicBool>,
     /// Sound that was given before there was a stream.
@@ -151,7 +123,7 @@ impl Line {
             answered: false,
             answering: Vec::new(),
             dialing,
-            handing: None,
+            handing: Handing::default(),
             picked,
             sounds,
             held: None,
@@ -349,22 +321,9 @@ impl Line {
                 }
             }
             Some(Happening::Answered) => self.answered().await,
-            Some(Happening::HandingOver { beside, reply }) => self.handing = Some((beside, reply)),
-            Some(Happening::NotTaken(end)) => {
-                if let Some((_, reply)) = self.handing.take() {
-                    let _ = reply.send(Err(Unable::Failed(end.why)));
-                }
-            }
-            Some(Happening::Bridged) => {
-                let Some((beside, reply)) = self.handing.take() else { return false };
-                let line = beside.and_then(|beside| self.telnyx.calls.line(&beside));
-                if let Some(line) = line {
-                    // Before anybody drops its leg, which would hang up.
-                    let _ = line.send(Happening::Released).await;
-                }
-                let _ = reply.send(Ok(()));
-                return true;
-            }
+            Some(Happening::HandingOver { beside, reply }) => self.handing.begin(beside, reply),
+            Some(Happening::NotTaken(end)) => self.handing.failed(end.why),
+            Some(Happening::Bridged) => return self.handing.done(&self.telnyx.calls).await,
             Some(Happening::Picked(who)) => drop(self.picked.send(Some(who))),
             Some(Happening::Stream { .. }) => {
                 tracing::warn!(call = self.call, "a stream of another call brought our token");

