@@ -225,16 +225,13 @@ async fn a_hundred_calls_of_sipp_are_all_answered_and_ended() {
 }
 
 #[tokio::test]
-async fn linphone_calls_and_presses_keys() {
+async fn linphone_calls_and_presses_a_key() {
     let house = House::open(&menu(), "").await;
-    let mut phone = Linphone::caller("bob").await;
+    let mut phone = Linphone::start("bob").await;
     phone.tell(&format!("call {}", house.uri())).await;
     phone.says("LinphoneCallStreamsRunning").await;
-    for key in ["4", "2"] {
-        phone.tell(&format!("dtmf {key}")).await;
-        phone.says("Status: Ok").await;
-    }
+    phone.tell("dtmf 4").await;
     phone.says("LinphoneCallReleased").await;
     let run = finished_run(&house.voxflow).await;
-    assert_eq!(run["variables"]["call.digits"], "42", "{run:#}");
+    assert_eq!(run["variables"]["call.digits"], "4", "{run:#}");
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::double::openai::Reply;
 use tests::double::telnyx::Telnyx;
-use tests::linphone::Linphone;
 use tests::phone::{Dialling, What};
 use tests::python;
 use tests::rig::{OURS, Setup, World};
@@ -68,12 +67,15 @@ async fn a_telephone_is_handed_over_unseen() {
 }
 
 #[tokio::test]
-async fn a_telephone_that_cannot_be_handed_over_is_back() {
-    let option = json!({ "destination": { "type": "sip", "target": "sip:nobody@127.0.0.1:9" } });
+async fn a_telephone_whom_nobody_takes_is_back() {
+    let mut desk = Softphone::start(Habit::of("PCMU/8000/1")).await;
+    let option = json!({ "destination": { "type": "sip", "target": desk.uri } });
     let house = House::open(&handing_over(&option), "").await;
     let mut phone = Softphone::start(Habit::of("PCMU/8000/1")).await;
     phone.tell("dial", &house.uri()).await;
     phone.event("CALL_ESTABLISHED").await;
+    desk.event("CALL_INCOMING").await;
+    desk.tell("hangup", "").await;
     phone.hears("you are back", &[]).await;
     let run = finished_run(&house.voxflow).await;
     assert!(exits(&run).contains(&("over".into(), "failed".into())), "{run:#}");
@@ -110,45 +112,6 @@ async fn a_telephone_refuses_a_caller_who_is_back_then() {
     let run = finished_run(&house.voxflow).await;
     assert_eq!(run["variables"]["transfer_call.outcome"], "rejected", "{run:#}");
     assert!(exits(&run).contains(&("back".into(), "done".into())), "{run:#}");
-}
-
-/// Who called has spoken to somebody, and hands us to them: by a REFER to us, or by one to them,
-/// after which they take the place of who called. The flow does not notice.
-async fn linphone_hands_on(transfer: &str) {
-    let flow = json!({ "name": "wait", "on_error": "bye", "actions": [
-        { "id": "hello", "type": "answer" },
-        { "id": "keys", "type": "receive_digits", "option": { "max_digits": 2, "timeout_s": 60 } },
-        { "id": "bye", "type": "hangup" } ] });
-    let house = House::open(&flow, "direct = true\n").await;
-    let (mut first, mut second) = tokio::join!(Linphone::caller("bob"), Linphone::callee("ann"));
-    first.tell(&format!("call {}", house.uri())).await;
-    first.says("LinphoneCallStreamsRunning").await;
-    first.tell(&format!("call {}", second.uri)).await;
-    second.says("Media streams established").await;
-    first.says("LinphoneCallStreamsRunning").await;
-    first.tell(&format!("call-transfer {transfer}")).await;
-    first.says("Status: Ok").await;
-    // Both calls of the one who leaves are over.
-    for _ in 0..2 {
-        first.says("LinphoneCallReleased").await;
-    }
-    second.says("Media streams established").await;
-    for key in ["4", "2"] {
-        second.tell(key).await;
-    }
-    let run = finished_run(&house.voxflow).await;
-    assert_eq!(run["variables"]["call.digits"], "42", "{run:#}\n{}", second.log());
-    assert_eq!(exits(&run).len(), 3, "{run:#}");
-}
-
-#[tokio::test]
-async fn linphone_hands_us_on_after_a_word_by_a_refer_to_us() {
-    linphone_hands_on("1 2").await;
-}
-
-#[tokio::test]
-async fn linphone_hands_somebody_on_to_us_who_takes_its_place() {
-    linphone_hands_on("2 1").await;
 }
 
 #[tokio::test]

@@ -1,5 +1,4 @@
-//! Another real telephone of SIP: linphone's console, which takes every call, or its daemon, which
-//! places them; both are told what to do over their standard input.
+//! Another real telephone of SIP: linphone's daemon, told what to do over its standard input.
 
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -12,8 +11,6 @@ use crate::record::until;
 
 /// A running telephone. Dropped, it is killed.
 pub struct Linphone {
-    /// Where it is called.
-    pub uri: String,
     folder: TempDir,
     input: ChildStdin,
     /// How much of what it wrote was looked at.
@@ -21,7 +18,7 @@ pub struct Linphone {
     _child: Child,
 }
 
-/// A port that is free for UDP. Both programs take it late, so none is given twice.
+/// A port that is free for UDP. It takes it late, so none is given twice.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = std::process::id() as u16 % 100 * 40;
@@ -34,47 +31,24 @@ fn free_port() -> u16 {
 }
 
 impl Linphone {
-    /// Starts one that places calls.
-    pub async fn caller(user: &str) -> Self {
-        let mut phone = Self::start("linphone-daemon", user, &["--config"]);
-        let port = phone.port();
-        phone.tell("ipv6 disable").await;
-        phone.says("Status: Ok").await;
-        phone.tell(&format!("port sip {port} udp")).await;
-        phone.says("Status: Ok").await;
-        phone
-    }
-
-    /// Starts one that takes every call.
-    pub async fn callee(user: &str) -> Self {
-        let mut phone = Self::start("linphonec", user, &["-a", "-c"]);
-        phone.says("linphonec>").await;
-        let port = phone.port();
-        phone.tell("ipv6 disable").await;
-        phone.tell(&format!("ports sip {port}")).await;
-        phone.says("Setting sip port").await;
-        phone
-    }
-
-    fn port(&self) -> u16 {
-        self.uri.rsplit(':').next().unwrap().parse().unwrap()
-    }
-
-    fn start(program: &str, user: &str, args: &[&str]) -> Self {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not start; `tests/run.sh` installs it.
+    pub async fn start(user: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path();
         // It does without its database, but not without the folder.
         std::fs::create_dir_all(home.join(".local/share/linphone")).unwrap();
         let port = free_port();
-        let uri = format!("sip:{user}@127.0.0.1:{port}");
         let settings = format!(
-            "[sip]\nsip_port={port}\ncontact=<{uri}>\ndefault_proxy=-1\nuse_ipv6=0\n\
+            "[sip]\ncontact=<sip:{user}@127.0.0.1:{port}>\ndefault_proxy=-1\nuse_ipv6=0\n\
              [rtp]\naudio_rtp_port=0\n[video]\nenabled=0\ncapture=0\ndisplay=0\n"
         );
         std::fs::write(home.join("rc"), settings).unwrap();
         let log = std::fs::File::create(home.join("log")).unwrap();
-        let mut child = Command::new(program)
-            .args(args)
+        let mut child = Command::new("linphone-daemon")
+            .arg("--config")
             .arg(home.join("rc"))
             .env("HOME", home)
             .current_dir(home)
@@ -85,7 +59,12 @@ impl Linphone {
             .spawn()
             .expect("linphone is installed by tests/run.sh");
         let input = child.stdin.take().unwrap();
-        Self { uri, folder, input, seen: 0, _child: child }
+        let mut phone = Self { folder, input, seen: 0, _child: child };
+        for command in ["ipv6 disable", &format!("port sip {port} udp")] {
+            phone.tell(command).await;
+            phone.says("Status: Ok").await;
+        }
+        phone
     }
 
     /// Gives a command, such as `call`.

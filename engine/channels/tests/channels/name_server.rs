@@ -11,7 +11,7 @@ const A: u16 = 1;
 const SRV: u16 = 33;
 
 /// A service's name, and `(priority, port, host)` of each record.
-pub(crate) type Service<'a> = (&'a str, &'a [(u16, u16, &'a str)]);
+pub(crate) type Records<'a> = (&'a str, &'a [(u16, u16, &'a str)]);
 
 /// A running name server. Dropped, it is silent.
 pub(crate) struct NameServer {
@@ -38,7 +38,7 @@ fn written(name: &str) -> Vec<u8> {
 
 impl NameServer {
     /// Every one of `hosts` is at 127.0.0.1.
-    pub(crate) async fn open(services: &[Service<'_>], hosts: &[&str]) -> Self {
+    pub(crate) async fn open(services: &[Records<'_>], hosts: &[&str]) -> Self {
         let mut known: HashMap<(u16, String), Vec<Vec<u8>>> = HashMap::new();
         for (service, records) in services {
             let record = |(priority, port, host): &(u16, u16, &str)| {
