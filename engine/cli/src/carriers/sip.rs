@@ -51,7 +51,7 @@ pub(crate) async fn open(settings: &settings::Sip) -> Result<Option<Arc<Sip>>, S
     });
     if settings.session_s < 90 {
         let given = settings.session_s;
-        return Err(format!("`sip.session_s` is {given}; RFC 4028 allows no less than 90").into());
+        return Err(format!("`sip.session_s` is {given}; RFC 4028 allows no less than 90"));
     }
     let sip = Sip::open(sip::Settings {
         listen,
