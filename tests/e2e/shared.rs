@@ -83,4 +83,19 @@ async fn forty_texts_are_each_answered_once_and_in_order() {
     let users =
         last["messages"].as_array().unwrap().iter().filter(|message| message["role"] == "user");
     assert_eq!(users.count(), 3, "{last:#}");
+    one.stop().await;
+    two.stop().await;
+
+    // Doors here, work there.
+    let part = |role| Setup { role: Some(role), ..setup(super::texts::desk()) };
+    let edge = world.start(part("edge")).await;
+    let worker = world.start(part("worker")).await;
+    assert_eq!(world.text(&worker, &peer(91), "hello").await, 401, "it has no such door");
+    assert_eq!(world.text(&edge, &peer(91), "hello").await, 200);
+    let sent = world.twilio.sent().reach(44, "the reply").await;
+    assert_eq!((sent[43].to(), sent[43].body()), (&*peer(91), "You said: hello"));
+    assert!(worker.metric("voxflow_jobs_worked_total").await > 0.0);
+    assert!(edge.metric("voxflow_jobs_worked_total").await < 0.5, "{}", edge.metrics().await);
+    edge.stop().await;
+    worker.stop().await;
 }

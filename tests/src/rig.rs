@@ -71,6 +71,8 @@ pub struct Setup {
     pub queue: Option<String>,
     /// More of the settings, after all others.
     pub more: String,
+    /// Which part of the work it does; all of it, when it does not say.
+    pub role: Option<&'static str>,
     /// Instead of the `PATH` of the tests: which programs it finds.
     pub path: Option<String>,
     /// More of its environment.
@@ -102,7 +104,9 @@ impl World {
         let path = setup.path.iter().map(|path| ("PATH", path.as_str()));
         let more = setup.environment.iter().map(|(name, value)| (*name, value.as_str()));
         let environment: Vec<(&str, &str)> = path.chain(more).collect();
-        Voxflow::start(at, home, &["serve", "--config", "voxflow.toml"], &environment).await
+        let mut args = vec!["serve", "--config", "voxflow.toml"];
+        args.extend(setup.role.iter().flat_map(|role| ["--role", role]));
+        Voxflow::start(at, home, &args, &environment).await
     }
 
     /// A place for a process of voxflow, with its settings.

@@ -55,17 +55,27 @@ pub struct Api {
     pub stop: CancellationToken,
 }
 
+/// What whoever watches a process may ask of it, and nothing else: for one without doors.
+pub fn health(api: &Api) -> Router {
+    watched(api).layer(from_fn(error::answers))
+}
+
+fn watched(api: &Api) -> Router {
+    let open = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .with_state(api.clone());
+    let guarded = Router::new().route("/metrics", get(health::metrics)).with_state(api.clone());
+    open.merge(api.access.admit(guarded))
+}
+
 /// The API's and the console's routes; carriers' doors are added by whoever wires. Serve it with
 /// the peers' addresses ([`Router::into_make_service_with_connect_info`]): without them, nobody
 /// but the bearer of a key comes in.
 pub fn router(api: Api) -> Router {
     let access = api.access.clone();
-    let open = Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .with_state(api.clone());
+    let watched = watched(&api);
     let guarded = Router::new()
-        .route("/metrics", get(health::metrics))
         .route("/v1.0/activeflows", get(runs::list).post(runs::create))
         .route("/v1.0/activeflows/{id}", get(runs::show))
         .route("/v1.0/activeflows/{id}/stop", post(runs::stop))
@@ -89,7 +99,8 @@ pub fn router(api: Api) -> Router {
         .route("/ws/activity", get(events::stream))
         .route_layer(from_fn_with_state(api.clone(), once::once))
         .with_state(api);
-    open.merge(access.admit(guarded))
+    watched
+        .merge(access.admit(guarded))
         .merge(access.guard_pages(console::pages()))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn(error::answers))

@@ -58,7 +58,9 @@ pub(crate) async fn demo(settings: Settings) -> Result<(), String> {
     let listener = serve::bind(settings.listen).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let stop = serve::stop_on_signal()?;
-    let house = wire::build(&settings, WithoutTwilio::Demo(Arc::new(Shown)), &stop).await?;
+    let house =
+        wire::build(&settings, WithoutTwilio::Demo(Arc::new(Shown)), runtime::Role::All, &stop)
+            .await?;
     print(&banner(&settings, reachable(address), &house))?;
     tokio::spawn(tell(house.runtime.watch.listen()));
     let drain = Duration::from_secs(settings.drain_s.min(5));

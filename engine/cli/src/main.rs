@@ -256,8 +256,22 @@ struct Kept {
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Role {
-    /// Carriers, work, API and console.
+    /// Carriers, work, API and console
     All,
+    /// Carriers' doors with the calls behind them, API and console; others work what texts lead to
+    Edge,
+    /// What texts lead to: jobs, timers, texts that leave. No doors but /healthz, /readyz, /metrics
+    Worker,
+}
+
+impl From<Role> for runtime::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::All => Self::All,
+            Role::Edge => Self::Edge,
+            Role::Worker => Self::Worker,
+        }
+    }
 }
 
 /// Exit code of a command that could not do its work at all.
@@ -274,8 +288,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, String> {
     match command {
         Command::Demo => block_on(demo::demo(demo::settings()?))?,
-        Command::Serve { config, role: Role::All } => {
-            block_on(serve::serve(read(config.as_deref())?))?;
+        Command::Serve { config, role } => {
+            block_on(serve::serve(read(config.as_deref())?, role.into()))?;
         }
         Command::Validate { paths, medium, strict, budget, format } => {
             let checked = validate::check(&paths, catalog::NAMED, medium)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
+use runtime::Role;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinError;
@@ -34,15 +35,15 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     })
 }
 
-/// `voxflow serve`: everything in one process.
+/// `voxflow serve`: everything in one process, or its part of it.
 ///
 /// # Errors
 /// Why it could not begin, or did not end cleanly.
-pub(crate) async fn serve(settings: Settings) -> Result<(), String> {
+pub(crate) async fn serve(settings: Settings, role: Role) -> Result<(), String> {
     let traces = crate::log::begin(None)?;
     let listener = bind(settings.listen).await?;
     let stop = stop_on_signal()?;
-    let house = wire::build(&settings, WithoutTwilio::Refused, &stop).await?;
+    let house = wire::build(&settings, WithoutTwilio::Refused, role, &stop).await?;
     if house.numbers == 0 {
         tracing::warn!("no number is set up: add a [[number]] to the settings");
     }
@@ -64,9 +65,9 @@ pub(crate) async fn run(
     stop: CancellationToken,
     drain: Duration,
 ) -> Result<(), String> {
-    let House { router, runtime, .. } = house;
+    let House { router, runtime, role, .. } = house;
     let doors = CancellationToken::new();
-    let mut working = tokio::spawn(Arc::clone(&runtime).serve(stop.clone()));
+    let mut working = tokio::spawn(Arc::clone(&runtime).serve_as(role, stop.clone()));
     let mut http = tokio::spawn(listen(listener, router, doors.clone()));
     tokio::select! {
         // Told to stop, the runtime may end before we look: that is no breakage.

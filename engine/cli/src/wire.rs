@@ -12,7 +12,7 @@ use conversation::quiet::Quiet;
 use conversation::{Delivery, Inbox, Messenger, Tenant};
 use jiff::Timestamp;
 use runtime::agreed::Agreed;
-use runtime::{Agents, Aide, Clock, Parts, Runtime, Texting};
+use runtime::{Agents, Aide, Clock, Parts, Role, Runtime, Texting};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,8 @@ pub(crate) struct House {
     pub(crate) router: Router,
     /// What works behind them.
     pub(crate) runtime: Arc<Runtime>,
+    /// What the process does.
+    pub(crate) role: Role,
     /// Numbers that are answered.
     pub(crate) numbers: usize,
     /// What an agent uses whose flow does not say.
@@ -52,8 +54,10 @@ pub(crate) enum WithoutTwilio {
 pub(crate) async fn build(
     settings: &Settings,
     without_twilio: WithoutTwilio,
+    role: Role,
     stop: &CancellationToken,
 ) -> Result<House, String> {
+    shared(settings, role)?;
     // Taken by whoever came first; all of them are the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let metrics = crate::log::count(stop).map_err(|error| error.to_string())?;
@@ -78,8 +82,13 @@ pub(crate) async fn build(
     let web = web(settings)?;
     let mail = Mail::new(&settings.smtp)?.map(|mail| Arc::new(mail) as Arc<dyn Aide>);
 
-    let asterisk = carriers::audiosocket::open(&settings.audiosocket).await?;
-    let sip = carriers::sip::open(&settings.sip).await?;
+    let (asterisk, sip) = match role {
+        Role::Worker => (None, None),
+        Role::All | Role::Edge => (
+            carriers::audiosocket::open(&settings.audiosocket).await?,
+            carriers::sip::open(&settings.sip).await?,
+        ),
+    };
     let carriers = Carriers::new(settings, sip.as_ref(), without_twilio)?;
     let count = numbers.0.len();
     let runtime = Runtime::new(Parts {
@@ -91,7 +100,8 @@ pub(crate) async fn build(
         web: Arc::new(web),
         services: mail.into_iter().collect(),
         recordings: settings.media.recordings.clone().map(Into::into),
-        dialers: carriers.dialers.clone().into(),
+        // The sound of a call comes in by a door.
+        dialers: if role == Role::Worker { [].into() } else { carriers.dialers.clone().into() },
         waiting: waiting_lines(&settings.waiting_line)?,
         messengers: carriers.messengers.clone(),
         texting: texting(&settings.texting)?,
@@ -116,16 +126,39 @@ pub(crate) async fn build(
     if let Some(asterisk) = asterisk {
         tokio::spawn(asterisk.serve(Arc::clone(&switchboard), stop.clone()));
     }
-    let router = api::router(api::Api {
+    let api = api::Api {
         runtime: Arc::clone(&runtime),
         catalog,
         access: access.clone(),
         metrics,
         stop: stop.clone(),
-    })
-    .merge(access.guard(carriers.browser.router(inbox.clone(), switchboard.clone())))
-    .merge(carriers.router(&inbox, switchboard));
-    Ok(House { router, runtime, numbers: count, engines: names })
+    };
+    let router = match role {
+        Role::Worker => api::health(&api),
+        Role::All | Role::Edge => api::router(api)
+            .merge(access.guard(carriers.browser.router(inbox.clone(), switchboard.clone())))
+            .merge(carriers.router(&inbox, switchboard)),
+    };
+    Ok(House { router, runtime, role, numbers: count, engines: names })
+}
+
+/// A process that does a part of the work shares it with those that do the rest.
+fn shared(settings: &Settings, role: Role) -> Result<(), String> {
+    let alone = |setting: &str, own: &str, url: &str| {
+        Err(format!(
+            "`--role edge` and `--role worker` are parts of several processes, and `{setting}` is \
+             {own}: set it to `{url}`, or leave `--role` out"
+        ))
+    };
+    if role == Role::All {
+        Ok(())
+    } else if settings.queue.expose_secret() == "embedded" {
+        alone("queue", "this process's own", "amqp://...")
+    } else if settings.database.expose_secret().starts_with("sqlite:") {
+        alone("database", "a file of this machine", "postgres://...")
+    } else {
+        Ok(())
+    }
 }
 
 /// How texts leave.

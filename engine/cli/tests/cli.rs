@@ -338,3 +338,18 @@ fn a_bench_of_calls_measures_answers_and_barge_ins() {
     assert!(run["frames"].as_u64() > Some(100), "{run:#}");
     assert!(run["memory_bytes"][0].as_u64() > Some(0), "{run:#}");
 }
+
+#[test]
+fn a_part_of_the_work_needs_others_to_share_it_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = ("VOXFLOW_LISTEN", "127.0.0.1:0");
+    let output = voxflow(folder.path(), &["serve", "--role", "worker"], &[here]);
+    let told = text(&output.stderr);
+    assert!(told.contains("`queue` is this process's own: set it to `amqp://...`"), "{told}");
+    assert_eq!(output.status.code(), Some(2));
+    let queue = ("VOXFLOW_QUEUE", "amqp://127.0.0.1:1");
+    let output = voxflow(folder.path(), &["serve", "--role", "edge"], &[here, queue]);
+    let told = text(&output.stderr);
+    assert!(told.contains("`database` is a file of this machine"), "{told}");
+    assert_eq!(output.status.code(), Some(2));
+}

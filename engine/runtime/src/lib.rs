@@ -125,6 +125,18 @@ pub struct Texting {
     pub quiet: Option<Quiet>,
 }
 
+/// What a process does of the work of a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// All of it.
+    #[default]
+    All,
+    /// It has doors, and hosts the calls that come in by them; what texts lead to is done by others.
+    Edge,
+    /// It works jobs and timers and sends texts; it hosts no calls.
+    Worker,
+}
+
 /// A runtime: takes texts ([`conversation::Inbox`]) and calls ([`call::Switchboard`]).
 pub struct Runtime {
     /// Its parts.
@@ -222,19 +234,29 @@ impl Runtime {
     /// Works until `stop`: jobs, outbox, timers, sweep. Returns when all of it has ended; calls
     /// that are live then go on until their legs are gone, or [`Runtime::drain`] lets them go.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
+        self.serve_as(Role::All, stop).await;
+    }
+
+    /// The same, for a part of the work.
+    pub async fn serve_as(self: Arc<Self>, role: Role, stop: CancellationToken) {
         self.agree_on_time(&stop).await;
         self.keep_flows(&stop).await;
         let mut loops = JoinSet::new();
-        loops.spawn(Arc::clone(&self).work(stop.clone()));
+        if role != Role::Edge {
+            loops.spawn(Arc::clone(&self).work(stop.clone()));
+            loops.spawn(Arc::clone(&self).send_texts(stop.clone()));
+            loops.spawn(Arc::clone(&self).watch_timers(stop.clone()));
+            loops.spawn(Arc::clone(&self).sweep(stop.clone()));
+        }
+        if role != Role::Worker {
+            loops.spawn(Arc::clone(&self).listen(stop.clone()));
+            loops.spawn(Arc::clone(&self).keep_pace(stop.clone()));
+            // Whoever hands over calls looks for those who say so.
+            loops.spawn(Arc::clone(&self).keep_alive(stop.clone()));
+        }
         loops.spawn(Arc::clone(&self).publish_wakes(stop.clone()));
-        loops.spawn(Arc::clone(&self).send_texts(stop.clone()));
-        loops.spawn(Arc::clone(&self).watch_timers(stop.clone()));
-        loops.spawn(Arc::clone(&self).listen(stop.clone()));
-        loops.spawn(Arc::clone(&self).keep_pace(stop.clone()));
-        loops.spawn(Arc::clone(&self).keep_alive(stop.clone()));
         loops.spawn(Arc::clone(&self).sweep_lost(stop.clone()));
-        loops.spawn(Arc::clone(&self).keep_time(stop.clone()));
-        loops.spawn(Arc::clone(&self).sweep(stop));
+        loops.spawn(Arc::clone(&self).keep_time(stop));
         while let Some(ended) = loops.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a loop broke");

@@ -87,8 +87,13 @@ impl Bench {
         };
         let (taken, left) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let house =
-            wire::build(&settings, WithoutTwilio::Demo(Arc::new(Sink(taken))), &stop).await?;
+        let house = wire::build(
+            &settings,
+            WithoutTwilio::Demo(Arc::new(Sink(taken))),
+            runtime::Role::All,
+            &stop,
+        )
+        .await?;
         Ok(Self { house, left, stop, database, queue, _folder: folder })
     }
 }

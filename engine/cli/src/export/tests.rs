@@ -73,7 +73,7 @@ async fn a_run_of_texts_becomes_a_scenario_that_plays_green() {
     };
     let stop = CancellationToken::new();
     let carrier = WithoutTwilio::Demo(Arc::new(crate::demo::Shown));
-    let house = wire::build(&settings, carrier, &stop).await.unwrap();
+    let house = wire::build(&settings, carrier, runtime::Role::All, &stop).await.unwrap();
     let runtime = house.runtime;
     let mut happenings = runtime.watch.listen();
     let served = tokio::spawn(Arc::clone(&runtime).serve(stop.clone()));
