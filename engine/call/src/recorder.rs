@@ -236,7 +236,8 @@ fn loud(frame: &Frame) -> bool {
     (sum / frame.samples.len().max(1) as f64).sqrt() > SILENCE
 }
 
-/// Writes pieces as they come, and at the end how long they are.
+/// Writes pieces as they come, and with each how long it is by then: a process that dies leaves a
+/// file that can be read.
 fn write(mut out: std::fs::File, rate: Rate, mut pieces: mpsc::UnboundedReceiver<Vec<i16>>) {
     let mut length: u32 = 0;
     let mut all = || -> std::io::Result<()> {
@@ -244,9 +245,11 @@ fn write(mut out: std::fs::File, rate: Rate, mut pieces: mpsc::UnboundedReceiver
             let bytes: Vec<u8> = piece.iter().flat_map(|sample| sample.to_le_bytes()).collect();
             out.write_all(&bytes)?;
             length = length.saturating_add(bytes.len() as u32);
+            out.seek(SeekFrom::Start(0))?;
+            out.write_all(&head(rate, length))?;
+            out.seek(SeekFrom::End(0))?;
         }
-        out.seek(SeekFrom::Start(0))?;
-        out.write_all(&head(rate, length))
+        Ok(())
     };
     if let Err(error) = all() {
         tracing::error!(%error, "a recording could not be written");
