@@ -11,7 +11,7 @@ use tests::double::KEY;
 use tests::double::openai::Reply;
 use tests::double::telnyx::{Asked, PUBLIC_KEY, SEED, Telnyx};
 use tests::double::twilio::field;
-use tests::python;
+use tests::python::{self, Signer};
 use tests::record::until;
 use tests::rig::{ACCESS_KEY, OURS, PEER, Setup, Voxflow, World, http};
 use tests::sound;
@@ -20,40 +20,69 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::calls::{exits, finished_run};
+use crate::outlive::database;
 
 const ANN: &str = "+15550003000";
 pub(crate) const CALL: &str = "v3:T02llQxIyaRkhfRKxgAP8nY511EhFLizdvdUKJiSw8d6A9BborherQ";
 
-/// A voxflow whose calls go by Telnyx.
-pub(crate) async fn start(telnyx: &Telnyx, flow: Value) -> (World, Voxflow) {
-    let world = World::open(|_| Reply::say("nothing"), &[]).await;
-    let more = format!(
+fn settings(telnyx: &Telnyx) -> String {
+    format!(
         "[telnyx]\napi_key = \"{KEY}\"\nconnection_id = \"1494404757140276705\"\n\
          webhook_public_key = \"{PUBLIC_KEY}\"\nbase_url = \"{}\"\n",
         telnyx.base()
-    );
+    )
+}
+
+/// A voxflow whose calls go by Telnyx.
+pub(crate) async fn start(telnyx: &Telnyx, flow: Value) -> (World, Voxflow) {
+    let world = World::open(|_| Reply::say("nothing"), &[]).await;
+    let more = settings(telnyx);
     let voxflow = world.start(Setup { call_flow: Some(flow), more, ..Setup::default() }).await;
     (world, voxflow)
 }
 
-/// Telnyx tells something of a call, signed by its own hand.
+/// Telnyx tells things of calls, signed by its own hand.
+struct Teller(Signer);
+
+impl Teller {
+    fn start() -> Self {
+        Self(Signer::of_webhooks("telnyx", SEED))
+    }
+
+    async fn tell(&self, voxflow: &Voxflow, call: &str, event: &str, more: Value) {
+        self.tell_at(voxflow, "telnyx/webhook", call, event, more).await;
+    }
+
+    /// The same of a call that was dialed, at the address that was wished for.
+    async fn tell_of(&self, voxflow: &Voxflow, dial: &Asked, event: &str, more: Value) {
+        let url = dial.body["webhook_url"].as_str().unwrap();
+        let path = url.splitn(4, '/').nth(3).unwrap();
+        self.tell_at(voxflow, path, &dial.call, event, more).await;
+    }
+
+    async fn tell_at(&self, voxflow: &Voxflow, path: &str, call: &str, event: &str, more: Value) {
+        let mut payload = json!({ "call_control_id": call, "call_leg_id": "l",
+            "connection_id": "1", "call_session_id": "s", "client_state": null, "from": PEER,
+            "to": OURS });
+        for (name, value) in more.as_object().unwrap() {
+            payload[name] = value.clone();
+        }
+        let id = format!("{call}{event}");
+        let body = json!({ "data": { "record_type": "event", "event_type": event, "id": id,
+            "occurred_at": "2026-01-02T03:04:05.678Z", "payload": payload } })
+        .to_string();
+        let headers = self.0.headers(&body).await;
+        let mut request = http().post(format!("http://{}/{path}", voxflow.at)).body(body);
+        for (name, value) in headers.as_object().unwrap() {
+            request = request.header(name, value.as_str().unwrap());
+        }
+        assert_eq!(request.send().await.unwrap().status().as_u16(), 200);
+    }
+}
+
+/// Telnyx tells one thing.
 pub(crate) async fn tell(voxflow: &Voxflow, call: &str, event: &str, more: Value) {
-    let mut payload = json!({ "call_control_id": call, "call_leg_id": "l", "connection_id": "1",
-        "call_session_id": "s", "client_state": null, "from": PEER, "to": OURS });
-    for (name, value) in more.as_object().unwrap() {
-        payload[name] = value.clone();
-    }
-    let id = format!("{call}{event}");
-    let body = json!({ "data": { "record_type": "event", "event_type": event, "id": id,
-        "occurred_at": "2026-01-02T03:04:05.678Z", "payload": payload } })
-    .to_string();
-    let headers = python::run("webhooks.py", &["telnyx", SEED, "one", &body]).await;
-    let headers: Value = serde_json::from_str(&headers).unwrap();
-    let mut request = http().post(format!("http://{}/telnyx/webhook", voxflow.at)).body(body);
-    for (name, value) in headers.as_object().unwrap() {
-        request = request.header(name, value.as_str().unwrap());
-    }
-    assert_eq!(request.send().await.unwrap().status().as_u16(), 200);
+    Teller::start().tell(voxflow, call, event, more).await;
 }
 
 /// One end of a media stream, as Telnyx holds it.
@@ -145,18 +174,50 @@ fn outgoing(asked: &Asked) -> Value {
         "to": asked.body["to"] })
 }
 
-#[tokio::test]
-async fn a_caller_is_connected_and_comes_back_to_the_flow() {
-    let telnyx = Telnyx::open().await;
-    let flow = json!({ "name": "desk", "actions": [
+/// Whom a caller is connected to.
+fn desk() -> Value {
+    json!({ "name": "desk", "actions": [
         { "id": "hello", "type": "answer" },
         { "id": "desk", "type": "connect_call", "option": { "destinations": [
             { "type": "tel", "target": ANN }], "ring_s": 120 }, "on": { "busy": "bye" } },
         { "id": "busy", "type": "connect_call", "option": { "destinations": [
             { "type": "tel", "target": ANN }], "ring_s": 120 }, "on": { "busy": "bye" } },
-        { "id": "bye", "type": "hangup" } ] });
-    let (_world, voxflow) = start(&telnyx, flow).await;
-    tell(&voxflow, CALL, "call.initiated", json!({ "direction": "incoming", "state": "parked" }))
+        { "id": "bye", "type": "hangup" } ] })
+}
+
+#[tokio::test]
+async fn a_caller_is_connected_and_comes_back_to_the_flow() {
+    let telnyx = Telnyx::open().await;
+    let (_world, voxflow) = start(&telnyx, desk()).await;
+    is_connected_and_comes_back(&telnyx, &voxflow, &voxflow).await;
+    voxflow.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_is_connected_by_one_process_while_all_comes_to_another() {
+    let telnyx = Telnyx::open().await;
+    let world = World::open(|_| Reply::say("nothing"), &[]).await;
+    let database = database().await;
+    let setup = || Setup {
+        call_flow: Some(desk()),
+        database: Some(database.clone()),
+        more: settings(&telnyx),
+        ..Setup::default()
+    };
+    let (one, two) = (world.start(setup()).await, world.start(setup()).await);
+    is_connected_and_comes_back(&telnyx, &one, &two).await;
+    // Three streams: of the caller, and of those who were dialed and picked up; and what was told.
+    assert!(two.metric("voxflow_passed_on_total").await >= 6.0);
+    assert_eq!(two.metric("voxflow_calls_taken_over_total").await as u64, 0);
+    two.stop().await;
+    one.stop().await;
+}
+
+/// The call rings at one process; everything else comes to the other.
+async fn is_connected_and_comes_back(telnyx: &Telnyx, one: &Voxflow, two: &Voxflow) {
+    let teller = Teller::start();
+    teller
+        .tell(one, CALL, "call.initiated", json!({ "direction": "incoming", "state": "parked" }))
         .await;
     let asked = |action: &'static str, after: usize| {
         let found = move |asked: &Asked| (asked.action == action).then(|| asked.clone());
@@ -164,16 +225,16 @@ async fn a_caller_is_connected_and_comes_back_to_the_flow() {
     };
     let answer = asked("answer", 0).await;
     assert_eq!(answer.call, CALL);
-    let mut caller = Stream::open(&voxflow, &answer, "PCMU").await;
-    tell(&voxflow, CALL, "call.answered", json!({ "state": "answered" })).await;
+    let mut caller = Stream::open(two, &answer, "PCMU").await;
+    teller.tell(two, CALL, "call.answered", json!({ "state": "answered" })).await;
 
     let dial = asked("dial", 0).await;
     assert_eq!((&dial.body["to"], &dial.body["from"]), (&json!(ANN), &json!(OURS)));
     // It rings in the caller's ear, until somebody is there.
     assert!(caller.hears().await.iter().any(|byte| *byte != 0xFF));
-    tell(&voxflow, &dial.call, "call.initiated", outgoing(&dial)).await;
-    tell(&voxflow, &dial.call, "call.answered", outgoing(&dial)).await;
-    let mut ann = Stream::open(&voxflow, &dial, "PCMU").await;
+    teller.tell_of(two, &dial, "call.initiated", outgoing(&dial)).await;
+    teller.tell_of(two, &dial, "call.answered", outgoing(&dial)).await;
+    let mut ann = Stream::open(two, &dial, "PCMU").await;
     let (low, high) = (sound::mulaw(&sound::tone(100, 8000)), sound::mulaw(&vec![9000; 800]));
     let both = async {
         tokio::join!(caller.hears_the_other(&low, &high), ann.hears_the_other(&high, &low))
@@ -185,14 +246,14 @@ async fn a_caller_is_connected_and_comes_back_to_the_flow() {
     let pressed = asked("send_dtmf", 0).await;
     assert_eq!((pressed.call, &pressed.body["digits"]), (dial.call.clone(), &json!("5")));
 
-    tell(&voxflow, &dial.call, "call.hangup", json!({ "hangup_cause": "normal_clearing" })).await;
+    teller.tell_of(two, &dial, "call.hangup", json!({ "hangup_cause": "normal_clearing" })).await;
     ann.closed().await;
     let again = telnyx.asked().find_after(telnyx.asked().len().min(4), "a second dial", |asked| {
         (asked.action == "dial" && asked.call != dial.call).then(|| asked.clone())
     });
     let again = again.await;
     let busy = json!({ "hangup_cause": "user_busy", "sip_hangup_cause": "486" });
-    tell(&voxflow, &again.call, "call.hangup", busy).await;
+    teller.tell_of(two, &again, "call.hangup", busy).await;
     let hangup = asked("hangup", 0);
     let (hangup, ()) = tokio::join!(hangup, async {
         // The caller's marks come back as long as the call lasts.
@@ -204,11 +265,41 @@ async fn a_caller_is_connected_and_comes_back_to_the_flow() {
         }
     });
     assert_eq!(hangup.call, CALL);
-    let run = finished_run(&voxflow).await;
+    let run = finished_run(two).await;
     let exits = exits(&run);
     let exits: Vec<String> = exits.into_iter().map(|(at, exit)| format!("{at} {exit}")).collect();
     assert_eq!(exits, ["hello done", "desk done", "busy busy", "bye ended"]);
-    voxflow.stop().await;
+}
+
+#[tokio::test]
+async fn the_far_leg_of_a_process_that_has_died_is_hung_up() {
+    let telnyx = Telnyx::open().await;
+    let world = World::open(|_| Reply::say("nothing"), &[]).await;
+    let database = database().await;
+    let setup = || Setup {
+        call_flow: Some(desk()),
+        database: Some(database.clone()),
+        more: settings(&telnyx),
+        ..Setup::default()
+    };
+    let (one, two) = (world.start(setup()).await, world.start(setup()).await);
+    let teller = Teller::start();
+    teller
+        .tell(&one, CALL, "call.initiated", json!({ "direction": "incoming", "state": "parked" }))
+        .await;
+    let asked = |action: &'static str| {
+        let found = move |asked: &Asked| (asked.action == action).then(|| asked.clone());
+        telnyx.asked().find(action, found)
+    };
+    let answer = asked("answer").await;
+    let _caller = Stream::open(&one, &answer, "PCMU").await;
+    let dial = asked("dial").await;
+    teller.tell_of(&one, &dial, "call.answered", outgoing(&dial)).await;
+    let _ann = Stream::open(&one, &dial, "PCMU").await;
+    one.kill().await;
+    teller.tell_of(&two, &dial, "streaming.stopped", json!({})).await;
+    assert_eq!(asked("hangup").await.call, dial.call);
+    two.stop().await;
 }
 
 #[tokio::test]

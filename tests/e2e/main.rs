@@ -9,6 +9,7 @@ mod carriers;
 mod conformance;
 mod demo;
 mod dials;
+mod elsewhere;
 mod faults;
 mod leaving;
 mod outlive;

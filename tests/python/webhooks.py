@@ -1,6 +1,7 @@
 """Webhooks of texts as the vendors make them, judged by the vendors' own libraries.
 
 webhooks.py KIND KEY one BODY   ->  the headers of one good webhook, as JSON
+webhooks.py KIND KEY each       ->  the same for every line of input, a line each
 webhooks.py KIND KEY many N     ->  a JSON array of N random webhooks, good and bad:
                                     {"headers", "body", "good": the library's verdict}
 
@@ -118,6 +119,10 @@ OTHER = {"telnyx": "11" * 32, "line": "another", "hook": "whsec_" + base64.b64en
 kind = {"telnyx": Telnyx, "line": Line, "hook": Hook}[sys.argv[1]](sys.argv[2])
 if sys.argv[3] == "one":
     print(json.dumps(kind.sign(sys.argv[4], int(time.time()), "w%032x" % random.getrandbits(128))))
+elif sys.argv[3] == "each":
+    for line in sys.stdin:
+        body = line.rstrip("\n")
+        print(json.dumps(kind.sign(body, int(time.time()), "w%032x" % random.getrandbits(128))), flush=True)
 else:
     random.seed(20)
     made = []

@@ -46,21 +46,33 @@ pub async fn run(name: &str, args: &[&str]) -> String {
     said
 }
 
-/// Twilio's own `RequestValidator`, signing.
+/// Somebody who signs, line by line: Twilio's own `RequestValidator`, or the pen of another.
 pub struct Signer {
     at_work: Mutex<(ChildStdin, Lines<BufReader<ChildStdout>>)>,
     _child: Child,
 }
 
 impl Signer {
-    /// Starts it.
+    /// Starts Twilio's.
     ///
     /// # Panics
     /// Outside of `tests/run.sh`.
     pub fn start() -> Self {
+        Self::of("sign.py", &[TOKEN])
+    }
+
+    /// Starts that of `webhooks.py`, such as `telnyx`, with a key.
+    ///
+    /// # Panics
+    /// Outside of `tests/run.sh`.
+    pub fn of_webhooks(kind: &str, key: &str) -> Self {
+        Self::of("webhooks.py", &[kind, key, "each"])
+    }
+
+    fn of(name: &str, args: &[&str]) -> Self {
         let mut child = Command::new(tool("python"))
-            .arg(script("sign.py"))
-            .arg(TOKEN)
+            .arg(script(name))
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -76,10 +88,21 @@ impl Signer {
     /// # Panics
     /// When the signer is gone.
     pub async fn sign(&self, url: &str, form: &[(String, String)]) -> String {
+        self.answer(&json!({ "url": url, "form": form }).to_string()).await
+    }
+
+    /// The headers of a webhook with this body, of one line.
+    ///
+    /// # Panics
+    /// When the signer is gone.
+    pub async fn headers(&self, body: &str) -> Value {
+        serde_json::from_str(&self.answer(body).await).unwrap()
+    }
+
+    async fn answer(&self, ask: &str) -> String {
         let mut at_work = self.at_work.lock().await;
-        let ask = format!("{}\n", json!({ "url": url, "form": form }));
-        at_work.0.write_all(ask.as_bytes()).await.unwrap();
-        at_work.1.next_line().await.unwrap().expect("sign.py answers every line")
+        at_work.0.write_all(format!("{ask}\n").as_bytes()).await.unwrap();
+        at_work.1.next_line().await.unwrap().expect("every line is answered")
     }
 
     /// Signed forms made up by Python, for a URL: each `{"form": [[name, value]...], "signature"}`.
@@ -87,10 +110,7 @@ impl Signer {
     /// # Panics
     /// When the signer is gone.
     pub async fn made_up(&self, url: &str, n: usize) -> Vec<Value> {
-        let mut at_work = self.at_work.lock().await;
-        let ask = format!("{}\n", json!({ "url": url, "make_up": n }));
-        at_work.0.write_all(ask.as_bytes()).await.unwrap();
-        let answer = at_work.1.next_line().await.unwrap().expect("sign.py answers every line");
+        let answer = self.answer(&json!({ "url": url, "make_up": n }).to_string()).await;
         serde_json::from_str(&answer).unwrap()
     }
 }

@@ -41,6 +41,19 @@ pub trait Switchboard: Send + Sync {
         let _ = (carrier, carrier_id);
     }
 
+    /// Where another process of this house is reached, such as `http://10.0.0.7:8080`. `None` = the
+    /// name is that of this one, or nobody's who is known to live.
+    async fn address_of(&self, process: &str) -> Option<String> {
+        let _ = process;
+        None
+    }
+
+    /// Where the process is reached that hosts a call, if it is another one and known to live.
+    async fn elsewhere(&self, carrier: &str, carrier_id: &str) -> Option<String> {
+        let _ = (carrier, carrier_id);
+        None
+    }
+
     /// Whether another process has taken over a call that was hosted here.
     async fn is_taken(&self, carrier: &str, carrier_id: &str) -> bool {
         let _ = (carrier, carrier_id);

@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
+use crate::elsewhere::PASSED;
 use crate::refusal::Refused;
 
 /// The largest body that is read, as everywhere.
@@ -47,7 +48,7 @@ impl Unsigned {
             .extensions
             .get::<ConnectInfo<SocketAddr>>()
             .is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
-        let direct = ["forwarded", "x-forwarded-for", "origin"]
+        let direct = ["forwarded", "x-forwarded-for", "origin", PASSED.as_str()]
             .iter()
             .all(|name| !parts.headers.contains_key(*name));
         if self == Self::FromLoopback && near && direct {

@@ -152,6 +152,14 @@ pub(crate) fn address(name: &str, value: &str) -> Result<String, String> {
     Ok(plain.trim_end_matches('/').to_owned())
 }
 
+/// An address of ours for a WebSocket: `http` becomes `ws`, `https` becomes `wss`.
+pub(crate) fn socket(url: &str) -> String {
+    match url.strip_prefix("http") {
+        Some(rest) => format!("ws{rest}"),
+        None => url.to_owned(),
+    }
+}
+
 /// The seconds that a carrier asks us to wait.
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds =

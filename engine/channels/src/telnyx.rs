@@ -22,15 +22,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, post};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use call::{Destination, Dialer, NotReached, Ringing, Switchboard, Wanted};
 use conversation::{Inbox, Messenger, Outgoing, Refusal, Sent};
+use reqwest::Client;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::door::Unsigned;
+use crate::elsewhere::{self, Elsewhere};
 use crate::outward;
 use calls::Calls;
 use proof::Proof;
@@ -57,6 +60,8 @@ pub struct Settings {
     pub base_url: String,
     /// Where Telnyx finds us.
     pub public_url: String,
+    /// The name of this process among those behind `public_url`; `None` = there are no others.
+    pub process: Option<String>,
     /// What becomes of webhooks when there is neither key nor secret.
     pub unsigned: Unsigned,
     /// How long things may take.
@@ -97,6 +102,9 @@ pub struct Telnyx {
     unsigned: Unsigned,
     /// The public URL without a slash at its end.
     public: String,
+    process: Option<String>,
+    /// To the other processes.
+    client: Client,
     /// `None` = no key.
     rest: Option<Rest>,
     connection: Option<String>,
@@ -118,10 +126,13 @@ impl Telnyx {
         let proof = Proof::new(settings.public_key.as_deref(), settings.webhook_secret)?;
         let callback = format!("{public}/telnyx/webhook");
         let rest = settings.api_key.map(|key| Rest::new(&base, key, callback)).transpose()?;
+        let client = elsewhere::client()?;
         Ok(Arc::new_cyclic(|me| Self {
             proof,
             unsigned: settings.unsigned,
             public,
+            process: settings.process,
+            client,
             rest,
             connection: settings.connection_id,
             calls: Arc::default(),
@@ -132,7 +143,8 @@ impl Telnyx {
     }
 
     /// The doors: `POST /telnyx/webhook`, also called `/api/webhooks/telnyx`, and
-    /// `WS /telnyx/media/{token}`. The server must give peers' addresses
+    /// `WS /telnyx/media/{token}`; and each once more under `/telnyx/at/{process}`, where it is that
+    /// process's. The server must give peers' addresses
     /// (`into_make_service_with_connect_info::<SocketAddr>`) for [`Unsigned::FromLoopback`].
     pub fn router(
         self: &Arc<Self>,
@@ -141,25 +153,33 @@ impl Telnyx {
     ) -> Router {
         // The same one each time.
         let _ = self.switchboard.set(Arc::clone(&switchboard));
-        let doors = Arc::new(Doors { telnyx: Arc::clone(self), inbox, switchboard });
+        let elsewhere =
+            Elsewhere::new(self.client.clone(), Arc::clone(&switchboard), self.process.as_deref());
+        let telnyx = Arc::clone(self);
+        let state = Arc::new(Doors { telnyx, inbox, switchboard, elsewhere: elsewhere.clone() });
+        let doors = Router::new()
+            .route("/webhook", post(webhook::receive))
+            .route("/media/{token}", any(media::connect))
+            .with_state(Arc::clone(&state));
+        let named = doors.clone().route_layer(from_fn_with_state(elsewhere, elsewhere::pass));
         Router::new()
-            .route("/telnyx/webhook", post(webhook::receive))
             .route("/api/webhooks/telnyx", post(webhook::receive))
-            .route("/telnyx/media/{token}", any(media::connect))
-            .with_state(doors)
+            .with_state(state)
+            .nest("/telnyx", doors)
+            .nest("/telnyx/at/{process}", named)
     }
 
-    /// An address of ours as Telnyx is told it.
-    fn address(&self, path: &str) -> String {
-        format!("{}{path}", self.public)
+    /// An address of ours as Telnyx is told it, of a door behind which this process and no other can
+    /// answer.
+    fn here(&self, door: &str) -> String {
+        format!("{}/telnyx{}{door}", self.public, elsewhere::at(self.process.as_deref()))
     }
 
     /// What opens a stream: the caller's sound in the telephone's coding, ours as PCMU. Without
     /// `rtp` Telnyx would take our sound for MP3.
     fn stream(&self, token: &str) -> Value {
-        let rest = self.public.strip_prefix("http").unwrap_or(&self.public);
         json!({
-            "stream_url": format!("ws{rest}/telnyx/media/{token}"),
+            "stream_url": outward::socket(&self.here(&format!("/media/{token}"))),
             "stream_track": "inbound_track",
             "stream_bidirectional_mode": "rtp",
             "stream_bidirectional_codec": "PCMU",
@@ -207,4 +227,5 @@ struct Doors {
     telnyx: Arc<Telnyx>,
     inbox: Arc<dyn Inbox>,
     switchboard: Arc<dyn Switchboard>,
+    elsewhere: Elsewhere,
 }

@@ -26,10 +26,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, post};
 use call::{Destination, Dialer, NotReached, Ringing, Switchboard, Wanted};
 use conversation::{Inbox, Messenger, Outgoing, Refusal, Sent};
 use jiff::Timestamp;
+use reqwest::Client;
 use secrecy::SecretString;
 
 use calls::Calls;
@@ -37,6 +39,7 @@ use dial::Dials;
 use rest::Rest;
 
 use crate::door::Unsigned;
+use crate::elsewhere::{self, Elsewhere};
 use crate::outward;
 
 /// The channel's file name.
@@ -55,6 +58,8 @@ pub struct Settings {
     pub base_url: String,
     /// Where Twilio finds us, exactly as it was told: signatures are made over it.
     pub public_url: String,
+    /// The name of this process among those behind `public_url`; `None` = there are no others.
+    pub process: Option<String>,
     /// What becomes of webhooks when there is no `auth_token`.
     pub unsigned: Unsigned,
     /// How long things may take.
@@ -106,6 +111,7 @@ impl Settings {
             shared_keys: HashMap::new(),
             base_url: BASE_URL.into(),
             public_url: public_url.into(),
+            process: None,
             unsigned: Unsigned::Refuse,
             limits: Limits::default(),
         }
@@ -118,6 +124,8 @@ pub struct Twilio {
     settings: Settings,
     /// The public URL without a slash at its end and without a fragment.
     public: String,
+    /// To the other processes.
+    client: Client,
     /// `None` = no credentials.
     rest: Option<Rest>,
     calls: Calls,
@@ -137,34 +145,44 @@ impl Twilio {
             Some(token) if !settings.account_sid.is_empty() => Some(Rest::new(&settings, token)?),
             _ => None,
         };
+        let client = elsewhere::client()?;
         let calls = Calls::new(settings.limits.claim);
         let dials = Dials::default();
         Ok(Arc::new_cyclic(|me| {
             let me = Weak::clone(me);
-            Self { settings, public, rest, calls, dials, me }
+            Self { settings, public, client, rest, calls, dials, me }
         }))
     }
 
     /// The doors: `POST /twilio/voice`, `/twilio/dialed`, `/twilio/streamed`, `/twilio/status`,
-    /// `/twilio/dialing/{token}`, `/twilio/machine/{token}`, `/twilio/messages`, `/twilio/message-status` and `WS /twilio/media`. The server must give peers' addresses
-    /// (`into_make_service_with_connect_info::<SocketAddr>`) for [`Unsigned::FromLoopback`].
+    /// `/twilio/dialing/{token}`, `/twilio/machine/{token}`, `/twilio/messages`, `/twilio/message-status` and `WS /twilio/media`;
+    /// and each once more under `/twilio/at/{process}`, where it is that process's. The server must
+    /// give peers' addresses (`into_make_service_with_connect_info::<SocketAddr>`) for
+    /// [`Unsigned::FromLoopback`].
     pub fn router(
         self: &Arc<Self>,
         inbox: Arc<dyn Inbox>,
         switchboard: Arc<dyn Switchboard>,
     ) -> Router {
+        let elsewhere = Elsewhere::new(
+            self.client.clone(),
+            Arc::clone(&switchboard),
+            self.settings.process.as_deref(),
+        );
         let doors = Arc::new(Doors { twilio: Arc::clone(self), inbox, switchboard });
-        Router::new()
-            .route("/twilio/voice", post(voice::ring))
-            .route("/twilio/dialed", post(voice::dialed))
-            .route("/twilio/streamed", post(voice::streamed))
-            .route("/twilio/status", post(voice::status))
-            .route("/twilio/dialing/{token}", post(dial::status))
-            .route("/twilio/machine/{token}", post(dial::machine))
-            .route("/twilio/messages", post(messages::receive))
-            .route("/twilio/message-status", post(messages::receipt))
-            .route("/twilio/media", any(media::connect))
-            .with_state(doors)
+        let doors = Router::new()
+            .route("/voice", post(voice::ring))
+            .route("/dialed", post(voice::dialed))
+            .route("/streamed", post(voice::streamed))
+            .route("/status", post(voice::status))
+            .route("/dialing/{token}", post(dial::status))
+            .route("/machine/{token}", post(dial::machine))
+            .route("/messages", post(messages::receive))
+            .route("/message-status", post(messages::receipt))
+            .route("/media", any(media::connect))
+            .with_state(doors);
+        let named = doors.clone().route_layer(from_fn_with_state(elsewhere, elsewhere::pass));
+        Router::new().nest("/twilio", doors).nest("/twilio/at/{process}", named)
     }
 
     /// An address of ours as Twilio is told it.
@@ -172,10 +190,9 @@ impl Twilio {
         format!("{}{path}", self.public)
     }
 
-    /// An address of ours for a WebSocket: `http` becomes `ws`, `https` becomes `wss`.
-    fn socket_address(&self, path: &str) -> String {
-        let rest = self.public.strip_prefix("http").unwrap_or(&self.public);
-        format!("ws{rest}{path}")
+    /// The same, of a door behind which this process and no other can answer.
+    fn here(&self, door: &str) -> String {
+        self.address(&format!("/twilio{}{door}", elsewhere::at(self.settings.process.as_deref())))
     }
 }
 

@@ -38,10 +38,13 @@ pub(crate) struct Carriers {
 }
 
 impl Carriers {
+    /// `process` is the name of this one among those behind the same address; `None` = it is alone.
+    ///
     /// # Errors
     /// Names the setting and what is wrong with it.
     pub(crate) fn new(
         settings: &Settings,
+        process: Option<String>,
         sip: Option<&Arc<Sip>>,
         without: WithoutTwilio,
     ) -> Result<Self, String> {
@@ -54,7 +57,8 @@ impl Carriers {
         };
         let or = |url: &Option<String>, usual: &str| url.clone().unwrap_or_else(|| usual.into());
         let browser = Browser::new();
-        let twilio = Twilio::new(by_twilio(&settings.twilio, &public_url, unsigned)?)?;
+        let twilio =
+            Twilio::new(by_twilio(&settings.twilio, &public_url, process.clone(), unsigned)?)?;
         let settings::Telnyx {
             api_key,
             connection_id,
@@ -71,6 +75,7 @@ impl Carriers {
             webhook_secret,
             base_url: or(&base_url, telnyx::BASE_URL),
             public_url,
+            process,
             unsigned,
             limits: telnyx::Limits::default(),
         })?;
@@ -150,6 +155,7 @@ fn is_set_up(number: &Number, settings: &Settings, sip: bool) -> Result<(), Stri
 fn by_twilio(
     settings: &settings::Twilio,
     public_url: &str,
+    process: Option<String>,
     unsigned: Unsigned,
 ) -> Result<twilio::Settings, String> {
     if settings.account_sid.is_some() != settings.auth_token.is_some() {
@@ -164,6 +170,7 @@ fn by_twilio(
     if let Some(url) = &settings.base_url {
         wanted.base_url = url.clone();
     }
+    wanted.process = process;
     wanted.unsigned = unsigned;
     Ok(wanted)
 }

@@ -1,7 +1,7 @@
 //! The binary `voxflow`: reads settings, wires vendors and carriers to the engine, starts.
 //!
 //! Read in this order: this file (the command line) → [`settings`] and [`sources`] (what can be
-//! set, and where) → [`wire`] (the house put together) with [`numbers`], [`library`], [`web`] (both
+//! set, and where) → [`wire`] (the house put together) with [`numbers`], [`neighbours`], [`library`], [`web`] (both
 //! behind [`guard`]), [`mail`] and [`log`] → [`serve`] and [`demo`] (it runs) → [`validate`] with
 //! [`budget`], [`play`], [`simulate`], [`runs`], [`export`], [`dead`], [`bench`] and [`schema`]
 //! (the desk).
@@ -19,6 +19,7 @@ mod guard;
 mod library;
 mod log;
 mod mail;
+mod neighbours;
 mod numbers;
 mod play;
 mod runs;

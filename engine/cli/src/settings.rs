@@ -31,6 +31,10 @@ pub(crate) struct Settings {
     /// The address that carriers were told, such as `https://voice.example.com`. Signatures are
     /// checked against it, and Twilio's media stream is sent to it.
     pub(crate) public_url: Option<String>,
+    /// Where the other processes of the same database reach this one, such as
+    /// `http://10.0.0.7:8080`: a carrier's request that comes to the wrong one is passed on. Without
+    /// it, the address that this machine has on the way to the database, and the port of `listen`.
+    pub(crate) own_url: Option<String>,
     /// `sqlite:FILE`, or `postgres://...` for many processes.
     #[schemars(with = "String")]
     pub(crate) database: SecretString,
@@ -132,6 +136,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: None,
+            own_url: None,
             database: "sqlite:voxflow.db".into(),
             queue: "embedded".into(),
             access_keys: Vec::new(),

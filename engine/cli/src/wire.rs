@@ -21,6 +21,7 @@ use crate::catalog;
 use crate::guard::Guard;
 use crate::library::Shelf;
 use crate::mail::Mail;
+use crate::neighbours;
 use crate::numbers;
 use crate::settings::{self, Policy, Settings, Vendor};
 use crate::web::Http;
@@ -89,7 +90,14 @@ pub(crate) async fn build(
             carriers::sip::open(&settings.sip).await?,
         ),
     };
-    let carriers = Carriers::new(settings, sip.as_ref(), without_twilio)?;
+    let worker = worker_name(now);
+    let address = match role {
+        // Nothing comes to its doors.
+        Role::Worker => None,
+        Role::All | Role::Edge => neighbours::own_address(settings).await?,
+    };
+    let process = address.is_some().then(|| worker.clone());
+    let carriers = Carriers::new(settings, process, sip.as_ref(), without_twilio)?;
     let count = numbers.0.len();
     let runtime = Runtime::new(Parts {
         store,
@@ -111,7 +119,8 @@ pub(crate) async fn build(
         flows,
         agents: agents(&settings.ai)?,
         idle_s: numbers::seconds(settings.conversation.idle_timeout_hours),
-        worker: worker_name(now),
+        worker,
+        address,
     });
 
     let of_tenants = settings.access_key.iter().cloned();

@@ -111,6 +111,8 @@ pub struct Parts {
     pub idle_s: i64,
     /// This process, among others.
     pub worker: String,
+    /// Where the others reach it, such as `http://10.0.0.7:8080`; `None` = nowhere.
+    pub address: Option<String>,
 }
 
 /// How texts leave.

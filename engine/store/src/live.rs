@@ -81,9 +81,9 @@ pub(crate) fn over(run: String) -> Statement {
 /// A process is alive.
 pub(crate) fn beat(row: WorkerRow) -> Statement {
     Statement::new(
-        "INSERT INTO workers (id, beat, stopping) VALUES ($1, $2, $3) \
+        "INSERT INTO workers (id, beat, stopping, address) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, stopping = excluded.stopping",
-        vec![text(row.id), time(row.beat), Cell::Flag(row.stopping)],
+        vec![text(row.id), time(row.beat), Cell::Flag(row.stopping), text(row.address)],
     )
 }
 
@@ -128,5 +128,5 @@ pub(crate) fn turn_row(mut r: Record) -> Result<TurnRow, Error> {
 
 /// A row of the processes.
 pub(crate) fn worker(mut r: Record) -> Result<WorkerRow, Error> {
-    Ok(WorkerRow { id: r.text()?, beat: r.time()?, stopping: r.flag()? })
+    Ok(WorkerRow { id: r.text()?, beat: r.time()?, stopping: r.flag()?, address: r.text()? })
 }

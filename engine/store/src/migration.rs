@@ -25,6 +25,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 10, sql: include_str!("../migrations/sqlite/0010_lanes.sql") },
     Migration { number: 11, sql: include_str!("../migrations/sqlite/0011_back.sql") },
     Migration { number: 12, sql: include_str!("../migrations/sqlite/0012_turns.sql") },
+    Migration { number: 13, sql: include_str!("../migrations/sqlite/0013_addresses.sql") },
 ];
 
 /// For PostgreSQL.
@@ -41,6 +42,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 10, sql: include_str!("../migrations/postgres/0010_lanes.sql") },
     Migration { number: 11, sql: include_str!("../migrations/postgres/0011_back.sql") },
     Migration { number: 12, sql: include_str!("../migrations/postgres/0012_turns.sql") },
+    Migration { number: 13, sql: include_str!("../migrations/postgres/0013_addresses.sql") },
 ];
 
 /// Where the version is kept.

@@ -391,7 +391,7 @@ impl<D: Database> Store for Records<D> {
     }
 
     async fn workers(&self) -> Result<Vec<WorkerRow>, Error> {
-        let sql = "SELECT id, beat, stopping FROM workers ORDER BY id";
+        let sql = "SELECT id, beat, stopping, address FROM workers ORDER BY id";
         self.rows(sql.into(), Vec::new(), live::worker).await
     }
 

@@ -409,6 +409,8 @@ pub struct WorkerRow {
     pub beat: Timestamp,
     /// Whether it takes no more calls.
     pub stopping: bool,
+    /// Where the others reach it, such as `http://10.0.0.7:8080`; empty = nowhere.
+    pub address: String,
 }
 
 /// A line of a transcript.

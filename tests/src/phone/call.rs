@@ -32,6 +32,8 @@ pub(super) struct Call {
     pub(super) from: String,
     pub(super) to: String,
     pub(super) dialling: Dialling,
+    /// What it begins with, if it was dialed.
+    pub(super) twiml: Option<String>,
     pub(super) seen: Arc<Record<Seen>>,
     pub(super) heard: Arc<Record<Duration>>,
     pub(super) acts: mpsc::UnboundedReceiver<Act>,
@@ -68,7 +70,13 @@ impl Call {
 
     pub(super) async fn live(mut self) {
         let url = format!("{}/twilio/voice", self.network.public);
-        let mut document = self.fetch(&url, "ringing", &[]).await;
+        let mut document = match self.twiml.take() {
+            Some(twiml) => {
+                self.saw(What::Twiml(twiml.clone()));
+                Ok(twiml)
+            }
+            None => self.fetch(&url, "ringing", &[]).await,
+        };
         let why = loop {
             match document {
                 Ok(twiml) => match self.run(&twiml).await {

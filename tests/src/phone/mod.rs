@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 pub use bare::{BareSocket, bare_socket};
 pub use network::Network;
 
+use crate::double::twilio::{Form, field};
 use crate::record::Record;
 
 /// What the caller's side saw, and when (since the call was placed).
@@ -107,6 +108,23 @@ impl Phone {
     /// Places a call.
     pub fn call(network: &Network, from: &str, to: &str, dialling: Dialling) -> Self {
         let sid = format!("CA{}", uuid::Uuid::now_v7().simple());
+        Self::begin(network, sid, from, to, dialling, None)
+    }
+
+    /// Picks up a call that was dialed: its id, and the form by which it was.
+    pub fn answer(network: &Network, (sid, form): (String, Form), dialling: Dialling) -> Self {
+        let (from, to, twiml) = (field(&form, "From"), field(&form, "To"), field(&form, "Twiml"));
+        Self::begin(network, sid, from, to, dialling, Some(twiml.into()))
+    }
+
+    fn begin(
+        network: &Network,
+        sid: String,
+        from: &str,
+        to: &str,
+        dialling: Dialling,
+        twiml: Option<String>,
+    ) -> Self {
         let seen = Arc::new(Record::default());
         let heard = Arc::new(Record::default());
         let began = tokio::time::Instant::now();
@@ -118,6 +136,7 @@ impl Phone {
             from: from.into(),
             to: to.into(),
             dialling,
+            twiml,
             seen: Arc::clone(&seen),
             heard: Arc::clone(&heard),
             acts: to_do,

@@ -86,6 +86,7 @@ impl Rig {
             agents: Default::default(),
             idle_s: 60,
             worker: "w".into(),
+            address: None,
         });
         let stop = CancellationToken::new();
         // Not installed: the recorder of a process is one, and these tests run side by side.

@@ -27,7 +27,7 @@ pub(super) async fn dial(telnyx: &Arc<Telnyx>, wanted: Wanted) -> Result<Ringing
     body["to"] = json!(wanted.to.target);
     body["from"] = json!(wanted.from);
     body["timeout_secs"] = json!(wanted.ring.as_secs().clamp(5, 600));
-    body["webhook_url"] = json!(telnyx.address("/telnyx/webhook"));
+    body["webhook_url"] = json!(telnyx.here("/webhook"));
     body["command_id"] = json!(token);
     if wanted.anonymous {
         body["privacy"] = json!("id");

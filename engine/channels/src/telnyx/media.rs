@@ -7,6 +7,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::response::Response;
+use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::happening::Happening;
@@ -39,10 +40,16 @@ impl Stream {
     }
 }
 
+/// The line that an address is about.
+#[derive(Deserialize)]
+pub(super) struct Named {
+    token: String,
+}
+
 /// `WS /telnyx/media/{token}`.
 pub(super) async fn connect(
     State(doors): State<Arc<Doors>>,
-    Path(token): Path<String>,
+    Path(Named { token }): Path<Named>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refused> {
     let upgrade = upgrade.map_err(|rejection| Refused::bad("no_upgrade", rejection.body_text()))?;

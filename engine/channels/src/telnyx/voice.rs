@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::extract::Request;
+use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use call::{Arrival, Dialled, HangupCause, NotReached, Picked};
 use serde::Deserialize;
+use tokio::sync::mpsc;
 
 use super::control::HANDED;
 use super::happening::Happening;
-use super::line;
+use super::line::arrive;
 use super::{CHANNEL, Doors, back};
 
 /// What every event about a call holds.
@@ -39,13 +42,47 @@ pub(super) fn is_voice(event: &str) -> bool {
     event.starts_with("call.") || event.starts_with("streaming.")
 }
 
+/// What the process answers to an event that hosts its call, if that is another one.
+pub(super) async fn elsewhere(
+    doors: &Doors,
+    kind: &str,
+    payload: &Payload,
+    request: Request,
+) -> Option<Response> {
+    if rings(kind, payload) || line(doors, payload).is_some() {
+        return None;
+    }
+    doors.elsewhere.host(CHANNEL, &payload.call_control_id, request).await.ok()
+}
+
+/// Whether a call comes in.
+fn rings(kind: &str, payload: &Payload) -> bool {
+    kind == "call.initiated" && payload.direction == "incoming"
+}
+
+/// What we told Telnyx to tell of a call.
+fn state(payload: &Payload) -> Option<String> {
+    let state = BASE64_STANDARD.decode(payload.client_state.as_deref()?).ok()?;
+    String::from_utf8(state).ok()
+}
+
+/// The line of a call: one that we dial is known by our token before Telnyx has told us its own id,
+/// and so is a leg that Telnyx has dialed for it.
+fn line(doors: &Doors, payload: &Payload) -> Option<mpsc::Sender<Happening>> {
+    let token = || {
+        let state = state(payload)?;
+        doors.telnyx.calls.line(state.strip_prefix(HANDED).unwrap_or(&state))
+    };
+    doors.telnyx.calls.line(&payload.call_control_id).or_else(token)
+}
+
 /// Takes an event about a call. Telnyx repeats events and brings them in any order; a repeated one
-/// means nothing.
-pub(super) async fn event(doors: &Arc<Doors>, kind: &str, id: &str, payload: Payload) {
+/// means nothing. `left` = the process that it was for could not be reached.
+pub(super) async fn event(doors: &Arc<Doors>, kind: &str, id: &str, payload: Payload, left: bool) {
     if !doors.telnyx.calls.fresh(id) {
         return;
     }
-    if kind == "call.initiated" && payload.direction == "incoming" {
+    if rings(kind, &payload) {
         return ring(doors, payload).await;
     }
     let happening = match kind {
@@ -53,7 +90,7 @@ pub(super) async fn event(doors: &Arc<Doors>, kind: &str, id: &str, payload: Pay
         "call.answered" => Happening::Answered,
         "call.bridged" => Happening::Bridged,
         "call.hangup" => Happening::Over(end(&payload)),
-        "streaming.stopped" => return lost(doors, payload.call_control_id),
+        "streaming.stopped" => return lost(doors, payload.call_control_id, left),
         "streaming.failed" => {
             let why = payload.failure_reason.clone().unwrap_or_default();
             Happening::NoStream(format!("Telnyx could not reach our socket: {why}"))
@@ -63,41 +100,36 @@ pub(super) async fn event(doors: &Arc<Doors>, kind: &str, id: &str, payload: Pay
         }
         other => return tracing::debug!(event = other, "passed over"),
     };
-    let state = payload
-        .client_state
-        .as_deref()
-        .and_then(|state| String::from_utf8(BASE64_STANDARD.decode(state).ok()?).ok());
-    if let Some(token) = state.as_deref().and_then(|state| state.strip_prefix(HANDED)) {
+    if let Some(token) = state(&payload).as_deref().and_then(|state| state.strip_prefix(HANDED)) {
         // A leg that Telnyx has dialed for us: only that nobody took it matters.
         if let (Happening::Over(end), Some(line)) = (happening, doors.telnyx.calls.line(token)) {
             let _ = line.send(Happening::NotTaken(end)).await;
         }
         return;
     }
-    // A call that we dial is known by our token before Telnyx has told us its own id.
-    let token = || doors.telnyx.calls.line(state.as_deref()?);
-    match doors.telnyx.calls.line(&payload.call_control_id).or_else(token) {
+    match line(doors, &payload) {
         // A line that ends right now knows enough.
         Some(line) => drop(line.send(happening).await),
-        None => nobodys(doors, payload.call_control_id, &happening),
+        None => nobodys(doors, payload.call_control_id, &happening, left),
     }
 }
 
 /// Something is told of a call that has no line here.
-fn nobodys(doors: &Arc<Doors>, call: String, happening: &Happening) {
+fn nobodys(doors: &Arc<Doors>, call: String, happening: &Happening, left: bool) {
     match happening {
         Happening::Over(_) => {
             let switchboard = Arc::clone(&doors.switchboard);
             tokio::spawn(async move { switchboard.ended(CHANNEL, &call).await });
         }
-        Happening::NoStream(_) => lost(doors, call),
+        Happening::NoStream(_) => lost(doors, call, left),
         _ => tracing::debug!(call, "an unknown call"),
     }
 }
 
 /// The stream of a call is over, and the call is not. Its line here knows; if it has none, its
-/// process may have died: then this one goes on with it. To find that out takes a while.
-fn lost(doors: &Arc<Doors>, call: String) {
+/// process may have died: then this one goes on with it. To find that out takes a while. The far leg
+/// of a call that the process had bridged has no flow to go on with: it is hung up.
+fn lost(doors: &Arc<Doors>, call: String, left: bool) {
     if doors.telnyx.calls.line(&call).is_some() {
         return;
     }
@@ -105,6 +137,13 @@ fn lost(doors: &Arc<Doors>, call: String) {
     tokio::spawn(async move {
         if let Some(arrival) = doors.switchboard.orphaned(CHANNEL, &call).await {
             back::take_over(&doors, arrival).await;
+        } else if left
+            && doors.telnyx.calls.line(&call).is_none()
+            && doors.switchboard.elsewhere(CHANNEL, &call).await.is_none()
+            && let Some(rest) = &doors.telnyx.rest
+            && let Err(why) = rest.command(&call, "hangup", serde_json::json!({})).await
+        {
+            tracing::warn!(call, why, "a leg that nobody wants could not be hung up");
         }
     });
 }
@@ -131,7 +170,7 @@ async fn ring(doors: &Arc<Doors>, payload: Payload) {
     }
     let from = payload.from;
     let arrival = Arrival { carrier: CHANNEL.into(), carrier_id: call, from, to };
-    line::arrive(doors, arrival);
+    arrive(doors, arrival);
 }
 
 /// Who picked up, in Telnyx's words.

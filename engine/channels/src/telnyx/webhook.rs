@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use conversation::{Media, Message, Receipt, Status, Tenant};
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{CHANNEL, Doors, voice};
 use crate::door::{self, address};
+use crate::elsewhere::is_left;
 use crate::refusal::Refused;
 
 #[derive(Deserialize)]
@@ -111,7 +113,7 @@ impl Ends {
 pub(super) async fn receive(
     State(doors): State<Arc<Doors>>,
     request: Request,
-) -> Result<StatusCode, Refused> {
+) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let body = door::read(body).await?;
     let telnyx = &doors.telnyx;
@@ -126,9 +128,14 @@ pub(super) async fn receive(
     if voice::is_voice(&event_type) {
         // An event without a call is none that we know.
         if let Ok(payload) = serde_json::from_value(payload) {
-            voice::event(&doors, &event_type, &id, payload).await;
+            let left = is_left(&parts.headers);
+            let request = Request::from_parts(parts, body.into());
+            if let Some(answer) = voice::elsewhere(&doors, &event_type, &payload, request).await {
+                return Ok(answer);
+            }
+            voice::event(&doors, &event_type, &id, payload, left).await;
         }
-        return Ok(StatusCode::OK);
+        return Ok(StatusCode::OK.into_response());
     }
     let payload = || {
         serde_json::from_value::<Payload>(payload)
@@ -141,7 +148,7 @@ pub(super) async fn receive(
         }
         other => tracing::debug!(event = other, "passed over"),
     }
-    Ok(StatusCode::OK)
+    Ok(StatusCode::OK.into_response())
 }
 
 async fn text(doors: &Doors, payload: Payload) -> Result<(), Refused> {

@@ -55,7 +55,7 @@ impl Control for Remote {
             );
         };
         let caller = dial.source.as_ref().map_or(self.number.as_str(), |source| &source.target);
-        let twiml = twiml::dial(&dial, caller, &self.twilio.address("/twilio/dialed"))?;
+        let twiml = twiml::dial(&dial, caller, &self.twilio.here("/dialed"))?;
         let (reply, end) = oneshot::channel();
         let gone = "the caller is gone";
         self.tell.send(Happening::Dialing(reply)).await.map_err(|_| gone)?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use call::{Arrival, Dialled, Leg, NotReached, Picked, Progress, Ringing, Wanted};
+use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -107,12 +108,11 @@ pub(super) async fn dial(twilio: &Arc<Twilio>, wanted: Wanted) -> Result<Ringing
         streamed: false,
     };
     twilio.dials.all().insert(token.clone(), entry);
-    let url = twilio.socket_address("/twilio/media");
-    let stream = twiml::stream(&url, &token, &twilio.address("/twilio/streamed"));
+    let stream = twilio.stream_here(&token);
     // Twilio takes 1 to 600 seconds.
     let ring = wanted.ring.as_secs().clamp(1, 600).to_string();
-    let status = twilio.address(&format!("/twilio/dialing/{token}"));
-    let machine = twilio.address(&format!("/twilio/machine/{token}"));
+    let status = twilio.here(&format!("/dialing/{token}"));
+    let machine = twilio.here(&format!("/machine/{token}"));
     let mut form = vec![
         ("To", wanted.to.target.as_str()),
         ("From", wanted.from.as_str()),
@@ -179,10 +179,16 @@ async fn wait(
     let _ = tell.send(Progress::Ended(end)).await;
 }
 
+/// The dial that an address is about.
+#[derive(Deserialize)]
+pub(super) struct Named {
+    token: String,
+}
+
 /// `POST /twilio/dialing/{token}`: how far a call came that we dial.
 pub(super) async fn status(
     State(doors): State<Arc<Doors>>,
-    Path(token): Path<String>,
+    Path(Named { token }): Path<Named>,
     form: Form,
 ) -> Result<StatusCode, Refused> {
     let status = form.need("CallStatus")?;
@@ -201,7 +207,7 @@ pub(super) async fn status(
 /// `POST /twilio/machine/{token}`: who picked up.
 pub(super) async fn machine(
     State(doors): State<Arc<Doors>>,
-    Path(token): Path<String>,
+    Path(Named { token }): Path<Named>,
     form: Form,
 ) -> Result<StatusCode, Refused> {
     let who = match form.need("AnsweredBy")? {

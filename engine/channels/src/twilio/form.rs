@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use super::signature::{Body, Secrets};
 use super::{Doors, Twilio};
 use crate::door::{Wrong, header, read};
+use crate::outward;
 use crate::refusal::Refused;
 
 /// The fields of a webhook that is Twilio's own.
@@ -93,7 +94,7 @@ impl Twilio {
         if self.settings.auth_token.is_none() {
             return Ok(());
         }
-        let base = self.socket_address("");
+        let base = outward::socket(&self.public);
         // Behind some proxies the signature was seen to be made over `https`.
         if self.signed(parts, &base, Body::Raw(b""), signature)
             || self.signed(parts, &self.public, Body::Raw(b""), signature)

@@ -13,6 +13,7 @@ use super::form::Form;
 use super::line::Happening;
 use super::wire::Start;
 use super::{CHANNEL, Doors, Twilio, token, twiml};
+use crate::outward;
 use crate::refusal::Refused;
 
 /// What a caller hears who dialed a number without a flow.
@@ -166,15 +167,17 @@ fn over(status: &str) -> bool {
 impl Twilio {
     /// An answer that opens a media stream for a claim.
     pub(super) fn stream(&self, claim: Claim) -> String {
-        let token = match self.sealed(&claim) {
-            Some(token) => {
-                self.calls.keep(token.clone(), claim);
-                token
-            }
-            None => self.calls.token(claim),
+        let Some(token) = self.sealed(&claim) else {
+            return self.stream_here(&self.calls.token(claim));
         };
-        let url = self.socket_address("/twilio/media");
-        twiml::stream(&url, &token, &self.address("/twilio/streamed"))
+        self.calls.keep(token.clone(), claim);
+        let url = self.address("/twilio/media");
+        twiml::stream(&outward::socket(&url), &token, &self.address("/twilio/streamed"))
+    }
+
+    /// An answer that opens a media stream to this process, by a token that no other knows.
+    pub(super) fn stream_here(&self, token: &str) -> String {
+        twiml::stream(&outward::socket(&self.here("/media")), token, &self.here("/streamed"))
     }
 
     /// A token by which any process knows a call that arrives.

@@ -45,6 +45,7 @@ impl Booth {
             webhook_secret: None,
             base_url: format!("http://{rest_at}/v2"),
             public_url: "https://voice.example.com/".into(),
+            process: None,
             unsigned: Unsigned::Refuse,
             limits: Limits {
                 stream: Duration::from_secs(2),

@@ -28,6 +28,7 @@ async fn open(change: impl FnOnce(&mut Settings)) -> Post {
                 webhook_secret: None,
                 base_url: format!("{base}/v2"),
                 public_url: "https://voice.example.com/".into(),
+                process: None,
                 unsigned: Unsigned::Refuse,
                 limits: Limits::default(),
             };

@@ -61,7 +61,8 @@ impl Runtime {
     /// Says once that it is alive.
     pub(super) async fn beat(&self, stopping: bool) {
         let beat = self.parts.clock.now();
-        let row = WorkerRow { id: self.parts.worker.clone(), beat, stopping };
+        let (id, address) = (self.parts.worker.clone(), self.parts.address.clone());
+        let row = WorkerRow { id, beat, stopping, address: address.unwrap_or_default() };
         if let Err(error) = self.parts.store.commit(vec![Write::Beat(row)]).await {
             tracing::debug!(%error, "nobody hears that this process is alive");
         }
@@ -81,6 +82,23 @@ impl Runtime {
         let other =
             |row: &WorkerRow| row.id != self.parts.worker && !row.stopping && row.beat >= since;
         self.parts.store.workers().await.is_ok_and(|rows| rows.iter().any(other))
+    }
+
+    /// See [`call::Switchboard::address_of`].
+    pub(super) async fn reached_at(&self, process: &str) -> Option<String> {
+        if process == self.parts.worker {
+            return None;
+        }
+        let since = self.parts.clock.now().checked_sub(SILENT).unwrap_or(Timestamp::MIN);
+        let rows = timeout(PATIENCE, self.parts.store.workers()).await.ok()?.ok()?;
+        let found = rows.into_iter().find(|row| row.id == process && row.beat >= since);
+        found.map(|row| row.address).filter(|address| !address.is_empty())
+    }
+
+    /// See [`call::Switchboard::elsewhere`].
+    pub(super) async fn hosted_at(&self, carrier: &str, id: &str) -> Option<String> {
+        let (live, _) = self.stored(carrier, id).await?;
+        self.reached_at(&live.worker).await
     }
 
     /// A call that lives by what is stored, and who calls whom in it.

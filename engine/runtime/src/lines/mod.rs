@@ -168,6 +168,14 @@ impl Switchboard for Runtime {
         self.is_ended(carrier, carrier_id).await;
     }
 
+    async fn address_of(&self, process: &str) -> Option<String> {
+        self.reached_at(process).await
+    }
+
+    async fn elsewhere(&self, carrier: &str, carrier_id: &str) -> Option<String> {
+        self.hosted_at(carrier, carrier_id).await
+    }
+
     async fn is_taken(&self, carrier: &str, carrier_id: &str) -> bool {
         let live = self.parts.store.live_of(carrier, carrier_id).await;
         live.is_ok_and(|live| live.is_some_and(|live| live.worker != self.parts.worker))

@@ -159,6 +159,7 @@ impl Rig {
             agents: self.agents.clone(),
             idle_s: IDLE_S,
             worker: format!("w{}", self.started),
+            address: None,
         };
         if let Some(alter) = &self.alter {
             alter(&mut parts);
