@@ -17,6 +17,7 @@ mod outlive_telnyx;
 mod phone;
 mod shared;
 mod sip;
+mod storms;
 mod story;
 mod texts;
 mod traces;

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`record`] (what happened, awaited) → [`sound`] (speech and tones) →
 //! [`double`] (the vendors and the carrier on loopback) → [`phone`] (a caller, as Twilio brings
-//! one) → [`softphone`] (a caller by SIP) and [`rough`] (a bad network for it) → [`rig`] (voxflow itself, as processes) → [`front`] (what spreads requests to several of them) → [`servers`] (a broker and a database to break)
+//! one) → [`softphone`] (a caller by SIP) and [`rough`] (a bad network for it) → [`storm`] (a bad way to a vendor) → [`rig`] (voxflow itself, as processes) → [`front`] (what spreads requests to several of them) → [`servers`] (a broker and a database to break)
 //! → [`python`] (the vendors' own libraries).
 //!
 //! Invariant: nothing here uses voxflow's own code. What it speaks is written from the vendors'
@@ -22,6 +22,7 @@ pub mod rough;
 pub mod servers;
 pub mod softphone;
 pub mod sound;
+pub mod storm;
 
 /// How long a test waits for anything before it fails, seconds. Generous: a busy machine is no bug.
 pub const PATIENCE_S: u64 = 30;

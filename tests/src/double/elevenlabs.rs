@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +20,9 @@ use super::{Door, Fault, KEY, Switch};
 use crate::record::Record;
 use crate::sound;
 
+/// The sound of a context that is over, in mu-law: whoever hears it did not heed that.
+pub const GHOST: u8 = 0x00;
+
 /// How long a character sounds.
 pub const MS_PER_CHARACTER: usize = 25;
 
@@ -27,6 +31,7 @@ struct Inner {
     told: Record<Value>,
     violations: Record<String>,
     fault: Switch,
+    haunted: AtomicBool,
 }
 
 /// The double.
@@ -43,6 +48,7 @@ impl ElevenLabs {
             told: Record::default(),
             violations: Record::default(),
             fault: Switch::default(),
+            haunted: AtomicBool::default(),
         });
         let router = Router::new()
             .route("/v1/text-to-speech/{voice}/multi-stream-input", get(multi))
@@ -69,6 +75,11 @@ impl ElevenLabs {
     /// What the vendor would have refused.
     pub fn violations(&self) -> Vec<String> {
         self.inner.violations.all()
+    }
+
+    /// From now on sound of contexts comes after their end, as of turns that were cut.
+    pub fn haunt(&self) {
+        self.inner.haunted.store(true, Ordering::Relaxed);
     }
 
     /// Fails like this from now on.
@@ -242,7 +253,11 @@ impl Mouth {
         }
         if ended {
             let context = self.contexts.remove(at);
+            let ghost = Due::Sound(context.id.clone(), vec![GHOST; 8000], "boo".into());
             self.due.push_back(Due::Final(context.id));
+            if self.kind == Kind::Multi && self.inner.haunted.load(Ordering::Relaxed) {
+                self.due.push_back(ghost);
+            }
         }
         Ok(true)
     }

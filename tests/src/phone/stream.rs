@@ -12,6 +12,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::call::Call;
 use super::{Act, What};
+use crate::double::elevenlabs::GHOST;
 use crate::double::twilio::{ACCOUNT, Form};
 use crate::sound::{FRAME, SILENCE, audible};
 
@@ -129,6 +130,9 @@ impl Stream {
                 }
                 _ => break,
             }
+        }
+        if played.iter().filter(|byte| **byte == GHOST).count() > FRAME / 4 {
+            call.saw(What::Violation("sound of a turn that was cut".into()));
         }
         if !played.is_empty() && audible(&played) {
             self.quiet_ms = 0;
