@@ -9,12 +9,12 @@ use audio::Rate;
 use flow::Deed;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use talk::{Ended, How, Prepared, Talk, Vendors};
+use talk::{Ended, How, Note, Prepared, Talk, Vendors};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::session::{Finish, Gone, Line, Order, Report};
+use crate::session::{Finish, Gone, Latest, Line, Order, Report};
 
 /// Lets an agent's voice begin with its greeting before there is a conversation. `None` = there is
 /// nothing to say yet.
@@ -65,15 +65,16 @@ pub(crate) async fn hold(
         let ended = talk::session::hold(talk, &mut inbound, &outbound).await;
         (ended, inbound)
     });
+    let latest = Latest::default();
     let ended = loop {
         tokio::select! {
             biased;
-            Some(note) = remarks.recv() => line.report(Report::Note(note)),
+            Some(note) = remarks.recv() => remark(line, &latest, note),
             ended = talking.join_next() => break ended,
         }
     };
     while let Ok(note) = remarks.try_recv() {
-        line.report(Report::Note(note));
+        remark(line, &latest, note);
     }
     let Some(Ok((Ended { how, history }, inbound))) = ended else {
         return Ok(Finish::failed("the conversation broke off"));
@@ -91,6 +92,17 @@ pub(crate) async fn hold(
             Finish { then, stop, ..Finish::exit("done", "the agent ended the conversation") }
         }
     })
+}
+
+fn remark(line: &Line, latest: &Latest, note: Note) {
+    match note {
+        Note::Standing(standing) => {
+            if latest.put(standing) {
+                line.report(Report::Stands(latest.clone()));
+            }
+        }
+        note => line.report(Report::Note(note)),
+    }
 }
 
 /// For an agent that may do nothing.

@@ -28,6 +28,6 @@ pub use converse::prepare;
 pub use dialer::{Dialer, NotReached, Progress, Ringing, Wanted};
 pub use flow::{Destination, HangupCause};
 pub use leg::{Arrival, Control, Dial, Dialled, Leg, Picked, Unable};
-pub use session::{Library, Means, Order, Report};
+pub use session::{Latest, Library, Means, Order, Report};
 pub use switchboard::Switchboard;
 pub use talk::{Inbound, Note, Outbound, Prepared, Vendors, failed};

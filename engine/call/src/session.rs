@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agent::{Item, Tools};
+use agent::{Item, Standing, Tools};
 use async_trait::async_trait;
 use audio::Frame;
 use audio::playout::fresh_mark;
@@ -47,11 +47,35 @@ pub enum Report {
     Event(Box<Event>),
     /// Something worth remembering of a conversation.
     Note(Note),
+    /// A conversation stands otherwise than before.
+    Stands(Latest),
     /// A conversation is over; all that was said.
     History(Vec<Item>),
     /// The call was told to leave, and has stopped what it did. Nothing more comes; the leg is let go
     /// of once this is answered, or dropped.
     Left(oneshot::Sender<()>),
+}
+
+/// How a conversation stands: only the latest is kept, however long nobody takes it. It holds all that
+/// was said, and whoever takes it may wait for a store.
+#[derive(Clone, Debug, Default)]
+pub struct Latest(Arc<Mutex<Option<Standing>>>);
+
+impl Latest {
+    /// Puts a newer one in its place; whether somebody must be told, since the one before was taken.
+    pub(crate) fn put(&self, standing: Standing) -> bool {
+        self.slot().replace(standing).is_none()
+    }
+
+    /// Takes it.
+    pub fn take(&self) -> Option<Standing> {
+        self.slot().take()
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Standing>> {
+        // Nothing in here panics half way, so what a poisoned lock guards is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Finds sound files.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Floor, Item, Standing};
-use call::{Dialled, HangupCause, Inbound, Note, Report};
+use call::{Dialled, HangupCause, Inbound, Report};
 use flow::{Deed, Destination, Event};
 use serde_json::json;
 use tokio::time::sleep;
@@ -322,9 +322,10 @@ async fn a_call_that_leaves_tells_how_it_stands_and_does_not_hang_up() {
     phone.leave.cancel();
     let before = phone.left().await;
     let standing = before.iter().rev().find_map(|report| match report {
-        Report::Note(Note::Standing(standing)) => Some(standing.clone()),
+        Report::Stands(latest) => latest.take(),
         _ => None,
     });
+    assert_eq!(before.iter().filter(|report| matches!(report, Report::Stands(_))).count(), 1);
     let hello = Item::Assistant { text: "Hello.".into(), calls: Vec::new() };
     let wanted = Standing { items: vec![hello], floor: Floor::Free, words: String::new() };
     assert_eq!(standing, Some(wanted));

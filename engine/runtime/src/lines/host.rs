@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Config, Item, Took, ToolCall};
-use call::{Arrival, Control, Order, Prepared, Report};
+use call::{Arrival, Control, Note, Order, Prepared, Report};
 use conversation::Address;
 use flow::{Command, Deed, Destination, Event, Flow, Flows, HangupCause, Key, Medium, Outcome};
 use jiff::Timestamp;
@@ -117,6 +117,11 @@ impl Host<'_> {
                     None => break,
                     Some(Report::Event(event)) => self.hear(*event).await,
                     Some(Report::Note(note)) => self.note(note).await,
+                    Some(Report::Stands(latest)) => {
+                        if let Some(standing) = latest.take() {
+                            self.note(Note::Standing(standing)).await;
+                        }
+                    }
                     Some(Report::History(_)) => {}
                     Some(Report::Left(answer)) => {
                         self.stands().await;

@@ -150,7 +150,7 @@ impl Runtime {
     /// Whether nobody hosts a call: watches its process for a while.
     async fn is_dead(&self, live: &LiveRow) -> bool {
         if live.worker == self.parts.worker {
-            return !self.lines.has(&live.run);
+            return !self.lines.sees_to(&live.run);
         }
         let mut beat = None;
         let until = tokio::time::Instant::now() + WATCHED;

@@ -45,6 +45,8 @@ const ORDERS: usize = 64;
 #[derive(Default)]
 pub(crate) struct Lines {
     live: Mutex<HashMap<String, Live>>,
+    /// Runs whose calls this process dials, hosted or not yet.
+    dialed: Mutex<HashSet<String>>,
     /// Told when there is one after there was none.
     first: Notify,
 }
@@ -66,6 +68,17 @@ impl Lines {
     /// Whether a run is hosted here.
     pub(crate) fn has(&self, run: &str) -> bool {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).contains_key(run)
+    }
+
+    /// Whether this process sees to the call of a run: hosts it, or dials it.
+    fn sees_to(&self, run: &str) -> bool {
+        self.has(run) || self.dialed.lock().unwrap_or_else(PoisonError::into_inner).contains(run)
+    }
+
+    /// The call of a run is dialed here until this is dropped.
+    fn dials(&self, run: &str) -> Dials<'_> {
+        self.dialed.lock().unwrap_or_else(PoisonError::into_inner).insert(run.into());
+        Dials { lines: self, run: run.into() }
     }
 
     /// How many calls are live.
@@ -93,6 +106,18 @@ impl Lines {
     /// Until there is a call after there was none.
     async fn first(&self) {
         self.first.notified().await;
+    }
+}
+
+/// A call that is dialed here.
+struct Dials<'a> {
+    lines: &'a Lines,
+    run: String,
+}
+
+impl Drop for Dials<'_> {
+    fn drop(&mut self) {
+        self.lines.dialed.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.run);
     }
 }
 

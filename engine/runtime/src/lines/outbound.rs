@@ -180,6 +180,8 @@ impl Runtime {
         dialer: Arc<dyn Dialer>,
         wanted: call::Wanted,
     ) {
+        // The carrier's word of its end is heard here, and by nobody who finds its row.
+        let _dials = self.lines.dials(&out.call.run);
         let mut ringing = match dialer.dial(wanted).await {
             Ok(ringing) => ringing,
             Err(end) => return self.unreached(out.call, end).await,
