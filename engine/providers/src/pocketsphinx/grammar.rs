@@ -49,11 +49,17 @@ pub(super) async fn dictionary(model: &Path) -> Result<Arc<Dictionary>, Error> {
     if let Some(dictionary) = read().as_ref().and_then(|read| read.get(&path)) {
         return Ok(dictionary.clone());
     }
-    let text = tokio::fs::read(&path).await.map_err(|error| Error::Refused {
+    let file = path.clone();
+    // 135,000 lines: whoever speaks on this thread meanwhile would stutter.
+    let reading = tokio::task::spawn_blocking(move || {
+        let text = std::fs::read(file)?;
+        Ok(Dictionary::parse(&String::from_utf8_lossy(&text)))
+    });
+    let dictionary = reading.await.unwrap_or_else(|gone| Err(std::io::Error::other(gone)));
+    let dictionary = Arc::new(dictionary.map_err(|error| Error::Refused {
         vendor: super::VENDOR,
         why: format!("{}: {error}", path.display()),
-    })?;
-    let dictionary = Arc::new(Dictionary::parse(&String::from_utf8_lossy(&text)));
+    })?);
     read().get_or_insert_default().insert(path, dictionary.clone());
     Ok(dictionary)
 }
