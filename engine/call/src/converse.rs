@@ -76,11 +76,10 @@ pub(crate) async fn hold(
     while let Ok(note) = remarks.try_recv() {
         remark(line, &latest, note);
     }
-    let Some(Ok((Ended { how, history }, inbound))) = ended else {
+    let Some(Ok((Ended { how, .. }, inbound))) = ended else {
         return Ok(Finish::failed("the conversation broke off"));
     };
     line.inbound = inbound;
-    line.report(Report::History(history));
     Ok(match how {
         // It was stopped: whoever stopped it has its own words for that.
         _ if stop.is_cancelled() => Finish::done(),

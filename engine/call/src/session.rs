@@ -49,8 +49,6 @@ pub enum Report {
     Note(Note),
     /// A conversation stands otherwise than before.
     Stands(Latest),
-    /// A conversation is over; all that was said.
-    History(Vec<Item>),
     /// The call was told to leave, and has stopped what it did. Nothing more comes; the leg is let go
     /// of once this is answered, or dropped.
     Left(oneshot::Sender<()>),

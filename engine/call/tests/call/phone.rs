@@ -137,7 +137,7 @@ impl Phone {
         timeout(Duration::from_secs(100_000), self.reports.recv()).await.unwrap().unwrap()
     }
 
-    /// The next event, past notes and histories.
+    /// The next event, past notes.
     pub(crate) async fn event(&mut self) -> Event {
         loop {
             if let Report::Event(event) = self.report().await {

@@ -267,10 +267,10 @@ async fn a_conversation_that_is_stopped_keeps_its_history() {
     sleep(Duration::from_secs(3)).await;
     assert!(!phone.heard().is_empty());
     phone.order("stop", Deed::StopService).await;
-    let mut history = None;
+    let mut stood = None;
     loop {
         match phone.report().await {
-            Report::History(items) => history = Some(items),
+            Report::Stands(latest) => stood = latest.take().or(stood),
             Report::Event(event) => {
                 if let Event::Done { key, exit, .. } = *event
                     && key.0 == "1"
@@ -283,7 +283,7 @@ async fn a_conversation_that_is_stopped_keeps_its_history() {
         }
     }
     let said = Item::Assistant { text: "Hello.".into(), calls: Vec::new() };
-    assert_eq!(history, Some(vec![said]));
+    assert_eq!(stood.map(|standing| standing.items), Some(vec![said]));
     assert!(phone.now() < 3_200);
 }
 

@@ -122,7 +122,6 @@ impl Host<'_> {
                             self.note(Note::Standing(standing)).await;
                         }
                     }
-                    Some(Report::History(_)) => {}
                     Some(Report::Left(answer)) => {
                         self.stands().await;
                         let _ = answer.send(());
