@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tests::double::openai::{Reply, last_user};
+use tests::double::twilio::field;
 use tests::record::until;
-use tests::rig::{PUBLIC, Setup, World, text_form};
+use tests::rig::{ACCESS_KEY, OURS, PUBLIC, Setup, World, http, text_form};
 
 fn variable(name: &str) -> String {
     std::env::var(name).expect("these tests are started by tests/run.sh")
@@ -90,12 +91,46 @@ async fn forty_texts_are_each_answered_once_and_in_order() {
     let part = |role| Setup { role: Some(role), ..setup(super::texts::desk()) };
     let edge = world.start(part("edge")).await;
     let worker = world.start(part("worker")).await;
-    assert_eq!(world.text(&worker, &peer(91), "hello").await, 401, "it has no such door");
+    assert_eq!(world.text(&worker, &peer(91), "hello").await, 404, "it has no such door");
     assert_eq!(world.text(&edge, &peer(91), "hello").await, 200);
     let sent = world.twilio.sent().reach(44, "the reply").await;
     assert_eq!((sent[43].to(), sent[43].body()), (&*peer(91), "You said: hello"));
     assert!(worker.metric("voxflow_jobs_worked_total").await > 0.0);
     assert!(edge.metric("voxflow_jobs_worked_total").await < 0.5, "{}", edge.metrics().await);
+
+    // A text that comes in by the API is stored by one, and sent by the other.
+    let written = http()
+        .post(format!("http://{}/v1.0/conversations/{}/messages", edge.at, peer(91)))
+        .bearer_auth(ACCESS_KEY)
+        .body(json!({ "text": "one more thing" }).to_string())
+        .send()
+        .await
+        .unwrap();
+    assert!(written.status().is_success(), "{written:?}");
+    let sent = world.twilio.sent().reach(45, "the text of the API").await;
+    assert_eq!(sent[44].body(), "one more thing");
+    let told = |metrics: &str| {
+        let line = r#"voxflow_jobs_worked_total{kind="outbox",outcome="done"}"#;
+        metrics.lines().any(|found| found.starts_with(line))
+    };
+    assert!(told(&worker.metrics().await), "{}", worker.metrics().await);
+    edge.stop().await;
+    worker.stop().await;
+
+    // A text's flow makes a call: whoever works the text has no door for its sound.
+    let rings = json!({ "name": "rings", "actions": [
+        { "type": "create_call", "option": {
+            "destinations": [{ "type": "tel", "target": peer(93) }], "actions": [{ "type": "answer" }] } },
+        { "type": "send_message", "option": { "text": "we call you" } } ] });
+    let part = |role| Setup { role: Some(role), ..setup(rings.clone()) };
+    let edge = world.start(part("edge")).await;
+    let worker = world.start(part("worker")).await;
+    assert_eq!(world.text(&edge, &peer(92), "call me").await, 200);
+    let (_, dialed) = world.twilio.dialed().find("a dial", |dialed| Some(dialed.clone())).await;
+    assert_eq!((field(&dialed, "To"), field(&dialed, "From")), (&*peer(93), OURS));
+    let sent = world.twilio.sent().reach(46, "the reply").await;
+    assert_eq!((sent[45].to(), sent[45].body()), (&*peer(92), "we call you"));
+    assert_eq!(world.twilio.dialed().len(), 1);
     edge.stop().await;
     worker.stop().await;
 }

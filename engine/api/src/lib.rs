@@ -57,7 +57,8 @@ pub struct Api {
 
 /// What whoever watches a process may ask of it, and nothing else: for one without doors.
 pub fn health(api: &Api) -> Router {
-    watched(api).layer(from_fn(error::answers))
+    let nothing = || async { error::Error::not_found("NO_DOOR", "this process has no such door") };
+    watched(api).fallback(nothing).layer(from_fn(error::answers))
 }
 
 fn watched(api: &Api) -> Router {

@@ -15,7 +15,11 @@ use crate::settings::Settings;
 /// # Errors
 /// The broker cannot be asked, or there is none.
 pub(crate) async fn list(settings: Settings, limit: u32, format: Format) -> Result<String, String> {
-    let dead = open(&settings).await?.dead(limit).await.map_err(|error| error.to_string())?;
+    let mut dead = Vec::new();
+    for queue in open(&settings).await? {
+        let left = limit - u32::try_from(dead.len()).unwrap_or(limit);
+        dead.extend(queue.dead(left).await.map_err(|error| error.to_string())?);
+    }
     if format == Format::Json {
         return Ok(format!("{:#}\n", json!(dead)));
     }
@@ -32,11 +36,16 @@ pub(crate) async fn list(settings: Settings, limit: u32, format: Format) -> Resu
 /// # Errors
 /// The broker cannot be asked, or there is none.
 pub(crate) async fn replay(settings: Settings, limit: u32) -> Result<String, String> {
-    let replayed = open(&settings).await?.replay(limit).await.map_err(|error| error.to_string())?;
+    let mut replayed = 0;
+    for queue in open(&settings).await? {
+        let left = limit - replayed;
+        replayed += queue.replay(left).await.map_err(|error| error.to_string())?;
+    }
     Ok(format!("{replayed} job{} replayed\n", if replayed == 1 { "" } else { "s" }))
 }
 
-async fn open(settings: &Settings) -> Result<Arc<dyn Queue>, String> {
+/// The queue of everybody, and that of processes with doors.
+async fn open(settings: &Settings) -> Result<Vec<Arc<dyn Queue>>, String> {
     let url = settings.queue.expose_secret();
     if url == "embedded" {
         return Err("the embedded queue lives in its process, and its jobs die with it; nothing is \
@@ -44,5 +53,7 @@ async fn open(settings: &Settings) -> Result<Arc<dyn Queue>, String> {
                     jobs"
             .into());
     }
-    queue::open(url).await.map_err(|error| format!("`queue`: {error}"))
+    let wrong = |error| format!("`queue`: {error}");
+    let (all, doors) = (queue::open(url).await.map_err(wrong)?, queue::open_doors(url).await);
+    Ok([Some(all), doors.map_err(wrong)?].into_iter().flatten().collect())
 }

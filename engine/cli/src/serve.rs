@@ -65,9 +65,9 @@ pub(crate) async fn run(
     stop: CancellationToken,
     drain: Duration,
 ) -> Result<(), String> {
-    let House { router, runtime, role, .. } = house;
+    let House { router, runtime, .. } = house;
     let doors = CancellationToken::new();
-    let mut working = tokio::spawn(Arc::clone(&runtime).serve_as(role, stop.clone()));
+    let mut working = tokio::spawn(Arc::clone(&runtime).serve(stop.clone()));
     let mut http = tokio::spawn(listen(listener, router, doors.clone()));
     tokio::select! {
         // Told to stop, the runtime may end before we look: that is no breakage.

@@ -32,8 +32,6 @@ pub(crate) struct House {
     pub(crate) router: Router,
     /// What works behind them.
     pub(crate) runtime: Arc<Runtime>,
-    /// What the process does.
-    pub(crate) role: Role,
     /// Numbers that are answered.
     pub(crate) numbers: usize,
     /// What an agent uses whose flow does not say.
@@ -79,6 +77,9 @@ pub(crate) async fn build(
     let queue = queue::open(settings.queue.expose_secret())
         .await
         .map_err(|error| format!("`queue`: {error}"))?;
+    let doors = queue::open_doors(settings.queue.expose_secret())
+        .await
+        .map_err(|error| format!("`queue`: {error}"))?;
     let shelf = library(settings, folders)?;
     let web = web(settings)?;
     let mail = Mail::new(&settings.smtp)?.map(|mail| Arc::new(mail) as Arc<dyn Aide>);
@@ -102,14 +103,15 @@ pub(crate) async fn build(
     let runtime = Runtime::new(Parts {
         store,
         queue,
+        doors,
+        role,
         clock: Arc::new(clock),
         vendors: engines,
         library: Arc::new(shelf),
         web: Arc::new(web),
         services: mail.into_iter().collect(),
         recordings: settings.media.recordings.clone().map(Into::into),
-        // The sound of a call comes in by a door.
-        dialers: if role == Role::Worker { [].into() } else { carriers.dialers.clone().into() },
+        dialers: carriers.dialers.clone().into(),
         waiting: waiting_lines(&settings.waiting_line)?,
         messengers: carriers.messengers.clone(),
         texting: texting(&settings.texting)?,
@@ -148,7 +150,7 @@ pub(crate) async fn build(
             .merge(access.guard(carriers.browser.router(inbox.clone(), switchboard.clone())))
             .merge(carriers.router(&inbox, switchboard)),
     };
-    Ok(House { router, runtime, role, numbers: count, engines: names })
+    Ok(House { router, runtime, numbers: count, engines: names })
 }
 
 /// A process that does a part of the work shares it with those that do the rest.

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 /// A wake-up. It carries no state, so a stale or doubled one is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// What kind of work: `thread`, `reply`, `outbox`, `run`.
+    /// What kind of work: `thread`, `reply`, `run`, `deed`, `outbox`.
     pub kind: String,
     /// The row that has work. Jobs of one id may be delivered at once to two workers; the store's
     /// fence lets one of them write.
@@ -54,8 +54,22 @@ pub async fn open(url: &str) -> Result<Arc<dyn Queue>, Error> {
     }
 }
 
+/// Opens the queue of the work that only a process with doors can do, such as a call that is to be
+/// made; by the URL that [`open`] takes. `None` = there is but one process, and it has doors.
+///
+/// # Errors
+/// As those of [`open`].
+pub async fn open_doors(url: &str) -> Result<Option<Arc<dyn Queue>>, Error> {
+    if url == "embedded" {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(rabbit::Rabbit::open(url, DOORS).await?)))
+}
+
 /// How the names of our queues begin at a broker.
 const NAME: &str = "voxflow";
+/// The same, of those for processes with doors.
+const DOORS: &str = "voxflow.doors";
 
 /// Carries jobs from process to process.
 #[async_trait]

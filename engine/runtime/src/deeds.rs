@@ -16,7 +16,7 @@ use store::{DeedRow, Line, TimerRow, Write};
 
 use crate::outbox::FRESH;
 use crate::web::{Asking, Unanswered};
-use crate::{Runtime, Trouble, flows, trace};
+use crate::{Role, Runtime, Trouble, flows, services, trace};
 
 /// The longest that a server may take, whatever the flow says, seconds.
 const LONGEST_S: u64 = 600;
@@ -88,6 +88,13 @@ impl Runtime {
         let Some(row) = self.parts.store.deed(key).await? else {
             return Ok(self.commit(vec![Write::Forget { id: timer }]).await?);
         };
+        if let (Role::Worker, Some(doors)) = (self.parts.role, &self.parts.doors)
+            && services::needs_doors(&row.command.deed)
+        {
+            // Its timer comes back when it does not arrive.
+            self.wake_doors(&**doors, "deed", key).await;
+            return Ok(());
+        }
         // Others leave it alone for as long as it may take.
         let (held, now) = (self.hold(), self.parts.clock.now());
         let longest = longest(&row.command.deed);

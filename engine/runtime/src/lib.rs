@@ -75,6 +75,10 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Wake-ups.
     pub queue: Arc<dyn Queue>,
+    /// Those for processes with doors; `None` = this is the only process.
+    pub doors: Option<Arc<dyn Queue>>,
+    /// What this process does.
+    pub role: Role,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Speech and language.
@@ -233,24 +237,23 @@ impl Runtime {
         self.lines.count()
     }
 
-    /// Works until `stop`: jobs, outbox, timers, sweep. Returns when all of it has ended; calls
+    /// Does its part of the work until `stop`: jobs, outbox, timers, sweep. Returns when all of it has ended; calls
     /// that are live then go on until their legs are gone, or [`Runtime::drain`] lets them go.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
-        self.serve_as(Role::All, stop).await;
-    }
-
-    /// The same, for a part of the work.
-    pub async fn serve_as(self: Arc<Self>, role: Role, stop: CancellationToken) {
+        let role = self.parts.role;
         self.agree_on_time(&stop).await;
         self.keep_flows(&stop).await;
         let mut loops = JoinSet::new();
         if role != Role::Edge {
-            loops.spawn(Arc::clone(&self).work(stop.clone()));
+            loops.spawn(Arc::clone(&self).work(Arc::clone(&self.parts.queue), stop.clone()));
             loops.spawn(Arc::clone(&self).send_texts(stop.clone()));
             loops.spawn(Arc::clone(&self).watch_timers(stop.clone()));
             loops.spawn(Arc::clone(&self).sweep(stop.clone()));
         }
         if role != Role::Worker {
+            if let Some(doors) = self.parts.doors.clone() {
+                loops.spawn(Arc::clone(&self).work(doors, stop.clone()));
+            }
             loops.spawn(Arc::clone(&self).listen(stop.clone()));
             loops.spawn(Arc::clone(&self).keep_pace(stop.clone()));
             // Whoever hands over calls looks for those who say so.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::hold::Claimed;
 use crate::outbox::HOLD;
-use crate::{Runtime, trace};
+use crate::{Role, Runtime, trace};
 
 /// Texts that one process sends at once.
 const AT_ONCE: u32 = 512;
@@ -137,6 +137,9 @@ impl Runtime {
         }
         if others {
             self.outbox_changed();
+            if self.parts.role == Role::Edge {
+                self.wakes.outbox(&self.parts.worker);
+            }
         }
         if sooner.is_some_and(|due| due.as_microsecond() < self.next_timer.load(Ordering::Relaxed))
         {

@@ -2,7 +2,7 @@
 //! are ours: a text into another thread, and a call.
 
 use async_trait::async_trait;
-use flow::Vars;
+use flow::{Deed, Vars};
 use serde_json::Value;
 use store::{DeedRow, OutboxRow, Write};
 
@@ -25,6 +25,12 @@ pub trait Aide: Send + Sync {
     /// # Errors
     /// Why it was not done, without anything secret.
     async fn call(&self, key: &str, option: &Value) -> Result<Vars, String>;
+}
+
+/// Whether only a process with doors can carry out a deed: the sound of a call that is made comes in
+/// there.
+pub(crate) fn needs_doors(deed: &Deed) -> bool {
+    matches!(deed, Deed::Service { name, .. } if name == CREATE_CALL)
 }
 
 impl Runtime {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use queue::Job;
+use queue::{Job, Queue};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,11 @@ impl Wakes {
         // No room means that the broker is away or behind: the sweep knows.
         let _ = self.wish.try_send(job("thread", id, trace::current()));
     }
+
+    /// Whoever sends texts shall look for some: this process, which stored them, does not.
+    pub(crate) fn outbox(&self, process: &str) {
+        let _ = self.wish.try_send(job("outbox", process, trace::current()));
+    }
 }
 
 impl Runtime {
@@ -58,9 +63,18 @@ impl Runtime {
         self.publish(job(kind, id, trace)).await
     }
 
+    /// Publishes a job for a process with doors; as [`Runtime::wake`].
+    pub(crate) async fn wake_doors(&self, doors: &dyn Queue, kind: &str, id: &str) -> bool {
+        self.publish_to(doors, job(kind, id, trace::current())).await
+    }
+
     async fn publish(&self, job: Job) -> bool {
+        self.publish_to(&*self.parts.queue, job).await
+    }
+
+    async fn publish_to(&self, queue: &dyn Queue, job: Job) -> bool {
         let Job { kind, id, trace } = job.clone();
-        match trace::publish(trace.as_deref(), self.parts.queue.publish(job)).await {
+        match trace::publish(trace.as_deref(), queue.publish(job)).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(kind, id, %error, "a job could not be published");

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use queue::{Delivery, Jobs};
+use queue::{Delivery, Jobs, Queue};
 use store::Write;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -74,10 +74,10 @@ impl Desk {
 }
 
 impl Runtime {
-    /// Takes jobs until `stop`, then ends those at work.
-    pub(crate) async fn work(self: Arc<Self>, stop: CancellationToken) {
+    /// Takes jobs from a queue until `stop`, then ends those at work.
+    pub(crate) async fn work(self: Arc<Self>, queue: Arc<dyn Queue>, stop: CancellationToken) {
         let mut desk = Desk::default();
-        while let Some(mut jobs) = self.subscribe(&stop).await {
+        while let Some(mut jobs) = subscribe(&*queue, &stop).await {
             self.take_jobs(&mut jobs, &mut desk, &stop).await;
         }
         let drained = async {
@@ -89,23 +89,6 @@ impl Runtime {
         };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!("work was left to others");
-        }
-    }
-
-    async fn subscribe(&self, stop: &CancellationToken) -> Option<Jobs> {
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return None,
-                jobs = self.parts.queue.subscribe() => match jobs {
-                    Ok(jobs) => return Some(jobs),
-                    Err(error) => tracing::warn!(%error, "no jobs can be taken yet"),
-                },
-            }
-            tokio::select! {
-                () = stop.cancelled() => return None,
-                () = tokio::time::sleep(LATER) => {}
-            }
         }
     }
 
@@ -193,6 +176,10 @@ impl Runtime {
                 "awaits" => self.release_run(id).await,
                 "deed" => self.carry_out(id).await,
                 "complete" => self.complete(id).await,
+                "outbox" => {
+                    self.outbox_changed();
+                    Ok(())
+                }
                 other => Err(Trouble::Broken(format!("no job is called `{other}`"))),
             };
             match done {
@@ -215,5 +202,22 @@ impl Runtime {
         }
         tokio::time::sleep(LATER).await;
         Ended::Later
+    }
+}
+
+async fn subscribe(queue: &dyn Queue, stop: &CancellationToken) -> Option<Jobs> {
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return None,
+            jobs = queue.subscribe() => match jobs {
+                Ok(jobs) => return Some(jobs),
+                Err(error) => tracing::warn!(%error, "no jobs can be taken yet"),
+            },
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(LATER) => {}
+        }
     }
 }

@@ -13,7 +13,7 @@ use axum::http::{Request, StatusCode, header};
 use conversation::{Address, Outgoing, Status, Tenant};
 use flow::{Linking, Medium, Needs, Vars};
 use jiff::Timestamp;
-use runtime::{Numbers, Parts, Runtime};
+use runtime::{Numbers, Parts, Role, Runtime};
 use serde_json::{Value, json};
 use store::{FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, Write};
 use talk::{Stt, Tts};
@@ -69,6 +69,8 @@ impl Rig {
         let runtime = Runtime::new(Parts {
             store: store::open("sqlite::memory:").await.unwrap(),
             queue: queue::open("embedded").await.unwrap(),
+            doors: None,
+            role: Role::All,
             clock: Arc::new(runtime::clock::System),
             vendors: Arc::new(Nobody),
             library: Arc::new(Nobody),

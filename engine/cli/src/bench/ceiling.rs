@@ -1,6 +1,6 @@
 //! What the broker and the database can do at best, with nothing of ours in between.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::{join_all, try_join_all};
@@ -10,8 +10,8 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use tokio_postgres::NoTls;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls};
 
 /// Jobs that are on their way at once.
 const WINDOW: usize = 512;
@@ -144,75 +144,87 @@ const ROWS: &[(&str, &str)] = &[
     ("DELETE FROM timers WHERE id = $1", "i"),
 ];
 
-/// Texts per second whose rows are written by prepared statements in flights of 64 texts.
-///
-/// # Errors
-/// The database cannot be used.
-pub(crate) async fn database(
-    url: &str,
-    texts: usize,
-    threads: usize,
-) -> Result<Option<f64>, String> {
-    if url.starts_with("sqlite:") {
-        return Ok(None);
+/// The database beside the real path: the same server, tables of its own.
+pub(crate) struct Database {
+    url: String,
+    inside: String,
+    /// Texts that were written.
+    written: usize,
+}
+
+impl Database {
+    /// `None` = the real path has no server whose limit could be measured.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub(crate) async fn open(url: &str) -> Result<Option<Self>, String> {
+        if url.starts_with("sqlite:") {
+            return Ok(None);
+        }
+        empty(url).await.map_err(told)?;
+        let joint = if url.contains('?') { '&' } else { '?' };
+        let inside = format!("{url}{joint}options=-csearch_path%3D{SCHEMA}");
+        // Our own tables, with their indexes.
+        store::open(&inside).await.map_err(|error| error.to_string())?;
+        Ok(Some(Self { url: url.to_owned(), inside, written: 0 }))
     }
-    let told = |error: tokio_postgres::Error| format!("`database`: {error}");
-    empty(url).await.map_err(told)?;
-    let joint = if url.contains('?') { '&' } else { '?' };
-    let inside = format!("{url}{joint}options=-csearch_path%3D{SCHEMA}");
-    // Our own tables, with their indexes.
-    store::open(&inside).await.map_err(|error| error.to_string())?;
-    let measured = measure_database(&inside, texts, threads).await;
-    measured.map(Some).map_err(told)
+
+    /// How long it takes to write the rows of so many more texts, by prepared statements in flights of
+    /// 64 texts.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub(crate) async fn write(&mut self, texts: usize, threads: usize) -> Result<Duration, String> {
+        let (began, from) = (Instant::now(), self.written);
+        self.written += texts;
+        // Threads belong to one writer each.
+        let writers = (0..WRITERS).map(|writer| {
+            let own = (from..from + texts).filter(move |n| n % threads % WRITERS == writer);
+            write(&self.inside, own.collect(), threads)
+        });
+        try_join_all(writers).await.map_err(told)?;
+        Ok(began.elapsed())
+    }
+
+    /// Leaves nothing behind.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub(crate) async fn close(self) -> Result<(), String> {
+        let client = connect(&self.url).await.map_err(told)?;
+        client.batch_execute(&format!("DROP SCHEMA {SCHEMA} CASCADE")).await.map_err(told)
+    }
+}
+
+fn told(error: tokio_postgres::Error) -> String {
+    format!("`database`: {error}")
+}
+
+async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// An empty schema, instead of what an earlier measurement has left.
 async fn empty(url: &str) -> Result<(), tokio_postgres::Error> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
     let anew = format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}");
-    client.batch_execute(&anew).await
+    connect(url).await?.batch_execute(&anew).await
 }
 
-async fn measure_database(
-    url: &str,
-    texts: usize,
-    threads: usize,
-) -> Result<f64, tokio_postgres::Error> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
-    let began = Instant::now();
-    let writers = (0..WRITERS).map(|writer| write(url, writer, texts / WRITERS, threads));
-    try_join_all(writers).await?;
-    let rate = (texts / WRITERS * WRITERS) as f64 / began.elapsed().as_secs_f64();
-    client.batch_execute(&format!("DROP SCHEMA {SCHEMA} CASCADE")).await?;
-    Ok(rate)
-}
-
-/// Threads belong to one writer each.
-async fn write(
-    url: &str,
-    writer: usize,
-    texts: usize,
-    threads: usize,
-) -> Result<(), tokio_postgres::Error> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
+/// One writer's part.
+async fn write(url: &str, texts: Vec<usize>, threads: usize) -> Result<(), tokio_postgres::Error> {
+    let client = connect(url).await?;
     client.batch_execute("SET synchronous_commit = on").await?;
     let mut prepared = Vec::new();
     for (sql, values) in ROWS {
         prepared.push((client.prepare(sql).await?, *values));
     }
     let body = "x".repeat(BODY);
-    for group in (0..texts).collect::<Vec<_>>().chunks(GROUP) {
-        let cells: Vec<(String, String)> = group
-            .iter()
-            .map(|n| {
-                let thread = (n * WRITERS + writer) % threads;
-                // As long as the ids of the real path.
-                (format!("{thread:036}"), format!("{writer}-{n:034}"))
-            })
-            .collect();
+    for group in texts.chunks(GROUP) {
+        // As long as the ids of the real path.
+        let cells: Vec<(String, String)> =
+            group.iter().map(|n| (format!("{:036}", n % threads), format!("{n:036}"))).collect();
         client.batch_execute("BEGIN").await?;
         let statements = cells.iter().flat_map(|(thread, text)| {
             let (client, body) = (&client, &body);

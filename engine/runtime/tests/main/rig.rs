@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use queue::Queue;
 use runtime::clock::Manual;
 use runtime::numbers::Number;
-use runtime::{Agents, Clock, Numbers, Parts, Runtime, Texting};
+use runtime::{Agents, Clock, Numbers, Parts, Role, Runtime, Texting};
 use serde_json::{Value, json};
 use store::{FlowRow, MessageRow, Peering, RunRow, Store};
 use tokio::task::JoinHandle;
@@ -142,6 +142,8 @@ impl Rig {
         let mut parts = Parts {
             store: Arc::clone(&self.store),
             queue: Arc::clone(&self.queue),
+            doors: None,
+            role: Role::All,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             vendors: world.clone(),
             library: world,
