@@ -5,7 +5,7 @@
 //! others) → [`session`] (the one task that owns the call) → `deeds` and
 //! [`services`] (what it can be told to do) →
 //! `bridge` (two legs hear each other) → [`room`] (several do) → [`waiting`] (somebody will) → `transfer` (somebody else takes the call) → `converse` (an AI conversation) → `player` (paces sound to the leg) →
-//! `recorder` (writes down what was heard).
+//! `recorder` (writes down what was heard) → `tape` (in a file).
 //!
 //! Invariant: whatever a call does, it listens to its leg; a caller who is gone ends everything.
 
@@ -20,6 +20,7 @@ pub mod room;
 pub mod services;
 pub mod session;
 pub mod switchboard;
+mod tape;
 mod tenants;
 mod transfer;
 pub mod waiting;

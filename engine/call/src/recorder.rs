@@ -1,8 +1,8 @@
 //! What was said on a call, as a file: the caller left, we right, both where they were heard.
 //!
-//! A leg that is recorded is tapped: a task passes on what comes and goes, and writes it down.
+//! A leg that is recorded is tapped: a task passes on what comes and goes, and gives what was heard to
+//! the `tape`, piece by piece.
 
-use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::tape::{self, Tape};
+
 /// How late a frame may come and still follow the one before it without a gap.
 const JITTER: Duration = Duration::from_millis(120);
 
@@ -20,9 +22,6 @@ const KEPT: Duration = Duration::from_secs(2);
 
 /// What is more quiet than this, as a root mean square, is silence: -40 dBm0 and some.
 const SILENCE: f64 = 230.0;
-
-/// Bytes of a RIFF WAVE head of linear sound.
-const HEAD: u32 = 44;
 
 /// Two voices on one line of time. Pure: times are counted from the beginning.
 struct Score {
@@ -108,35 +107,56 @@ pub(crate) struct Recording {
 /// The two ends of a leg's sound.
 pub(crate) type Ways = (mpsc::Receiver<Inbound>, mpsc::Sender<Outbound>);
 
-/// Begins to record what goes through these ways; gives those that go through the recorder.
+/// A recording that has begun.
+pub(crate) struct Begun<W> {
+    pub(crate) recording: Recording,
+    /// Writes it: is over when its file is complete and closed.
+    pub(crate) writing: W,
+    /// Those that go through the recorder.
+    pub(crate) ways: Ways,
+}
+
+/// Begins to record what goes through these ways.
 ///
 /// # Errors
-/// The file cannot be made.
+/// The file cannot be made; with the ways as they were.
 pub(crate) fn begin(
     folder: &Path,
     file: String,
     rate: Rate,
     ways: Ways,
     ends: Ends,
-) -> Result<(Recording, Ways), (String, Ways)> {
-    let path = folder.join(&file);
-    let opened = std::fs::create_dir_all(folder).and_then(|()| std::fs::File::create(&path));
-    let out = match opened.and_then(|mut out| out.write_all(&head(rate, 0)).map(|()| out)) {
-        Ok(out) => out,
-        Err(error) => return Err((format!("`{}`: {error}", path.display()), ways)),
+) -> Result<Begun<impl Future<Output = ()> + use<>>, (String, Ways)> {
+    let tape = match Tape::create(folder, &file, rate) {
+        Ok(tape) => tape,
+        Err(why) => return Err((why, ways)),
     };
     let (pieces, to_write) = mpsc::unbounded_channel();
-    // A thread of its own: it waits for as long as the call lasts.
-    let writer = std::thread::Builder::new().name("recorder".into());
-    if let Err(error) = writer.spawn(move || write(out, rate, to_write)) {
-        return Err((format!("no thread for a recording: {error}"), ways));
-    }
     let stop = CancellationToken::new();
     let (to_call, inbound) = mpsc::channel(64);
     let (outbound, from_call) = mpsc::channel(64);
     let tap = Tap { to_call, from_call, ways, ends, stop: stop.clone() };
-    tokio::spawn(tap.pass(Score::new(rate), pieces));
-    Ok((Recording { file, stop }, (inbound, outbound)))
+    tokio::spawn(tap.pass(Written { score: Score::new(rate), pieces }));
+    let recording = Recording { file, stop: stop.clone() };
+    let writing = async move {
+        tape::write(tape, to_write).await;
+        // It may have ended by itself: a full disk.
+        stop.cancel();
+    };
+    Ok(Begun { recording, writing, ways: (inbound, outbound) })
+}
+
+/// What is heard, on its way to the file; dropping it ends the file.
+struct Written {
+    score: Score,
+    pieces: mpsc::UnboundedSender<Vec<i16>>,
+}
+
+impl Written {
+    /// The last of it, at this moment.
+    fn end(mut self, at: Duration) {
+        let _ = self.pieces.send(self.score.rest(at));
+    }
 }
 
 struct Tap {
@@ -149,24 +169,24 @@ struct Tap {
 
 impl Tap {
     /// Passes on what comes and goes as long as the call lasts; writes it down until it is stopped.
-    async fn pass(mut self, score: Score, pieces: mpsc::UnboundedSender<Vec<i16>>) {
+    async fn pass(mut self, written: Written) {
         let start = Instant::now();
         let (mut spoke, mut flushed) = (start, Duration::ZERO);
-        let mut score = Some(score);
+        let mut written = Some(written);
         let mut waiting: Option<Outbound> = None;
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled(), if score.is_some() => {
-                    if let Some(mut score) = score.take() {
-                        let _ = pieces.send(score.rest(start.elapsed()));
+                () = self.stop.cancelled(), if written.is_some() => {
+                    if let Some(written) = written.take() {
+                        written.end(start.elapsed());
                     }
                     continue;
                 }
                 heard = self.ways.0.recv() => {
                     let Some(heard) = heard else { break };
-                    match (&heard, &mut score) {
-                        (Inbound::Frame(frame), Some(score)) => {
+                    match (&heard, &mut written) {
+                        (Inbound::Frame(frame), Some(Written { score, .. })) => {
                             score.caller(start.elapsed(), frame);
                             if loud(frame) {
                                 spoke = Instant::now();
@@ -197,11 +217,13 @@ impl Tap {
                 room = self.ways.1.reserve(), if waiting.is_some() => {
                     let Ok(room) = room else { break };
                     if let Some(given) = waiting.take() {
-                        match (&given, &mut score) {
-                            (Outbound::Frame(frame), Some(score)) => {
+                        match (&given, &mut written) {
+                            (Outbound::Frame(frame), Some(Written { score, .. })) => {
                                 score.ours(start.elapsed(), frame);
                             }
-                            (Outbound::Clear, Some(score)) => score.clear(start.elapsed()),
+                            (Outbound::Clear, Some(Written { score, .. })) => {
+                                score.clear(start.elapsed());
+                            }
                             _ => {}
                         }
                         room.send(given);
@@ -218,15 +240,15 @@ impl Tap {
             {
                 self.stop.cancel();
             }
-            if let Some(score) = &mut score
+            if let Some(Written { score, pieces }) = &mut written
                 && now > flushed + KEPT + Duration::from_secs(1)
             {
                 flushed = now - KEPT;
                 let _ = pieces.send(score.take(flushed));
             }
         }
-        if let Some(mut score) = score {
-            let _ = pieces.send(score.rest(start.elapsed()));
+        if let Some(written) = written {
+            written.end(start.elapsed());
         }
     }
 }
@@ -234,48 +256,6 @@ impl Tap {
 fn loud(frame: &Frame) -> bool {
     let sum: f64 = frame.samples.iter().map(|sample| f64::from(*sample).powi(2)).sum();
     (sum / frame.samples.len().max(1) as f64).sqrt() > SILENCE
-}
-
-/// Writes pieces as they come, and with each how long it is by then: a process that dies leaves a
-/// file that can be read.
-fn write(mut out: std::fs::File, rate: Rate, mut pieces: mpsc::UnboundedReceiver<Vec<i16>>) {
-    let mut length: u32 = 0;
-    let mut all = || -> std::io::Result<()> {
-        while let Some(piece) = pieces.blocking_recv() {
-            let bytes: Vec<u8> = piece.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-            out.write_all(&bytes)?;
-            length = length.saturating_add(bytes.len() as u32);
-            out.seek(SeekFrom::Start(0))?;
-            out.write_all(&head(rate, length))?;
-            out.seek(SeekFrom::End(0))?;
-        }
-        Ok(())
-    };
-    if let Err(error) = all() {
-        tracing::error!(%error, "a recording could not be written");
-    }
-}
-
-/// The head of a WAVE file of two channels of 16 bits, with so many bytes of sound.
-fn head(rate: Rate, length: u32) -> Vec<u8> {
-    const CHANNELS: u16 = 2;
-    const BYTES: u16 = 2;
-    let mut head = Vec::with_capacity(HEAD as usize);
-    head.extend(b"RIFF");
-    head.extend((length.saturating_add(HEAD - 8)).to_le_bytes());
-    head.extend(b"WAVEfmt ");
-    head.extend(16_u32.to_le_bytes());
-    for word in [1, CHANNELS] {
-        head.extend(word.to_le_bytes());
-    }
-    head.extend(rate.to_le_bytes());
-    head.extend((rate * u32::from(CHANNELS * BYTES)).to_le_bytes());
-    for word in [CHANNELS * BYTES, BYTES * 8] {
-        head.extend(word.to_le_bytes());
-    }
-    head.extend(b"data");
-    head.extend(length.to_le_bytes());
-    head
 }
 
 #[cfg(test)]
@@ -325,13 +305,5 @@ mod tests {
         score.ours(millis(100), &frame(20));
         let heard: Vec<i16> = parts(&score.rest(millis(120))).iter().map(|part| part.1).collect();
         assert_eq!(heard, [1, 2, 0, 0, 0, 20]);
-    }
-
-    #[test]
-    fn the_head_is_read_as_it_was_written() {
-        let mut file = head(8000, 8);
-        file.extend([1, 0, 2, 0, 3, 0, 4, 0]);
-        let wav = audio::wav::read(&file).map(|wav| (wav.rate, wav.channels, wav.samples));
-        assert_eq!(wav, Ok((8000, 2, vec![1, 2, 3, 4])));
     }
 }

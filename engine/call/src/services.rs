@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use audio::{Frame, dtmf, tone};
-use flow::Key;
+use flow::{Command, Deed, Key};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::bridge::Way;
 use crate::deeds;
 use crate::leg::{Picked, Unable};
-use crate::recorder::{self, Ends};
+use crate::recorder::{self, Begun, Ends};
 use crate::room;
-use crate::session::{Finish, Gone, Line};
+use crate::session::{Finish, Gone, Line, Report};
 use crate::{transfer, waiting};
 
 /// How long carriers take to say who picked up: Twilio gives up after 30 s.
@@ -71,8 +71,7 @@ pub(crate) async fn carry_out(
         "mute" => Ok(mute(line)),
         "send_digits" => with(line, option, send_digits).await,
         "start_recording" => {
-            let file = recording_file(key);
-            with(line, option, async |line, start| start_recording(line, file, start).await).await
+            with(line, option, async |line, start| start_recording(line, key, start).await).await
         }
         "stop_recording" => Ok(stop_recording(line)),
         "transfer_call" => with(line, option, transfer::carry_out).await,
@@ -242,15 +241,40 @@ struct StartRecording {
     on_end: Option<String>,
 }
 
-/// The name of a recording's file: the run comes first, so that its recordings can be found.
-fn recording_file(key: &Key) -> String {
+/// A recording that was asked for.
+pub struct Taped {
+    /// The name of its file, without what tells its kind.
+    pub id: String,
+    /// The kind of file: `wav`.
+    pub format: String,
+    /// The flow that begins when it has ended.
+    pub on_end: Option<String>,
+}
+
+impl Taped {
+    /// The recording that a command asks for, if it does.
+    pub fn by(command: &Command) -> Option<Self> {
+        let Deed::Service { name, option } = &command.deed else { return None };
+        let start = StartRecording::deserialize(option).ok();
+        let StartRecording { format, on_end, .. } = start.filter(|_| name == "start_recording")?;
+        Some(Self { id: recording_id(&command.key), format, on_end })
+    }
+
+    /// The name of its file.
+    pub fn file(&self) -> String {
+        format!("{}.{}", self.id, self.format)
+    }
+}
+
+/// The run comes first, so that its recordings can be found.
+fn recording_id(key: &Key) -> String {
     let fine = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    format!("{}.wav", key.0.chars().map(fine).collect::<String>())
+    key.0.chars().map(fine).collect()
 }
 
 async fn start_recording(
     line: &mut Line,
-    file: String,
+    key: &Key,
     start: StartRecording,
 ) -> Result<Finish, Gone> {
     let Some(folder) = line.means.recordings.clone() else {
@@ -259,9 +283,6 @@ async fn start_recording(
     if start.format != "wav" {
         let why = format!("recordings are written as wav, not as {}", start.format);
         return Ok(Finish::failed(why));
-    }
-    if start.on_end.is_some() {
-        return Ok(Finish::failed("no flow is started at the end of a recording here: `on_end`"));
     }
     if line.recording.as_ref().is_some_and(|recording| !recording.stop.is_cancelled()) {
         return Ok(Finish::failed("this call is being recorded already"));
@@ -277,12 +298,19 @@ async fn start_recording(
     };
     let inbound = std::mem::replace(&mut line.inbound, mpsc::channel(1).1);
     let outbound = std::mem::replace(&mut line.outbound, mpsc::channel(1).0);
+    let file = format!("{}.{}", recording_id(key), start.format);
     let begun = recorder::begin(&folder, file, line.rate, (inbound, outbound), ends);
     let (finish, ways) = match begun {
-        Ok((recording, ways)) => {
+        Ok(Begun { recording, writing, ways }) => {
             let mut finish = Finish::done();
             finish.values.insert("file".into(), recording.file.clone().into());
             line.recording = Some(recording);
+            line.report(Report::Recording(key.clone()));
+            let (reports, key) = (line.reports.clone(), key.clone());
+            line.tapes.spawn(async move {
+                writing.await;
+                let _ = reports.send(Report::Recorded(key));
+            });
             (finish, ways)
         }
         Err((why, ways)) => (Finish::failed(why), ways),

@@ -16,6 +16,7 @@ use flow::{Command, Deed, Event, HangupCause, Key, Vars};
 use serde_json::Value;
 use talk::{Inbound, Note, Outbound, Prepared, Vendors};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +50,10 @@ pub enum Report {
     Note(Note),
     /// A conversation stands otherwise than before.
     Stands(Latest),
+    /// A recording has begun, asked for under this key.
+    Recording(Key),
+    /// It has ended: its file is complete and closed.
+    Recorded(Key),
     /// The call was told to leave, and has stopped what it did. Nothing more comes; the leg is let go
     /// of once this is answered, or dropped.
     Left(oneshot::Sender<()>),
@@ -112,6 +117,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a deed may take to end after it was stopped.
 const STOPPING: Duration = Duration::from_secs(2);
 
+/// How long the last of a recording may take to be written: a disk that hangs holds up nobody.
+const WRITING: Duration = Duration::from_secs(3);
+
 /// The caller's side is gone.
 pub(crate) struct Gone;
 
@@ -164,6 +172,8 @@ pub(crate) struct Line {
     pub(crate) interrupting: Option<char>,
     /// The recording that goes on, or that ended by itself.
     pub(crate) recording: Option<Recording>,
+    /// What writes recordings and reports their ends.
+    pub(crate) tapes: JoinSet<()>,
 }
 
 impl Line {
@@ -182,6 +192,7 @@ impl Line {
             keys,
             interrupting,
             recording: None,
+            tapes: JoinSet::new(),
         }
     }
 
@@ -226,6 +237,17 @@ impl Line {
         }
     }
 
+    /// Ends what is recorded, and waits until all of it is written.
+    async fn close_tapes(&mut self) {
+        if let Some(recording) = &self.recording {
+            recording.stop.cancel();
+        }
+        let written = async { while self.tapes.join_next().await.is_some() {} };
+        if timeout(WRITING, written).await.is_err() {
+            tracing::error!(call = self.arrival.carrier_id, "a recording is not written");
+        }
+    }
+
     pub(crate) fn report(&self, report: Report) {
         // Nobody listens only when the run's owner is gone, and then the orders end too.
         let _ = self.reports.send(report);
@@ -233,7 +255,7 @@ impl Line {
 }
 
 /// Lives the call until the leg is gone, or `orders` is closed (then the leg is hung up). Either
-/// way the last report is [`Event::HungUp`].
+/// way the last event is [`Event::HungUp`]; recordings that it ended report their ends after it.
 ///
 /// Orders and events are boxed: a channel keeps room for 32 of them from the beginning, and few ever
 /// come at once.
@@ -252,8 +274,13 @@ pub async fn live(
 ) {
     let mut line = Line::new(leg, means, reports);
     match lived(&mut line, &mut orders, &leave).await {
-        Over::Ended(cause) => line.report(Report::Event(Event::HungUp { cause }.into())),
+        Over::Ended(cause) => {
+            line.report(Report::Event(Event::HungUp { cause }.into()));
+            line.close_tapes().await;
+        }
         Over::Left => {
+            // Whoever takes the call finds its recordings complete.
+            line.close_tapes().await;
             let (answer, answered) = oneshot::channel();
             line.report(Report::Left(answer));
             let _ = answered.await;

@@ -1,22 +1,27 @@
-//! Runs that nobody called or texted for: what comes after a run that has ended, and what a client
-//! of the API starts.
+//! Runs that nobody called or texted for: what comes after a run or a recording of it that has ended,
+//! and what a client of the API starts.
 //!
 //! Such a run is stored as one that has not begun, with a timer that wakes a worker for it; so it
 //! is started once, by whichever process is there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use conversation::Tenant;
 use flow::{Activeflow, Flow, Medium, Taken, Vars};
 use jiff::Timestamp;
-use serde_json::json;
-use store::{FlowRow, RunRow, TimerRow, Write};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::{DeedRow, FlowRow, RunRow, TimerRow, Write};
 use uuid::Uuid;
 
+use crate::deeds::End;
 use crate::{Runtime, Trouble, trace};
 
 /// Runs that may follow on one another by `on_complete`, besides the first.
 const CHAIN: u64 = 5;
+/// How long what follows waits for a store that does not answer.
+const AGAIN: Duration = Duration::from_millis(200);
 /// Runs that follow have an id that is made of the run before, so that no two of them follow it.
 const FOLLOWING: Uuid = Uuid::from_u128(0x5c1d_27a4_11f3_4d0a_9b6e_7f20_84c9_3e02);
 
@@ -38,6 +43,17 @@ pub enum Wanted {
     Named(String),
     /// This document.
     Text(String),
+}
+
+/// What follows on something of a run that has ended.
+#[derive(Deserialize)]
+struct OnEnd {
+    /// The flow, by name or version.
+    flow: String,
+    /// What has ended; its name is the first word of the variables.
+    of: String,
+    /// What is known of it.
+    values: Vars,
 }
 
 /// Why a run was not begun.
@@ -130,7 +146,7 @@ impl Runtime {
         {
             let next = Uuid::new_v5(&FOLLOWING, id.as_bytes()).to_string();
             if self.parts.store.run(&next).await?.is_none() {
-                match self.next(&run, &next, &name).await {
+                match self.next(&run, &next, &name, Vars::new()).await {
                     Ok(begun) => writes.extend(begun),
                     Err(Trouble::Broken(why)) => writes.push(self.refused(&run, &why)),
                     Err(error) => return Err(error),
@@ -144,16 +160,57 @@ impl Runtime {
         }
     }
 
-    async fn next(&self, run: &RunRow, next: &str, name: &str) -> Result<Vec<Write>, Trouble> {
+    /// Begins the flow that follows on something of a run that has ended, once for each deed.
+    pub(crate) async fn begin_on_end(&self, row: &DeedRow, option: &Value) -> End {
+        loop {
+            match self.on_end(row, option).await {
+                Ok(writes) => return End { writes, ..End::done(Vars::new()) },
+                Err(Trouble::Broken(why)) => return End::failed(why),
+                // It is not refused because nobody could look.
+                Err(Trouble::Store(error)) => {
+                    tracing::warn!(run = row.run, %error, "what follows waits for the store");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn on_end(&self, row: &DeedRow, option: &Value) -> Result<Vec<Write>, Trouble> {
+        let wanted = OnEnd::deserialize(option).map_err(|error| Trouble::Broken(error.to_string()));
+        let OnEnd { flow, of, values } = wanted?;
+        let unknown = || Trouble::Broken(format!("there is no run {}", row.run));
+        let run = self.parts.store.run(&row.run).await?.ok_or_else(unknown)?;
+        let next = Uuid::new_v5(&FOLLOWING, row.command.key.0.as_bytes()).to_string();
+        if self.parts.store.run(&next).await?.is_some() {
+            return Ok(Vec::new());
+        }
+        let named = |(name, value): (String, Value)| {
+            // The names of the older dialect are readable too.
+            [(format!("{of}.{name}"), value.clone()), (format!("voipbin.{of}.{name}"), value)]
+        };
+        self.next(&run, &next, &flow, values.into_iter().flat_map(named).collect()).await
+    }
+
+    /// A run that follows on another, which also knows `more`.
+    async fn next(
+        &self,
+        run: &RunRow,
+        next: &str,
+        name: &str,
+        more: Vars,
+    ) -> Result<Vec<Write>, Trouble> {
         if run.state.chain >= CHAIN {
             let why = format!("{CHAIN} runs have followed on one another: `{name}` is not started");
             return Err(Trouble::Broken(why));
         }
         let (version, flow) = self.named(&run.tenant, name).await?;
-        // A call is over by then; what follows is about it, and cannot speak any more.
+        // What follows is about a call, and cannot speak on it: it is over, or has a run of its own.
         let medium = if run.medium == Medium::Text { Medium::Text } else { Medium::None };
         let mut vars = run.state.vars.clone();
-        vars.insert("run.parent".into(), json!(run.id));
+        vars.extend(more);
+        for name in ["run.parent", "voipbin.activeflow.reference_activeflow_id"] {
+            vars.insert(name.into(), json!(run.id));
+        }
         let about = (medium, run.subject.clone());
         let mut row = self.unbegun(next, (&version, &flow), about, vars);
         row.state.chain = run.state.chain + 1;

@@ -1,5 +1,5 @@
 //! Services beside the engine that flows call by the name of an action: the seam, and those that
-//! are ours: a text into another thread, and a call.
+//! are ours: a text into another thread, a call, and a flow that follows on something.
 
 use async_trait::async_trait;
 use flow::{Deed, Vars};
@@ -12,6 +12,10 @@ use crate::{Runtime, texts};
 
 /// The service that is ours: its texts leave by the outbox, and the outbox tells their end.
 pub(crate) const TO_THREAD: &str = "send_to_conversation";
+
+/// The service that is ours, and that no action asks for: the flow begins that follows on something of
+/// the run that has ended.
+pub(crate) const ON_END: &str = "on_end";
 
 /// Carries out what one action type asks for, beside the engine.
 #[async_trait]
@@ -44,6 +48,9 @@ impl Runtime {
         }
         if name == CREATE_CALL {
             return self.create_call(row, option).await;
+        }
+        if name == ON_END {
+            return self.begin_on_end(row, option).await;
         }
         let Some(service) = self.parts.services.iter().find(|service| service.name() == name)
         else {

@@ -4,6 +4,7 @@
 mod bridge;
 mod others;
 mod phone;
+mod recording;
 mod services;
 mod session;
 mod transfer;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::phone::{Marks, Phone, Seen};
-use crate::vendors::{Habit, Shelf, Studio};
+use crate::vendors::{Shelf, Studio};
 
 fn phone() -> Phone {
     Phone::call(Arc::new(Studio(Vec::new())), Arc::new(Shelf), Marks::Answered)
@@ -174,75 +174,4 @@ async fn a_flow_goes_on_while_it_is_found_out_who_picked_up() {
     assert_eq!(phone.hung_up().await, HangupCause::Normal);
     let record = record.lock().unwrap();
     assert!(record.iter().any(|(_, seen)| matches!(seen, Seen::Hangup(_))));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_recording_holds_both_sides_until_it_is_stopped() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut phone = Phone::keeping(
-        Arc::new(Studio(vec![Habit::Speaks(8000)])),
-        Arc::new(Shelf),
-        Marks::Answered,
-        Arc::new([]),
-        Some(folder.path().into()),
-    );
-    let start = json!({ "format": "wav", "silence_s": 0, "finish_on": "", "max_s": 0,
-        "beep": false, "on_end": null });
-    phone.order("r1/rec/1/1", service("start_recording", start.clone())).await;
-    let Event::Done { exit, values, .. } = phone.event().await else { panic!() };
-    assert_eq!((exit.as_str(), &values["file"]), ("done", &json!("r1_rec_1_1.wav")));
-    phone.order("again", service("start_recording", start)).await;
-    assert_eq!(phone.exit("again").await, "failed");
-    let say = Deed::Say {
-        text: "0123456789".into(),
-        language: None,
-        tts_type: None,
-        voice_id: None,
-        stop_on_digit: false,
-    };
-    phone.order("say", say).await;
-    for _ in 0..60 {
-        let frame = Frame { rate: 8000, samples: vec![321; 160] };
-        phone.caller.send(Inbound::Frame(frame)).await.unwrap();
-        sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(phone.exit("say").await, "done");
-    phone.order("stop", service("stop_recording", json!({}))).await;
-    assert_eq!(phone.exit("stop").await, "done");
-    phone.order("none", service("stop_recording", json!({}))).await;
-    assert_eq!(phone.exit("none").await, "failed");
-    // The file is whole only when its writer, which has a thread of its own, has ended.
-    let file = folder.path().join("r1_rec_1_1.wav");
-    let began = std::time::Instant::now();
-    let wav = loop {
-        let wav = audio::wav::read(&std::fs::read(&file).unwrap()).unwrap();
-        if wav.samples.len() >= 2 * 9200 {
-            break wav;
-        }
-        assert!(began.elapsed() < Duration::from_secs(20), "{} samples", wav.samples.len());
-        tokio::task::yield_now().await;
-    };
-    assert_eq!((wav.rate, wav.channels), (8000, 2));
-    let (caller, ours): (Vec<i16>, Vec<i16>) =
-        wav.samples.chunks(2).map(|pair| (pair[0], pair[1])).unzip();
-    // A second of speech that began at once, 1.2 s of the caller.
-    let loud = |voice: &[i16], sample| voice.iter().filter(|s| **s == sample).count();
-    assert!((7840..=8160).contains(&loud(&ours, 1000)), "{}", loud(&ours, 1000));
-    assert!((9200..=9600).contains(&loud(&caller, 321)), "{}", loud(&caller, 321));
-    assert!(ours[..1600].contains(&1000) && caller[..1600].contains(&321));
-    // The call is heard on.
-    phone
-        .order(
-            "keys",
-            Deed::ReceiveDigits {
-                max_digits: 1,
-                finish_on: String::new(),
-                timeout_ms: 1000,
-                between_ms: 0,
-                window_ms: None,
-            },
-        )
-        .await;
-    phone.press("7").await;
-    assert_eq!(phone.exit("keys").await, "done 7");
 }

@@ -12,7 +12,7 @@ use crate::shape::nearest;
 use crate::text::{self, Part};
 
 /// The first words of names that come from outside a flow.
-const GIVEN: [&str; 17] = [
+const GIVEN: [&str; 18] = [
     "agent",
     "ai_talk",
     "ai",
@@ -27,6 +27,7 @@ const GIVEN: [&str; 17] = [
     "from",
     "message",
     "now",
+    "recording",
     "run",
     "to",
     "voipbin",
@@ -40,7 +41,7 @@ const OPEN: [&str; 8] =
 const NOTHING: [&str; 5] = ["None", "nil", "null", "undefined", "void"];
 
 /// Names that come from outside: what is nearly one of them is a slip.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 26] = [
     "ai_talk.ended_by",
     "call.carrier_id",
     "call.digits",
@@ -59,6 +60,13 @@ const KNOWN: [&str; 19] = [
     "message.id",
     "message.media",
     "message.text",
+    "recording.file",
+    "recording.filenames",
+    "recording.format",
+    "recording.id",
+    "recording.recording_name",
+    "recording.reference_id",
+    "recording.reference_type",
     "to",
 ];
 

@@ -73,6 +73,8 @@ pub(super) struct Host<'a> {
     pub(super) epoch: i64,
     /// What the run has asked for and waits for, and what holds for the rest of the call.
     pub(super) pending: Vec<Pending>,
+    /// Keys of its recordings that have not ended.
+    pub(super) recording: Vec<Key>,
     /// Its first words, until it is known whether they are.
     pub(super) prepared: Option<Prepared>,
     /// How the conversation stands, if there is one.
@@ -122,6 +124,8 @@ impl Host<'_> {
                             self.note(Note::Standing(standing)).await;
                         }
                     }
+                    Some(Report::Recording(key)) => self.recording.push(key),
+                    Some(Report::Recorded(key)) => self.recorded(&key).await,
                     Some(Report::Left(answer)) => {
                         self.stands().await;
                         let _ = answer.send(());
@@ -155,6 +159,9 @@ impl Host<'_> {
         let failed = self.run.outcome == Some(Outcome::Failed);
         self.call.status = if failed { "failed" } else { "completed" }.into();
         self.unsaved.push(Write::Call(self.call.clone()));
+        for key in std::mem::take(&mut self.recording) {
+            self.end_of(&key);
+        }
         self.unsaved.push(Write::Over { run: self.run.id.clone() });
         self.runtime.behind.forget(&self.of());
         match self.save(Vec::new(), Patience::Patient).await {
@@ -257,7 +264,8 @@ impl Host<'_> {
             let mut known = HashSet::new();
             self.pending.retain(|pending| {
                 let lasts = lasting(&pending.command.deed).is_some_and(|name| known.insert(name));
-                lasts || deeds::awaited(state, &pending.command.key)
+                let records = self.recording.contains(&pending.command.key);
+                lasts || records || deeds::awaited(state, &pending.command.key)
             });
             let keys: Vec<Key> = texts
                 .iter()

@@ -14,6 +14,7 @@ use store::{CallRow, LiveRow, WorkerRow, Write};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::taped;
 use crate::{Runtime, Trouble, begin};
 
 /// How often a process says that it is alive while it hosts calls.
@@ -257,7 +258,11 @@ impl Runtime {
         let now = self.parts.clock.now();
         let mut writes = Vec::new();
         let (run, call) = tokio::join!(store.run(&live.run), store.call(&live.call));
-        if let Some(mut run) = run?
+        let run = run?;
+        if let Some(run) = &run {
+            writes.extend(taped::lost(run, &live.pending, now));
+        }
+        if let Some(mut run) = run
             && run.outcome.is_none()
         {
             let event = Event::HungUp { cause };

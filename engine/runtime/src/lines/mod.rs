@@ -5,7 +5,7 @@
 //!
 //! Read on: `host` (the owner of a call's run) with `keep` (what it saves) and `behind` (how the
 //! conversation stands, written behind it) → `taken` (a call that another process had) → `lost` (what
-//! is left of those that died) → `leave` (this process stops) → `outbound` (calls that we make) →
+//! is left of those that died) → `taped` (what follows on its recordings) → `leave` (this process stops) → `outbound` (calls that we make) →
 //! `greeting` (what is begun while the phone rings).
 //!
 //! Invariant: a store that does not answer never silences a call. Steps without a text to send go
@@ -20,6 +20,7 @@ mod lost;
 pub(crate) mod outbound;
 pub(crate) mod pace;
 mod taken;
+mod taped;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -288,6 +289,7 @@ impl Runtime {
             control: Arc::clone(&leg.control),
             epoch,
             pending,
+            recording: Vec::new(),
             prepared,
             standing: None,
             turns: 0,

@@ -12,6 +12,7 @@
 //! | `connect_call` that the carrier bridged | ends as the carrier says, and the flow goes on |
 //! | `connect_call` that the lost process bridged | `failed`: the other leg is gone |
 //! | `mute` | again, so that who was mute is |
+//! | a recording | has ended: the flow of its `on_end` begins |
 //! | `send_digits` | `failed`: nobody knows whether they were sent |
 //! | texts, timers, waits for events | as if nothing had happened |
 
@@ -100,6 +101,7 @@ impl Host<'_> {
             Ok(called) => self.called = called,
             Err(error) => tracing::warn!(run = self.run.id, %error, "a flow cannot be had"),
         }
+        self.close_tapes().await;
         self.look();
         let keys = self.run.state.waits().map(|waiting| waiting.key.clone());
         let known = |key: &flow::Key| self.pending.iter().any(|p| p.command.key == *key);

@@ -135,7 +135,7 @@ impl Caller {
                 from: from.into(),
                 to: OURS.into(),
             },
-            rate: audio::Rate::default(),
+            rate: 8000,
             inbound,
             outbound,
             control: Arc::new(Phone {

@@ -27,6 +27,7 @@ mod rig;
 mod runs;
 mod sessions;
 mod shared;
+mod taped;
 mod texts;
 mod together;
 mod wish;
