@@ -19,6 +19,8 @@ pub(crate) struct Ear {
     quiet: Option<Moment>,
     /// Whether the recognizer was told of the voice and not of its end.
     told: bool,
+    /// When it was told of a voice last.
+    told_at: Moment,
     /// When it was told of a silence last.
     hushed: Option<Moment>,
 }
@@ -31,7 +33,11 @@ impl Ear {
             (Some(_), Some(quiet)) if now - quiet <= GAP => self.quiet = None,
             (Some(_) | None, _) => (self.voice, self.quiet) = (Some(now), None),
         }
-        !std::mem::replace(&mut self.told, true)
+        let news = !std::mem::replace(&mut self.told, true);
+        if news {
+            self.told_at = now;
+        }
+        news
     }
 
     /// The detector hears no voice any more.
@@ -54,6 +60,12 @@ impl Ear {
     /// When the voice that was heard last began.
     pub(crate) fn began(&self) -> Moment {
         self.voice.unwrap_or_default()
+    }
+
+    /// How long he has spoken, pauses included that are too short for the recognizer to be told of
+    /// them; while he speaks, nothing yet.
+    pub(crate) fn spoke_for(&self) -> Duration {
+        self.quiet.map_or(Duration::ZERO, |quiet| quiet.saturating_sub(self.told_at))
     }
 
     /// When a silence is no longer a gap in the voice before it.

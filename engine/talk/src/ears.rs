@@ -17,6 +17,8 @@ use crate::stt::{Hear, Listening, Stt, Want, Words};
 
 /// A recognizer that does not open within this is replaced.
 const OPEN: Duration = Duration::from_secs(3);
+/// The same where words wait for it that another can recognize, too.
+const OPEN_SOON: Duration = Duration::from_secs(1);
 /// What is kept for a recognizer that is slow, or is being opened: 3 s of frames.
 const BACKLOG: usize = 150;
 /// What is kept of the caller's turn for a recognizer that must be replaced in the middle of it: 8 s.
@@ -34,6 +36,9 @@ const MEANT: u32 = 25;
 const ANSWER: Duration = Duration::from_millis(2500);
 /// So often in a row it may say nothing.
 const MISSED: u32 = 2;
+/// One that never said anything is replaced after the first time, where there is another, and sooner:
+/// that one must have the time to hear it all again before the caller's silence has lasted 3 s.
+const ANSWER_SOON: Duration = Duration::from_millis(1000);
 
 /// What comes of listening.
 #[derive(Debug)]
@@ -117,7 +122,10 @@ impl Ears {
         };
         let (vendor, want) = (Arc::clone(vendor), self.want.clone());
         let name = vendor.name();
-        self.link = Link::Opening(Opening::new(name, OPEN, async move { vendor.open(want).await }));
+        let hurry = !self.recent.is_empty() && self.at + 1 < self.vendors.len();
+        let limit = if hurry { OPEN_SOON } else { OPEN };
+        self.link =
+            Link::Opening(Opening::new(name, limit, async move { vendor.open(want).await }));
     }
 
     /// Gives the recognizer sound or a hint. Never waits: of what does not fit, the oldest sound goes.
@@ -139,7 +147,8 @@ impl Ears {
             Hear::Quiet => {
                 self.quiet_for = Some(0);
                 if self.unheard.frames >= MEANT {
-                    self.unheard.due.get_or_insert(Instant::now() + ANSWER);
+                    let patience = if self.is_unproven() { ANSWER_SOON } else { ANSWER };
+                    self.unheard.due.get_or_insert(Instant::now() + patience);
                 }
             }
             Hear::Expect(_) => {}
@@ -204,10 +213,17 @@ impl Ears {
                     None => {
                         self.unheard.due = None;
                         self.unheard.missed += 1;
-                        if self.unheard.missed < MISSED {
+                        if self.unheard.missed < MISSED && !self.is_unproven() {
                             continue;
                         }
-                        self.unreachable("it says nothing of what it is given")
+                        let why = self.unreachable("it says nothing of what it is given");
+                        self.charge();
+                        // Of silence alone nobody is deaf: what was taken for a voice may have been
+                        // music, so they take turns at it.
+                        if !self.unheard.spoke {
+                            self.at = (self.at + 1) % self.vendors.len().max(1);
+                        }
+                        return self.replaced(why);
                     }
                     Some(Some(Ok(words))) => {
                         self.again = false;
@@ -239,6 +255,11 @@ impl Ears {
         self.bill.take()
     }
 
+    /// Whether it never said anything, and there is another that might.
+    fn is_unproven(&self) -> bool {
+        !self.unheard.spoke && self.vendors.len() > 1
+    }
+
     /// Puts what the recognizer was given on the bill.
     fn charge(&mut self) {
         let given = std::mem::take(&mut self.given) * u64::from(FRAME_MS);
@@ -249,20 +270,20 @@ impl Ears {
     }
 
     /// Goes on with the same recognizer once, if it was open; else with the next one. After the
-    /// last one nobody listens; but of silence alone nobody is deaf: what was taken for a voice may
-    /// have been music, so they take turns at it.
+    /// last one nobody listens.
     fn lost(&mut self, why: Error) -> Sign {
-        failed("stt", &why);
         self.charge();
-        if self.unheard.missed >= MISSED {
-            if !self.unheard.spoke {
-                self.at = (self.at + 1) % self.vendors.len().max(1);
-            }
-        } else if self.opened && !self.again && !matches!(why, Error::Refused { .. }) {
+        if self.opened && !self.again && !matches!(why, Error::Refused { .. }) {
             self.again = true;
         } else {
             (self.at, self.again) = (self.at + 1, false);
         }
+        self.replaced(why)
+    }
+
+    /// From now on the recognizer listens whose turn it is.
+    fn replaced(&mut self, why: Error) -> Sign {
+        failed("stt", &why);
         self.opened = false;
         self.open();
         // The words of the turn that was under way are recognized anew.

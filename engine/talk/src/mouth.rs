@@ -177,7 +177,11 @@ impl Mouth {
         self.turn = Turn::new(turn);
         self.playout.begin(turn.0);
         self.again = false;
-        self.silent = Instant::now();
+    }
+
+    /// Nothing has sounded that should since then, or since the last sound.
+    pub(crate) fn silent_since(&mut self, since: Moment) {
+        self.silent = self.silent.max(self.start + since);
     }
 
     /// Voices that failed may try once more: only an apology is left to be said.

@@ -19,6 +19,8 @@ pub(crate) struct Said {
     pub(crate) keys: String,
     /// When words came last.
     pub(crate) at: Moment,
+    /// So much voice was heard that words were meant by it.
+    pub(crate) meant: bool,
 }
 
 impl Said {

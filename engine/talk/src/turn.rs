@@ -37,6 +37,7 @@ use agent::config::Interruption;
 use agent::{Config, Floor};
 
 use self::ahead::Ahead;
+use self::moves::MEANT;
 use crate::ear::Ear;
 use crate::endpoint::Awaited;
 use crate::said::Said;
@@ -273,6 +274,8 @@ enum Kind {
 #[derive(Debug, Default)]
 struct Asked {
     at: Moment,
+    /// Since when the caller waits for it.
+    since: Moment,
     /// The words, as long as nothing was heard of the reply.
     words: Option<String>,
     /// Those of them that will not change.
@@ -294,6 +297,8 @@ pub struct Turns {
     idle_at: Moment,
     /// Whether he was asked for a sign of life already.
     prompted: bool,
+    /// How often in a row he was since no recognizer said anything of what he said.
+    unheard: u32,
     /// When the longest time is over.
     ends_at: Option<Moment>,
 }
@@ -312,6 +317,7 @@ impl Turns {
             asked: Asked::default(),
             idle_at: Moment::ZERO,
             prompted: false,
+            unheard: 0,
             ends_at: None,
         }
     }
@@ -349,6 +355,11 @@ impl Turns {
             State::Thinking(_) => Floor::Thinking,
             State::Speaking { .. } | State::Closing { .. } | State::Over => Floor::Speaking,
         }
+    }
+
+    /// Since when the caller hears nothing and waits for the turn that counts.
+    pub fn waits_since(&self) -> Moment {
+        self.asked.since
     }
 
     /// What the caller has said since the last question, words and keys.
@@ -393,6 +404,7 @@ impl Turns {
         }
         if input == Input::Quiet {
             self.ear.quiet(now);
+            self.said.meant |= self.ear.spoke_for() >= MEANT;
         }
         self.step(now, input, &mut out);
         self.review(&mut out);

@@ -9,8 +9,8 @@ use super::{Link, Mouth, SOUND};
 use crate::tts::Say;
 use crate::turn::TurnId;
 
-/// Where another voice can take over, the caller's silence is what counts: the next one must have
-/// the time to end it before it has lasted 3 s.
+/// Where another voice can take over, the silence that the caller hears is what counts: the next one
+/// must have the time to end it before it has lasted 3 s.
 const SILENCE: Duration = Duration::from_millis(2200);
 /// But no voice is replaced sooner than this after it was told to speak.
 const SOON: Duration = Duration::from_millis(600);
@@ -20,6 +20,7 @@ impl Mouth {
     pub(crate) fn prepare(&mut self, turn: TurnId, text: &str) {
         self.begin(turn);
         self.turn.waits = true;
+        self.silent = Instant::now();
         self.playout.hold(self.now());
         self.say(turn, 0, text);
     }
@@ -29,7 +30,6 @@ impl Mouth {
         self.turn.waits = false;
         self.playout.go_on(self.now());
         self.released = true;
-        self.silent = Instant::now();
     }
 
     /// The turn that was prepared does not come.
@@ -95,5 +95,10 @@ impl Mouth {
         let usual = owed + SOUND;
         let alone = self.at + 1 >= self.vendors.len();
         Some(if alone { usual } else { usual.min((owed + SOON).max(self.silent + SILENCE)) })
+    }
+
+    /// Whether the caller has heard nothing for so long that only another voice may be in time.
+    pub(super) fn is_late(&self) -> bool {
+        self.turn.owed.is_some() && Instant::now() + SOON > self.silent + SILENCE
     }
 }

@@ -42,8 +42,7 @@ impl Mouth {
                     Err(error) => error,
                 },
             };
-            let late = until.is_some_and(|until| until <= Instant::now());
-            if let Some(sign) = self.lost(lost, late) {
+            if let Some(sign) = self.lost(lost) {
                 return sign;
             }
         }
@@ -85,9 +84,9 @@ impl Mouth {
         }
     }
 
-    /// Says what is not said yet with the same voice once more, if it worked and is not `late`; else
+    /// Says what is not said yet with the same voice once more, if it worked and there is time; else
     /// with the next.
-    fn lost(&mut self, why: Error, late: bool) -> Option<Sign> {
+    fn lost(&mut self, why: Error) -> Option<Sign> {
         let idle = self.turn.over || self.turn.owed.is_none() && self.turn.complete;
         self.outbox.clear();
         if idle && matches!(self.link, Link::Open(_)) {
@@ -100,7 +99,7 @@ impl Mouth {
             self.aside_again();
             return None;
         }
-        let late = late && self.at + 1 < self.vendors.len();
+        let late = self.is_late() && self.at + 1 < self.vendors.len();
         if self.worked && !self.again && !late && !matches!(why, Error::Refused { .. }) {
             self.again = true;
         } else {

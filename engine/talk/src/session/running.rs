@@ -235,6 +235,7 @@ impl<'a> Session<'a> {
                 }
                 self.account(None);
                 let open = self.opens(now, voice || !words.is_empty());
+                self.mouth.silent_since(self.turns.waits_since());
                 if !self.commit(turn, &open) {
                     self.mouth.begin(turn);
                     self.reply = Reply { turn, open: Some(open), ..Reply::default() };
@@ -287,6 +288,7 @@ impl<'a> Session<'a> {
         let open = Some(Open::new(kind, self.start.elapsed()));
         self.reply = Reply { turn, open, ..Reply::default() };
         self.mouth.begin(turn);
+        self.mouth.silent_since(self.turns.waits_since());
         self.mouth.say(turn, 0, text);
         match &mut self.both {
             // The end comes with the last of its sound.

@@ -26,15 +26,22 @@ pub(super) const LONGEST_TURN: Duration = ms(60_000);
 pub(super) const UNCLEAR: Duration = ms(4_000);
 /// So much voice was meant to be understood.
 pub(super) const MEANT: Duration = ms(500);
+/// The caller said something, and no recognizer says anything of it, not even that it was nothing:
+/// he is asked before his silence has lasted 3 s.
+pub(super) const UNHEARD: Duration = ms(2_000);
+/// So often in a row; then it was noise, or nobody can help him.
+pub(super) const UNHEARD_AT_MOST: u32 = 3;
 /// Keys are one entry while they follow each other within this.
 pub(super) const KEYS: Duration = ms(2_000);
 /// Words without a voice that come so soon after a question belong to it.
 pub(super) const LATE: Duration = ms(2_000);
 /// Words that come so shortly before a reply ends answer it.
 pub(super) const JUST_NOW: Duration = ms(1_000);
-/// Silence of ours for this long is filled, so that it never lasts for 3 s; and if the filler does
-/// not sound, again after the longer time.
+/// Silence for this long is filled, so that it never lasts for 3 s: the caller's own counts, too. And
+/// if the filler does not sound, again after the longer time.
 pub(super) const FILLER: (Duration, Duration) = (ms(2_000), ms(8_000));
+/// However long the caller was waited for, an answer has so long before it is filled.
+pub(super) const FILLER_AFTER: Duration = ms(600);
 /// Without any sign of life a reply is given up: no vendor's time limit reaches this.
 pub(super) const STUCK: Duration = ms(30_000);
 /// Sound gives a sign of life with every mark.
@@ -43,11 +50,12 @@ pub(super) const SILENCED: Duration = ms(8_000);
 pub(super) const LAST_WORDS: (Duration, Duration) = (ms(5_000), ms(15_000));
 
 impl Making {
-    pub(super) fn new(now: Moment, kind: Kind) -> Self {
+    /// `since` = when the silence began.
+    pub(super) fn new(now: Moment, since: Moment, kind: Kind) -> Self {
         Self {
             kind,
             until: now + STUCK,
-            filler: Some(now + FILLER.0),
+            filler: Some((since + FILLER.0).max(now + FILLER_AFTER)),
             said: false,
             complete: false,
         }
@@ -91,7 +99,8 @@ impl Turns {
     /// When the caller's silence ends his turn.
     pub(super) fn settled_at(&self, since: Moment) -> Moment {
         if self.said.no_words() {
-            return since + if self.manner.wordless { self.manner.stop } else { NOISE };
+            let words = if self.is_unheard() { UNHEARD } else { NOISE };
+            return since + if self.manner.wordless { self.manner.stop } else { words };
         }
         let Manner { stop, stop_at_most, .. } = self.manner;
         let over = since + endpoint_after(stop, stop_at_most, self.awaited, &self.said.words());
@@ -146,13 +155,19 @@ impl Turns {
 
     /// The caller's turn is over: what he said is put to the model.
     pub(super) fn ask(&mut self, now: Moment, out: &mut Vec<Output>) -> State {
+        self.ask_since(now, self.settles_since(now), out)
+    }
+
+    /// The same, of a caller who waits since then.
+    pub(super) fn ask_since(&mut self, now: Moment, since: Moment, out: &mut Vec<Output>) -> State {
         self.prompted = false;
+        self.unheard = 0;
         let head = self.said.finals.clone();
         let words = self.said.take();
         self.commit(&words, out);
         out.push(Output::Ask(self.turn, words.clone()));
-        self.asked = Asked { at: now, words: Some(words), head };
-        State::Thinking(Making::new(now, Kind::Reply))
+        self.asked = Asked { at: now, since, words: Some(words), head };
+        State::Thinking(Making::new(now, since, Kind::Reply))
     }
 
     /// The caller speaks over a reply: it ends here. What he asked before stays asked as long as
@@ -203,12 +218,26 @@ impl Turns {
 
     /// The caller made sounds that nobody understood.
     pub(super) fn not_understood(&mut self, now: Moment) -> State {
-        let meant =
-            self.ear.silent().is_some_and(|quiet| quiet - self.ear.began().min(quiet) >= MEANT);
-        if meant && !self.prompted {
+        if std::mem::take(&mut self.said.meant) && !self.prompted {
             self.idle_at = self.idle_at.min(now + UNCLEAR);
         }
         State::Listening
+    }
+
+    /// Whether he is asked when no recognizer says anything of what he said.
+    fn is_unheard(&self) -> bool {
+        self.said.meant && self.unheard < UNHEARD_AT_MOST
+    }
+
+    /// No recognizer says anything of what the caller said.
+    pub(super) fn not_heard(&mut self, now: Moment, out: &mut Vec<Output>) -> State {
+        if !self.is_unheard() {
+            return self.not_understood(now);
+        }
+        self.said.meant = false;
+        self.unheard += 1;
+        self.prompted = true;
+        self.line_since(now, self.settles_since(now), Line::IdlePrompt, out)
     }
 
     /// Nobody replies any more: the caller's turn.
@@ -235,14 +264,24 @@ impl Turns {
 
     /// Fixed words as a turn of their own.
     pub(super) fn line(&mut self, now: Moment, line: Line, out: &mut Vec<Output>) -> State {
+        self.line_since(now, now, line, out)
+    }
+
+    fn line_since(
+        &mut self,
+        now: Moment,
+        since: Moment,
+        line: Line,
+        out: &mut Vec<Output>,
+    ) -> State {
         self.raise(out);
-        self.asked = Asked { at: now, ..Asked::default() };
+        self.asked = Asked { at: now, since, ..Asked::default() };
         out.push(Output::Speak(self.turn, line));
         State::Thinking(Making {
             filler: None,
             said: true,
             complete: true,
-            ..Making::new(now, Kind::Unasked)
+            ..Making::new(now, since, Kind::Unasked)
         })
     }
 
@@ -252,6 +291,12 @@ impl Turns {
             out.push(Output::Cut { turn: self.turn, barge_in: None });
         }
         self.raise(out);
+        self.asked.since = match self.state {
+            State::Thinking(_) | State::Speaking { .. } => self.asked.since,
+            State::Settling { since } => since,
+            State::Waiting | State::Listening | State::Hearing { .. } | State::Keying { .. } => now,
+            State::Closing { .. } | State::Over => now,
+        };
         self.ends_at.get_or_insert(now);
         out.push(Output::Speak(self.turn, line));
         self.state = close(now, why);

@@ -1,7 +1,7 @@
 //! One method a state: what each input does to it. Here are those in which the caller speaks or may
 //! speak; `replying` has the others.
 
-use super::moves::{LONGEST_TURN, NO_NEW_WORDS, NOISE};
+use super::moves::{KEYS, LONGEST_TURN, NO_NEW_WORDS, NOISE};
 use super::{Asked, Input, Kind, Line, Making, Moment, Opening, Output, State, Turns, Why};
 
 impl Turns {
@@ -38,9 +38,9 @@ impl Turns {
                     Opening::Greet => self.line(now, Line::Greeting, out),
                     Opening::Ask => {
                         self.raise(out);
-                        self.asked = Asked { at: now, ..Asked::default() };
+                        self.asked = Asked { at: now, since: now, ..Asked::default() };
                         out.push(Output::Ask(self.turn, String::new()));
-                        State::Thinking(Making::new(now, Kind::Unasked))
+                        State::Thinking(Making::new(now, now, Kind::Unasked))
                     }
                     Opening::Listen => State::Listening,
                 }
@@ -181,7 +181,7 @@ impl Turns {
                 State::Settling { since }
             }
             Input::Timeout if self.said.no_words() && !self.manner.wordless => {
-                self.not_understood(now)
+                self.not_heard(now, out)
             }
             Input::Timeout => self.ask(now, out),
             Input::Ends => self.finish(Why::Ended, out),
@@ -196,7 +196,7 @@ impl Turns {
     fn keying(&mut self, now: Moment, until: Moment, input: Input, out: &mut Vec<Output>) -> State {
         match input {
             Input::Digit(key) => self.key(now, key, out),
-            Input::Timeout if until <= now => self.ask(now, out),
+            Input::Timeout if until <= now => self.ask_since(now, until - KEYS, out),
             Input::Partial(words) => {
                 self.said.partial(now, &words);
                 State::Keying { until }

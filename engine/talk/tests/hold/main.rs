@@ -10,6 +10,7 @@ mod ledger;
 mod leg;
 mod model;
 mod plans;
+mod recognizers;
 mod rig;
 mod wordless;
 
@@ -17,7 +18,7 @@ use std::collections::HashSet;
 
 use agent::config::SpeakFirst;
 use agent::{Config, Item, Took, ToolCall};
-use rig::{Call, Close, End, Log, Phone, Setup, Stall, Step, Text, Vendor, Wait};
+use rig::{Call, Close, End, Phone, Setup, Stall, Step, Text, Vendor, Wait};
 use serde_json::json;
 use talk::{Hear, How, Inbound, Note};
 
@@ -323,77 +324,6 @@ async fn without_any_voice_the_conversation_fails_and_does_not_hang() {
             "{does:?} after {at}"
         );
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_recognizer_that_drops_is_opened_again() {
-    let phone = Phone::begin(Setup { stt: vec![Vendor::Drops(2)], ..Setup::default() });
-    phone.hears("Hello, this is Ada.").await;
-    phone.says("one").await;
-    phone.hears("Okay.").await;
-    phone.passes(5_000).await;
-    phone.says("two").await;
-    phone.until("two answers", |log| log.heard().len() == 3).await;
-    phone.gives(Inbound::Gone).await;
-    let (ended, notes, ..) = phone.ends().await;
-    assert!(has_trouble(&notes));
-    assert!(ended.history.contains(&user("two")));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_recognizer_that_hangs_is_replaced_and_without_any_it_fails() {
-    let phone = Phone::begin(Setup { stt: vec![Vendor::Hangs, Vendor::Works], ..Setup::default() });
-    phone.hears("Hello, this is Ada.").await;
-    phone.passes(2_000).await;
-    phone.says("hello").await;
-    phone.hears("Okay.").await;
-    phone.gives(Inbound::Gone).await;
-    phone.ends().await;
-
-    let phone =
-        Phone::begin(Setup { stt: vec![Vendor::Refuses, Vendor::Hangs], ..Setup::default() });
-    phone.hears(&Config::default().fallback).await;
-    let (ended, .., at) = phone.ends().await;
-    assert!(matches!(ended.how, How::Failed(_)) && at < 10_000, "{:?} after {at}", ended.how);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_recognizer_that_says_nothing_of_what_it_hears_is_replaced() {
-    let phone = Phone::begin(Setup {
-        stt: vec![Vendor::Silent, Vendor::Works],
-        llm: vec![answers(&[&[Text("At nine."), End]])],
-        ..Setup::default()
-    });
-    phone.hears("Hello, this is Ada.").await;
-    phone.passes(1_000).await;
-    for _ in 0..2 {
-        phone.voice(true);
-        phone.passes(1_000).await;
-        phone.voice(false);
-        phone.passes(3_000).await;
-    }
-    // The next one hears at once what was said last.
-    let voices = |log: &Log| log.hears.iter().filter(|hear| **hear == Hear::Voice).count();
-    assert_eq!(phone.at(voices), 3);
-    phone.says("when do you open").await;
-    phone.hears("At nine.").await;
-    phone.gives(Inbound::Gone).await;
-    let (_, notes, _, _) = phone.ends().await;
-    assert!(has_trouble(&notes));
-}
-
-#[tokio::test(start_paused = true)]
-async fn of_noise_alone_nobody_is_deaf() {
-    let phone = Phone::begin(Setup { stt: vec![Vendor::Silent], ..Setup::default() });
-    phone.hears("Hello, this is Ada.").await;
-    for _ in 0..6 {
-        phone.voice(true);
-        phone.passes(1_000).await;
-        phone.voice(false);
-        phone.passes(3_000).await;
-    }
-    phone.gives(Inbound::Gone).await;
-    assert_eq!(phone.ends().await.0.how, How::Gone);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,8 +14,11 @@ use crate::faulty::{Dice, Errands, Faulty, GHOST, Market, World};
 use crate::leg::carrier;
 use crate::rig::{Log, RATE, nobody_lives};
 
-/// How long the agent may keep silent when it should speak, milliseconds.
+/// How long the agent may keep silent when it should speak, milliseconds; and a caller who has said
+/// something, before anything is heard.
 const SILENCE: u64 = 3_000;
+/// The least that he says, as the detector counts it.
+const MEANT: u64 = 700;
 /// A talk whose time is over may say so for so long, seconds.
 const GOODBYE: u64 = 20;
 
@@ -37,7 +40,7 @@ struct Seen {
     faults: Vec<String>,
     ended: Ended,
     notes: Vec<(u64, Note)>,
-    /// When the caller spoke.
+    /// When the caller spoke, or pressed a key.
     voice: Vec<(u64, u64)>,
     log: Log,
     at: u64,
@@ -120,6 +123,7 @@ async fn live(seed: u64) -> Result<Seen, Finding> {
                 sleep(Duration::from_millis(200 + dice.below(4_000))).await;
                 if dice.percent(15) {
                     let _ = inbound.send(Inbound::Digit('1')).await;
+                    voice.lock().unwrap().push((now(), now()));
                     continue;
                 }
                 *world.saying.lock().unwrap() = format!("I want number {act} of all these");
@@ -180,6 +184,19 @@ impl Seen {
         longest
     }
 
+    /// The longest time after which a caller who had said something heard anything, or did something
+    /// else, or the call was over.
+    fn longest_wait(&self) -> (u64, u64) {
+        let spoke = self.voice.iter().filter(|(from, to)| to - from >= MEANT);
+        let waits = spoke.map(|(_, since)| {
+            let heard = self.log.played.iter().map(|(at, _)| *at);
+            let again = self.voice.iter().map(|(from, _)| *from);
+            let ends = heard.chain(again).chain([self.at]).filter(|at| at > since).min();
+            (ends.map_or(0, |at| at - since), *since)
+        });
+        waits.max().unwrap_or_default()
+    }
+
     fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let heard = self.log.heard();
@@ -189,6 +206,10 @@ impl Seen {
         let (silence, at) = self.longest_silence();
         if self.company != Company::Nobody && silence > SILENCE {
             findings.push(format!("{silence} ms of silence from {at} on"));
+        }
+        let (wait, at) = self.longest_wait();
+        if self.company != Company::Nobody && wait > SILENCE {
+            findings.push(format!("{wait} ms until anything was heard from {at} on"));
         }
         let sorry = Config::default().fallback;
         if let How::Failed(why) = &self.ended.how

@@ -200,6 +200,53 @@ fn speech_that_nobody_understood_is_asked_about_soon() {
 }
 
 #[test]
+fn speech_of_which_no_recognizer_says_anything_is_asked_about_before_the_silence_is_long() {
+    check(
+        "
+            0 > start listen
+         1000 > voice
+         2000 > quiet
+         4000 < speak idleprompt
+         4200 > sounding
+         5000 > played
+         6000 > voice
+         7000 > quiet
+         9000 < speak idleprompt
+         9200 > sounding
+        10000 > played
+        11000 > voice
+        11300 > quiet
+        11500 > voice
+        12000 > quiet
+        14000 < speak idleprompt
+        14200 > sounding
+        15000 > played
+        16000 > voice
+        17000 > quiet
+        45000 < finish noinput
+        ",
+    );
+}
+
+#[test]
+fn words_that_come_after_the_caller_was_asked_for_them_are_answered() {
+    check(
+        "
+           0 > start listen
+        1000 > voice
+        2000 > quiet
+        4000 < speak idleprompt
+        4200 > sounding
+        4300 > final opening hours
+        4300 < barge-in after 0
+        4300 < ask opening hours
+        4800 > reply Nine to five.
+        4800 < say Nine to five.
+        ",
+    );
+}
+
+#[test]
 fn words_without_a_voice_are_a_turn_too() {
     check(
         "

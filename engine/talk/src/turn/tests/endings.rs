@@ -148,6 +148,40 @@ fn a_long_silence_of_ours_is_filled() {
 }
 
 #[test]
+fn the_callers_own_silence_counts() {
+    check(
+        "
+            0 > start listen
+         1000 > voice
+         1800 > partial opening hours
+         2000 > quiet
+         3200 < ask opening hours
+         4000 < speak filler
+        ",
+    );
+    // He was waited for; it would be answered by now.
+    check(
+        "
+           0 > start listen
+           0 > awaits What is your four-digit code?
+        1000 > voice
+        1900 > final one two
+        2000 > quiet
+        4000 < ask one two
+        4600 < speak filler
+        ",
+    );
+    check(
+        "
+           0 > start listen
+        1000 > key 7
+        3000 < ask DTMF: 7
+        3600 < speak filler
+        ",
+    );
+}
+
+#[test]
 fn a_reply_that_is_about_to_sound_needs_no_filler() {
     check(
         "
