@@ -43,6 +43,7 @@ pub struct Vad {
     waiting: Vec<i16>,
     score: f32,
     speech: bool,
+    power: i64,
     /// Frames without sound, up to [`AWAKE`].
     empty: u32,
     /// The last of them since the net sleeps.
@@ -51,7 +52,8 @@ pub struct Vad {
 
 impl Vad {
     /// A detector for sound of `rate`. `confidence` (0 to 1, usually 0.7) starts a voice;
-    /// `min_volume` is the level (see [`volume`]) below which nothing counts as one.
+    /// `min_volume` is how loud one is at least, 0 to 1, even in decibels: 0 is -110 dB of full scale,
+    /// 0.6 is -50 dB, 1 is -10 dB or more.
     pub fn new(rate: Rate, confidence: f32, min_volume: f32) -> Self {
         let start = if confidence.is_finite() { confidence.clamp(0.05, 0.99) } else { 0.7 };
         Self {
@@ -63,6 +65,7 @@ impl Vad {
             waiting: Vec::with_capacity(2 * FRAME),
             score: 0.0,
             speech: false,
+            power: 0,
             empty: 0,
             before: VecDeque::new(),
         }
@@ -70,7 +73,9 @@ impl Vad {
 
     /// Takes the stream's next frame and says whether somebody speaks in it.
     pub fn hear(&mut self, frame: &Frame) -> bool {
-        self.empty = if is_empty(&frame.samples) { self.empty + 1 } else { 0 };
+        let count = frame.samples.len();
+        self.power = power(&frame.samples);
+        self.empty = if self.power < NOTHING * count as i64 { self.empty + 1 } else { 0 };
         if self.empty > AWAKE {
             self.empty = AWAKE;
             if self.before.len() == BEFORE {
@@ -86,7 +91,7 @@ impl Vad {
         self.think(&frame.samples);
         let enough = if self.speech { self.keep } else { self.start };
         self.speech = self.score >= enough
-            && (self.min_volume <= 0.0 || volume(&frame.samples) >= self.min_volume);
+            && (self.min_volume <= 0.0 || volume(self.power, count) >= self.min_volume);
         self.speech
     }
 
@@ -109,23 +114,21 @@ impl Vad {
     pub fn score(&self) -> f32 {
         self.score
     }
-}
 
-/// Whether there is nothing to be heard.
-fn is_empty(samples: &[i16]) -> bool {
-    let power: i64 = samples.iter().map(|sample| i64::from(i32::from(*sample).pow(2))).sum();
-    power < NOTHING * samples.len() as i64
-}
-
-/// How loud sound is, 0 to 1, even in decibels: 0 is -110 dB of full scale, 0.6 is -50 dB, 1 is
-/// -10 dB or more.
-pub fn volume(samples: &[i16]) -> f32 {
-    if samples.is_empty() {
-        return 0.0;
+    /// The power of the last frame: the sum of the squares of its samples.
+    pub fn power(&self) -> i64 {
+        self.power
     }
-    let power =
-        samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / samples.len() as f64;
-    let decibels = 10.0 * (power / f64::from(i16::MAX).powi(2)).max(1e-12).log10();
+}
+
+fn power(samples: &[i16]) -> i64 {
+    samples.iter().map(|sample| i64::from(i32::from(*sample).pow(2))).sum()
+}
+
+/// How loud so many samples are whose power this is.
+fn volume(power: i64, count: usize) -> f32 {
+    let mean = power as f64 / count.max(1) as f64;
+    let decibels = 10.0 * (mean / f64::from(i16::MAX).powi(2)).max(1e-12).log10();
     (((decibels + 110.0) / 100.0) as f32).clamp(0.0, 1.0)
 }
 
@@ -228,6 +231,7 @@ mod tests {
 
     #[test]
     fn volume_is_even_in_decibels() {
+        let volume = |samples: &[i16]| volume(power(samples), samples.len());
         assert_eq!(volume(&[]), 0.0);
         assert_eq!(volume(&[0; 160]), 0.0);
         assert!((volume(&[104; 160]) - 0.6).abs() < 0.01);

@@ -32,8 +32,7 @@ impl Detector {
     pub(super) fn hear(&mut self, now: Moment, frame: &Frame) -> Option<Input> {
         let voice = self.vad.hear(frame);
         if voice {
-            let begins = !self.voice;
-            self.measure(now, frame, begins);
+            self.measure(now);
         }
         if voice == std::mem::replace(&mut self.voice, voice) {
             return None;
@@ -44,9 +43,10 @@ impl Detector {
         Some(if voice { Input::Voice } else { Input::Quiet })
     }
 
-    fn measure(&mut self, now: Moment, frame: &Frame, begins: bool) {
-        let power = frame.samples.iter().map(|sample| i64::from(*sample).pow(2)).sum();
-        self.loudest = if begins { power } else { self.loudest.max(power) };
+    /// Compares a frame with a voice to those before it.
+    fn measure(&mut self, now: Moment) {
+        let power = self.vad.power();
+        self.loudest = if self.voice { self.loudest.max(power) } else { power };
         if power >= self.loudest / NEAR {
             self.loud_at = now;
         }
