@@ -79,6 +79,9 @@ pub struct Setup {
     pub environment: Vec<(&'static str, String)>,
 }
 
+/// The machine of the tests is often late: no call is refused for that.
+const FULL_ABOVE_MS: u32 = 1000;
+
 impl World {
     /// Opens every double: what the model says, and what the recognizer will hear.
     pub async fn open(
@@ -129,7 +132,8 @@ impl World {
         };
         let mut settings = format!(
             "listen = \"{at}\"\npublic_url = \"{PUBLIC}\"\ndatabase = \"{database}\"\nqueue = \"{queue}\"\n\
-             access_keys = [\"{ACCESS_KEY}\"]\ndrain_s = 2\n"
+             access_keys = [\"{ACCESS_KEY}\"]\ndrain_s = 2\n\
+             full_above_ms = {FULL_ABOVE_MS}\n"
         );
         settings += &vendor("openai", &self.openai.base());
         settings += &vendor("deepgram", &self.deepgram.base());

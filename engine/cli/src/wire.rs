@@ -112,6 +112,7 @@ pub(crate) async fn build(
         services: mail.into_iter().collect(),
         recordings: settings.media.recordings.clone().map(Into::into),
         dialers: carriers.dialers.clone().into(),
+        full_above: Duration::from_millis(settings.full_above_ms),
         waiting: waiting_lines(&settings.waiting_line)?,
         messengers: carriers.messengers.clone(),
         texting: texting(&settings.texting)?,

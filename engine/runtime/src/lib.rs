@@ -89,6 +89,8 @@ pub struct Parts {
     pub dialers: Arc<[Arc<dyn Dialer>]>,
     /// Where recordings of calls are kept; `None` = nothing is recorded.
     pub recordings: Option<Arc<Path>>,
+    /// How late the ticks of this process may be before it takes no more calls.
+    pub full_above: Duration,
     /// Where callers wait for somebody.
     pub waiting: call::waiting::Waiting,
     /// Servers that flows ask.
@@ -201,11 +203,12 @@ impl Runtime {
         let versions = parts.numbers.versions().chain(&parts.flows);
         let flows = versions.map(|(row, flow)| (row.id.clone(), Arc::clone(flow))).collect();
         let senders = senders::Senders::new(&parts.messengers);
+        let pace = lines::pace::Pace::new(parts.full_above);
         Arc::new_cyclic(|me| Self {
             parts,
             senders,
             recent: recent::Recent::default(),
-            pace: lines::pace::Pace::default(),
+            pace,
             rooms: call::room::Rooms::default(),
             watch: Watch::default(),
             lines: lines::Lines::default(),

@@ -1,8 +1,8 @@
 //! How late this process is with its ticks, and so whether it can take another call.
 //!
 //! While a call lives here, a tick every 20 ms, as a call's sound has them, measures how long after
-//! its time it comes. When the 99th percentile of the last 10 s is above 10 ms, sound begins to
-//! stutter for everybody: new calls are refused, and those that live keep their figures.
+//! its time it comes. While the 99th percentile of the last 10 s is above what the operator allows,
+//! new calls are refused, and those that live keep their figures.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,17 +20,20 @@ const TICK: Duration = Duration::from_millis(20);
 const WINDOW: usize = 500;
 /// Fewer say nothing yet: 1 s.
 const LEAST: usize = 50;
-/// How late a tick may be before sound suffers: half a frame.
-const MOST: Duration = Duration::from_millis(10);
 
 /// The last ticks.
-#[derive(Default)]
 pub(crate) struct Pace {
+    most: Duration,
     late: Mutex<VecDeque<Duration>>,
     begun: Notify,
 }
 
 impl Pace {
+    /// Nothing measured yet; ticks may be so late.
+    pub(crate) fn new(most: Duration) -> Self {
+        Self { most, late: Mutex::default(), begun: Notify::new() }
+    }
+
     /// A call lives here.
     pub(crate) fn begin(&self) {
         self.begun.notify_one();
@@ -44,7 +47,7 @@ impl Pace {
         };
         late.sort_unstable();
         let at = late.len().checked_sub(1 + late.len() / 100)?;
-        late.get(at).copied().filter(|p99| late.len() >= LEAST && *p99 > MOST)
+        late.get(at).copied().filter(|p99| late.len() >= LEAST && *p99 > self.most)
     }
 
     fn note(&self, late: Duration) {
@@ -91,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_process_whose_ticks_are_late_is_full_until_they_are_not() {
-        let pace = Pace::default();
+        let pace = Pace::new(Duration::from_millis(5));
         let tick = |late_ms, times| {
             (0..times).for_each(|_| pace.note(Duration::from_millis(late_ms)));
         };
