@@ -6,6 +6,7 @@
 mod bad_input;
 mod calls;
 mod carriers;
+mod chat;
 mod conformance;
 mod demo;
 mod dials;

@@ -114,6 +114,7 @@ async fn forty_texts_are_each_answered_once_and_in_order() {
         metrics.lines().any(|found| found.starts_with(line))
     };
     assert!(told(&worker.metrics().await), "{}", worker.metrics().await);
+    super::chat::a_page_hears_what_another_process_sends(&edge, &worker).await;
     edge.stop().await;
     worker.stop().await;
 

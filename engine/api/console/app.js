@@ -117,10 +117,14 @@ function openChat() {
   chat.socket?.stop();
   chat.socket = null;
   if (!number()) return;
-  chat.socket = staying(() => socketUrl("/browser/chat", { visitor: chat.visitor, number: number() }), {
+  // Before the first text of ours the engine knows best what this visitor has not seen.
+  const place = { visitor: chat.visitor, number: number() };
+  chat.socket = staying(() => socketUrl("/browser/chat", place), {
     message: (message) => {
       if (message.type === "error") return trouble(message.message);
-      if (message.type === "text") showTexts(message.text).catch((error) => trouble(error.message));
+      if (message.type !== "text") return;
+      place.seen = message.key;
+      showTexts(message.text).catch((error) => trouble(error.message));
     },
   });
 }

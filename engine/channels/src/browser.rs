@@ -1,7 +1,7 @@
 //! The console's phone and text box: WebSockets of 16-bit sound and JSON.
 //!
-//! Read in this order: `call` (one call, one socket) → `chat` (texts, and those
-//! that wait for a visitor) → `origin` (which pages may open a socket).
+//! Read in this order: `call` (one call, one socket) → `chat` (texts of one page) → `origin` (which
+//! pages may open a socket).
 //!
 //! `WS /browser/call?number=+1...`
 //!
@@ -24,7 +24,7 @@
 //! | `{"type":"error","message":"..."}` | something is wrong, in words |
 //! | `{"type":"ended","cause":"normal"}` | the call is over |
 //!
-//! `WS /browser/chat?number=+1...&visitor=...`
+//! `WS /browser/chat?number=+1...&visitor=...&seen=...`
 //!
 //! | | |
 //! |---|---|
@@ -33,6 +33,11 @@
 //! | to the page: `{"type":"accepted","id":"..."}` | the text is stored |
 //! | to the page: `{"type":"text","text":"...","key":"..."}` | a text of ours, perhaps twice under the same key; `media` lists attachments |
 //! | to the page: `{"type":"error","message":"...","id":"..."}` | a text, or the whole chat, is refused |
+//!
+//! Texts of ours wait in the store: a page gets them in order, whenever it comes and whichever
+//! process it comes to. `seen` is the key of the last one that it has, and it gets all that were sent
+//! after that one. A page that does not say gets all after the last `delivered` one: a text is
+//! delivered as soon as a page of the visitor has answered a ping that was sent behind it.
 
 mod call;
 mod chat;
@@ -47,8 +52,6 @@ use axum::Router;
 use axum::routing::any;
 use conversation::{Inbox, Messenger, Outgoing, Refusal, Sent};
 use serde::Deserialize;
-
-use chat::Visitors;
 
 /// The channel's file name.
 pub const CHANNEL: &str = "browser";
@@ -74,11 +77,10 @@ impl Default for Limits {
     }
 }
 
-/// Pages of this console: brings their calls and texts ([`Browser::router`]), gives them ours
-/// ([`Messenger`]). Texts to a visitor who is away are kept in memory for a day.
+/// Pages of this console: brings their calls and texts and gives them ours ([`Browser::router`]). A
+/// text is sent ([`Messenger`]) as soon as the store says so: pages come for it.
 pub struct Browser {
     limits: Limits,
-    visitors: Visitors,
 }
 
 impl Browser {
@@ -89,7 +91,7 @@ impl Browser {
 
     /// The same with other limits.
     pub fn with(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, visitors: Visitors::default() })
+        Arc::new(Self { limits })
     }
 
     /// The doors: `WS /browser/call` and `WS /browser/chat`. They take pages of this host and of
@@ -118,7 +120,7 @@ impl Messenger for Browser {
     }
 
     async fn send(&self, text: &Outgoing) -> Result<Sent, Refusal> {
-        self.visitors.send(text)
+        Ok(Sent { carrier_id: text.key.clone() })
     }
 }
 
@@ -136,6 +138,7 @@ struct Asked {
     number: String,
     #[serde(default)]
     visitor: String,
+    seen: Option<String>,
 }
 
 /// A message of ours as JSON.

@@ -16,4 +16,4 @@ pub mod thread;
 pub mod zone;
 
 pub use message::{Address, Media, Message, Outgoing, Receipt, Status, Tenant};
-pub use seam::{Accepted, Busy, Delivery, Inbox, Messenger, Refusal, Sent};
+pub use seam::{Accepted, Busy, Delivery, Inbox, Messenger, Reader, Refusal, Sent};

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Message, Outgoing, Receipt, Tenant};
+use crate::message::{Address, Message, Outgoing, Receipt, Tenant};
 
 /// Takes what channels read. Implemented by the runtime, called by channels.
 #[async_trait]
@@ -19,6 +19,27 @@ pub trait Inbox: Send + Sync {
 
     /// Stores how far a text of ours came.
     async fn receipt(&self, receipt: Receipt) -> Result<(), Busy>;
+
+    /// Texts of ours for a peer who comes for them, in order: those that were sent, by whichever
+    /// process, after what he has seen. Waits until there is one, however long that takes; may be
+    /// dropped and called again.
+    async fn unread(&self, reader: Reader) -> Vec<Outgoing>;
+}
+
+/// A peer who comes for texts of ours instead of being reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// Whose the number is.
+    pub tenant: Tenant,
+    /// The channel's file name.
+    pub channel: String,
+    /// Our end.
+    pub ours: Address,
+    /// The other end.
+    pub peer: Address,
+    /// The key of the text of ours that he has seen last. When he does not say, or names none of his
+    /// thread, it is the last of which a receipt says that it was delivered.
+    pub seen: Option<String>,
 }
 
 /// What became of a message at the door.

@@ -2,10 +2,11 @@
 //!
 //! Read in this order: [`numbers`] (which flow a number has) → [`texting`] (a text comes in) →
 //! `worker` (a job is worked) → `step` (a run takes an event) → `reply` (an agent answers a text)
-//! → `threads` (a human answers) → `texts`, `senders`, `hold`, `outbox` and `unsure` (a text leaves) → `deeds` (a server
-//! is asked), [`flows`] (a flow is found), [`begin`] (a run without a text) and [`outside`] (an event
-//! from elsewhere) → `timers` (time passes) → [`lines`] (a call is hosted) → [`watch`] (who looks on)
-//! and `told` (what they hear of a run); [`trace`] (one text's way through processes).
+//! → `threads` (a human answers) → `texts`, `senders`, `hold`, `outbox` and `unsure` (a text leaves)
+//! → `unread` (a peer comes for it) → `deeds` (a server is asked), [`flows`] (a flow is found),
+//! [`begin`] (a run without a text) and [`outside`] (an event from elsewhere) → `timers` (time
+//! passes) → [`lines`] (a call is hosted) → [`watch`] (who looks on) and `told` (what they hear of a
+//! run); [`trace`] (one text's way through processes).
 //!
 //! Invariant: what a run or a session became is committed together with the effects that it asked
 //! for, under the fence of its row; only then does an effect leave.
@@ -35,6 +36,7 @@ mod timers;
 mod told;
 mod tools;
 pub mod trace;
+mod unread;
 mod unsure;
 mod wakes;
 pub mod watch;
@@ -162,6 +164,7 @@ pub struct Runtime {
     gauged: gauges::Gauged,
     texts_to_send: Notify,
     senders: senders::Senders,
+    readers: unread::Readers,
     recent: recent::Recent,
     timers_set: Notify,
     /// When the watch over the timers looks next, microseconds since 1970.
@@ -207,6 +210,7 @@ impl Runtime {
         Arc::new_cyclic(|me| Self {
             parts,
             senders,
+            readers: unread::Readers::default(),
             recent: recent::Recent::default(),
             pace,
             rooms: call::room::Rooms::default(),

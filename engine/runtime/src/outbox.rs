@@ -113,6 +113,7 @@ impl Runtime {
             metrics::histogram!("voxflow_outbox_seconds").record(took);
         }
         if let Some((run, thread, data)) = told {
+            self.readers.call(&thread);
             self.tell(&run, &thread, "text_out", data);
         }
         if exit.is_none() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use conversation::opt_out::{self, Wish};
-use conversation::{Accepted, Busy, Inbox, Message, Receipt, Status, Tenant};
+use conversation::{Accepted, Busy, Inbox, Message, Outgoing, Reader, Receipt, Status, Tenant};
 use flow::{Activeflow, Event, Medium, Vars};
 use serde_json::json;
 use store::{MessageRow, OptOut, Peering, RunRow, SessionRow, ThreadRow, Write};
@@ -52,6 +52,10 @@ impl Inbox for Runtime {
             self.came(&key, &receipt).await.map_err(|error| Busy(error.to_string()))?;
         }
         Ok(())
+    }
+
+    async fn unread(&self, reader: Reader) -> Vec<Outgoing> {
+        self.unread_by(reader).await
     }
 }
 

@@ -34,7 +34,8 @@ use jiff::Timestamp;
 
 pub use row::{
     AnswerRow, CallRow, DeedRow, FlowRow, Line, LiveRow, MessageRow, OutboxRow, Peering, Pending,
-    RunRow, SessionRow, StandingRow, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow,
+    Place, RunRow, SessionRow, StandingRow, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow,
+    WorkerRow,
 };
 
 use crate::postgres::Postgres;
@@ -269,6 +270,8 @@ pub trait Store: Send + Sync {
         above: i64,
         limit: u32,
     ) -> Result<Vec<MessageRow>, Error>;
+    /// The `n` of a text of a thread, if it has such a one.
+    async fn place(&self, thread: &str, of: Place<'_>) -> Result<Option<i64>, Error>;
     /// The next texts of a thread that nobody has handled, oldest first, at most [`INBOX_MOST`].
     async fn inbox(&self, thread: &str) -> Result<Vec<MessageRow>, Error>;
     /// Threads with texts that nobody has handled, received before this: what the sweep wakes.

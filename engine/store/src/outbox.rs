@@ -49,7 +49,7 @@ pub(crate) fn queue(
         id: id.clone(),
         thread: row.thread.clone(),
         n: 0,
-        claim: String::new(),
+        claim: row.key.clone(),
         inbound: false,
         text: out.text.clone(),
         media: out

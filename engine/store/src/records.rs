@@ -19,8 +19,8 @@ use self::read::{
 use crate::change::{self, later};
 use crate::outbox::{self as outgoing, CLAIMS, FORWARD};
 use crate::row::{
-    AnswerRow, CallRow, DeedRow, FlowRow, Line, LiveRow, MessageRow, OutboxRow, RunRow, SessionRow,
-    ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow,
+    AnswerRow, CallRow, DeedRow, FlowRow, Line, LiveRow, MessageRow, OutboxRow, Place, RunRow,
+    SessionRow, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
 use crate::{Counts, Error, INBOX_MOST, Store, Write, claims, lane, live, outside, timer};
@@ -190,6 +190,28 @@ impl<D: Database> Store for Records<D> {
             "SELECT {MESSAGE} FROM messages WHERE thread = $1 AND n > $2 ORDER BY n LIMIT $3"
         );
         self.rows(sql, vec![text(thread), Cell::Int(above), count(limit)], message).await
+    }
+
+    async fn place(&self, thread: &str, of: Place<'_>) -> Result<Option<i64>, Error> {
+        let place = |mut r: Record| r.int();
+        let found = match of {
+            // Asked again and again, for every reader of a web chat.
+            Place::Newest => {
+                let sql = "SELECT last_n FROM threads WHERE id = $1";
+                self.keyed(sql, vec![text(thread)], place).await?.pop()
+            }
+            Place::Of(key) => {
+                let sql = "SELECT n FROM outbox WHERE key = $1 AND thread = $2";
+                self.row(sql.into(), vec![text(key), text(thread)], place).await?
+            }
+            Place::Delivered => {
+                let sql = "SELECT messages.n FROM messages, outbox WHERE messages.thread = $1 \
+                           AND NOT inbound AND key = claim AND status = 'delivered' \
+                           ORDER BY messages.n DESC LIMIT 1";
+                self.row(sql.into(), vec![text(thread)], place).await?
+            }
+        };
+        Ok(found)
     }
 
     async fn inbox(&self, thread: &str) -> Result<Vec<MessageRow>, Error> {

@@ -1,7 +1,7 @@
 //! What is kept, row by row.
 
 use agent::{Item, Ledger, Standing};
-use conversation::{Address, Media, Message, Outgoing, Status, Tenant};
+use conversation::{Address, Media, Message, Outgoing, Reader, Status, Tenant};
 use flow::{Activeflow, Command, Event, Key, Medium, Outcome};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,24 @@ impl From<&Outgoing> for Peering {
     }
 }
 
+impl From<Reader> for Peering {
+    fn from(reader: Reader) -> Self {
+        let Reader { tenant, channel, ours, peer, .. } = reader;
+        Self { tenant, channel, ours, peer }
+    }
+}
+
+/// Which text of a thread is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// The newest, of either side.
+    Newest,
+    /// The one of ours with this key.
+    Of(&'a str),
+    /// The newest of ours that was delivered.
+    Delivered,
+}
+
 /// A thread.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThreadRow {
@@ -128,8 +146,8 @@ pub struct MessageRow {
     pub thread: String,
     /// Its place in the thread, given by the store.
     pub n: i64,
-    /// What it is claimed by within its thread, see [`claim`]. Empty: taken in any case, as are
-    /// all texts to the peer.
+    /// What it is claimed by within its thread, see [`claim`]; empty: taken in any case. Of a text to
+    /// the peer the key by which the outbox has it; empty: it was sent by a version that kept none.
     pub claim: String,
     /// Whether it came from the peer.
     pub inbound: bool,

@@ -1,8 +1,7 @@
-//! Texts of a page's visitor, and those of ours that wait for one.
+//! Texts of a page's visitor and of ours, on one socket.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -10,11 +9,10 @@ use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use conversation::{Accepted, Address, Message, Outgoing, Refusal, Sent, Tenant};
+use conversation::{Accepted, Address, Message, Outgoing, Reader, Receipt, Status};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::{Asked, CHANNEL, Doors, json, origin};
@@ -27,13 +25,6 @@ const LARGEST: usize = 64 * 1024;
 /// The longest text, in characters.
 const LONGEST: usize = 4096;
 
-/// Texts that are kept for a visitor who is away, and for how long.
-const KEPT: usize = 100;
-const KEEP: Duration = Duration::from_secs(24 * 3600);
-
-/// Visitors for whom texts are kept at once.
-const MOST_VISITORS: usize = 10_000;
-
 /// What a page says.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -43,101 +34,6 @@ enum Said {
         #[serde(default)]
         id: String,
     },
-}
-
-/// Our number, and the visitor's id.
-type Who = (String, String);
-
-/// Visitors, here and away.
-#[derive(Default)]
-pub(super) struct Visitors(Mutex<HashMap<Who, Visitor>>);
-
-#[derive(Default)]
-struct Visitor {
-    /// One for each open page.
-    pages: Vec<mpsc::Sender<Value>>,
-    /// What no page has taken yet, in order.
-    kept: VecDeque<(Value, Instant)>,
-}
-
-impl Visitor {
-    fn keep(&mut self, text: Value) {
-        while self.kept.len() >= KEPT {
-            self.kept.pop_front();
-        }
-        self.kept.push_back((text, Instant::now()));
-    }
-}
-
-impl Visitors {
-    fn all(&self) -> MutexGuard<'_, HashMap<Who, Visitor>> {
-        // Nothing in here panics half way, so what a poisoned lock guards is whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives a text to the visitor's pages, or keeps it.
-    pub(super) fn send(&self, text: &Outgoing) -> Result<Sent, Refusal> {
-        let mut value = json!({ "type": "text", "text": text.text, "key": text.key });
-        if !text.media.is_empty() {
-            value["media"] = json!(text.media);
-        }
-        let who = (text.ours.to_string(), text.peer.to_string());
-        let mut all = self.all();
-        if !all.contains_key(&who) && all.len() >= MOST_VISITORS {
-            sweep(&mut all);
-            if all.len() >= MOST_VISITORS {
-                let why = "too many visitors are away".into();
-                return Err(Refusal::Later { why, after: Some(Duration::from_secs(60)) });
-            }
-        }
-        let visitor = all.entry(who).or_default();
-        visitor.pages.retain(|page| !page.is_closed());
-        let taken =
-            visitor.pages.iter().filter(|page| page.try_send(value.clone()).is_ok()).count();
-        if taken == 0 {
-            visitor.keep(value);
-        }
-        Ok(Sent { carrier_id: text.key.clone() })
-    }
-
-    /// A page opens: what was kept, then what comes.
-    fn open(&self, who: &Who) -> mpsc::Receiver<Value> {
-        let (page, texts) = mpsc::channel(2 * KEPT);
-        let mut all = self.all();
-        sweep(&mut all);
-        let visitor = all.entry(who.clone()).or_default();
-        for (text, _) in visitor.kept.drain(..) {
-            // There is room for all that is ever kept.
-            let _ = page.try_send(text);
-        }
-        visitor.pages.push(page);
-        texts
-    }
-
-    /// A page closes: what it did not show waits for the next one.
-    fn close(&self, who: &Who, unsent: Option<Value>, mut texts: mpsc::Receiver<Value>) {
-        let mut all = self.all();
-        texts.close();
-        let visitor = all.entry(who.clone()).or_default();
-        visitor.pages.retain(|page| !page.is_closed());
-        let rest = std::iter::from_fn(|| texts.try_recv().ok());
-        for text in unsent.into_iter().chain(rest) {
-            visitor.keep(text);
-        }
-        if visitor.pages.is_empty() && visitor.kept.is_empty() {
-            all.remove(who);
-        }
-    }
-}
-
-/// Forgets what has waited too long.
-fn sweep(all: &mut HashMap<Who, Visitor>) {
-    let now = Instant::now();
-    all.retain(|_, visitor| {
-        visitor.kept.retain(|(_, since)| now.duration_since(*since) < KEEP);
-        visitor.pages.retain(|page| !page.is_closed());
-        !visitor.kept.is_empty() || !visitor.pages.is_empty()
-    });
 }
 
 /// `WS /browser/chat`.
@@ -174,42 +70,39 @@ async fn begin(doors: Arc<Doors>, asked: Asked, mut socket: WebSocket) {
             return;
         }
     }
-    let who = (ours.to_string(), visitor.clone());
-    let mut texts = doors.browser.visitors.open(&who);
-    let desk = Desk { doors: &doors, tenant, ours, visitor };
-    let (closing, unsent) = desk.live(&mut socket, &mut texts).await;
-    doors.browser.visitors.close(&who, unsent, texts);
-    if let Some(closing) = closing {
+    let (channel, peer) = (CHANNEL.into(), Address::id(visitor));
+    let reader = Reader { tenant, channel, ours, peer, seen: asked.seen };
+    let page = Page { doors: &doors, reader, arrived: 0, shown: VecDeque::new() };
+    if let Some(closing) = page.live(&mut socket).await {
         close(socket, closing).await;
     }
 }
 
 /// One page of one visitor.
-struct Desk<'a> {
+struct Page<'a> {
     doors: &'a Doors,
-    tenant: Tenant,
-    ours: Address,
-    visitor: String,
+    reader: Reader,
+    /// Texts of ours that it has for certain: every ping counts those before it, and the pong to a
+    /// ping repeats its words.
+    arrived: u64,
+    /// Keys of those that it may not have yet, in order.
+    shown: VecDeque<String>,
 }
 
-impl Desk<'_> {
-    /// Until the page is gone. What is left: how to close the socket, and a text that did not
-    /// leave.
-    async fn live(
-        &self,
-        socket: &mut WebSocket,
-        texts: &mut mpsc::Receiver<Value>,
-    ) -> (Option<Closing>, Option<Value>) {
-        let limits = self.doors.browser.limits;
+impl Page<'_> {
+    /// Until the page is gone; how to close the socket, if it is there.
+    async fn live(mut self, socket: &mut WebSocket) -> Option<Closing> {
+        let doors = self.doors;
+        let limits = doors.browser.limits;
         let mut ping = interval_at(Instant::now() + limits.ping, limits.ping);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut alive = Instant::now();
+        let mut unread = doors.inbox.unread(self.reader.clone());
         loop {
             tokio::select! {
-                Some(text) = texts.recv() => {
-                    if write(socket, json(&text)).await.is_err() {
-                        return (None, Some(text));
-                    }
+                texts = &mut unread => {
+                    self.show(socket, texts).await?;
+                    unread = doors.inbox.unread(self.reader.clone());
                 }
                 message = socket.recv() => {
                     alive = Instant::now();
@@ -221,27 +114,65 @@ impl Desk<'_> {
                                     "voxflow_malformed_messages_total", "channel" => CHANNEL
                                 )
                                 .increment(1);
-                                return (Some(Closing::policy("not the JSON of a chat")), None);
+                                return Some(Closing::policy("not the JSON of a chat"));
                             }
                         },
                         Some(Ok(Frame::Binary(_))) => {
-                            return (Some(Closing::unsupported("only JSON texts are taken")), None);
+                            return Some(Closing::unsupported("only JSON texts are taken"));
                         }
-                        Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => continue,
-                        Some(Ok(Frame::Close(_)) | Err(_)) | None => return (None, None),
+                        Some(Ok(Frame::Pong(count))) => {
+                            self.answered(&count).await;
+                            continue;
+                        }
+                        Some(Ok(Frame::Ping(_))) => continue,
+                        Some(Ok(Frame::Close(_)) | Err(_)) | None => return None,
                     };
-                    if write(socket, json(&answer)).await.is_err() {
-                        return (None, None);
-                    }
+                    write(socket, json(&answer)).await.ok()?;
                 }
-                _ = ping.tick() => {
-                    if write(socket, Frame::Ping(Bytes::new())).await.is_err() {
-                        return (None, None);
-                    }
-                }
+                _ = ping.tick() => write(socket, self.ping()).await.ok()?,
                 () = sleep_until(alive + limits.silence) => {
-                    return (Some(Closing::policy("the page fell silent")), None);
+                    return Some(Closing::policy("the page fell silent"));
                 }
+            }
+        }
+    }
+
+    /// Gives texts of ours to the page; `None` when it is gone.
+    async fn show(&mut self, socket: &mut WebSocket, texts: Vec<Outgoing>) -> Option<()> {
+        for text in texts {
+            let mut value = json!({ "type": "text", "text": text.text, "key": text.key });
+            if !text.media.is_empty() {
+                value["media"] = json!(text.media);
+            }
+            write(socket, json(&value)).await.ok()?;
+            self.shown.push_back(text.key.clone());
+            self.reader.seen = Some(text.key);
+        }
+        write(socket, self.ping()).await.ok()
+    }
+
+    /// Asks whether all has arrived that was shown so far.
+    fn ping(&self) -> Frame {
+        let count = self.arrived + self.shown.len() as u64;
+        Frame::Ping(Bytes::copy_from_slice(&count.to_be_bytes()))
+    }
+
+    /// So much has arrived. Who cannot be told of it now is told by the next page, which gets it
+    /// again.
+    async fn answered(&mut self, count: &[u8]) {
+        let count = count.try_into().map_or(0, u64::from_be_bytes);
+        while self.arrived < count
+            && let Some(key) = self.shown.pop_front()
+        {
+            self.arrived += 1;
+            let receipt = Receipt {
+                channel: CHANNEL.into(),
+                carrier_id: key,
+                status: Status::Delivered,
+                code: None,
+            };
+            if let Err(error) = self.doors.inbox.receipt(receipt).await {
+                tracing::debug!(%error, "a text was shown, and nobody could be told");
             }
         }
     }
@@ -257,12 +188,12 @@ impl Desk<'_> {
             return refuse("this text is too long");
         }
         let message = Message {
-            tenant: self.tenant.clone(),
+            tenant: self.reader.tenant.clone(),
             channel: CHANNEL.into(),
-            ours: self.ours.clone(),
-            peer: Address::id(&self.visitor),
+            ours: self.reader.ours.clone(),
+            peer: self.reader.peer.clone(),
             // Ids are the pages' own, so two visitors may have the same.
-            id: Some(format!("{}:{id}", self.visitor)),
+            id: Some(format!("{}:{id}", self.reader.peer)),
             text,
             media: Vec::new(),
             answered_by_carrier: false,
@@ -272,64 +203,5 @@ impl Desk<'_> {
             Ok(Accepted::New | Accepted::Again) => json!({ "type": "accepted", "id": id }),
             Err(busy) => refuse(&busy.to_string()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn text(n: usize) -> Outgoing {
-        Outgoing {
-            key: format!("key-{n}"),
-            tenant: Tenant::default(),
-            channel: CHANNEL.into(),
-            ours: Address::id("+15550001000"),
-            peer: Address::id("visitor-1"),
-            text: format!("text {n}"),
-            media: Vec::new(),
-            prompted: true,
-            trace: None,
-        }
-    }
-
-    fn who() -> Who {
-        ("+15550001000".into(), "visitor-1".into())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn texts_wait_for_their_visitor_in_order() {
-        let visitors = Visitors::default();
-        for n in 0..KEPT + 5 {
-            assert_eq!(visitors.send(&text(n)).unwrap().carrier_id, format!("key-{n}"));
-        }
-        let mut texts = visitors.open(&who());
-        for n in 5..KEPT + 5 {
-            assert_eq!(texts.try_recv().unwrap()["text"], format!("text {n}"));
-        }
-        visitors.send(&text(200)).unwrap();
-        assert_eq!(texts.try_recv().unwrap()["key"], "key-200");
-        assert!(texts.try_recv().is_err());
-        visitors.close(&who(), None, texts);
-        assert!(visitors.all().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_a_page_did_not_show_is_kept_for_the_next_and_for_a_day() {
-        let visitors = Visitors::default();
-        let mut texts = visitors.open(&who());
-        visitors.send(&text(1)).unwrap();
-        visitors.send(&text(2)).unwrap();
-        let unsent = texts.try_recv().unwrap();
-        visitors.close(&who(), Some(unsent), texts);
-        let mut texts = visitors.open(&who());
-        assert_eq!(texts.try_recv().unwrap()["key"], "key-1");
-        assert_eq!(texts.try_recv().unwrap()["key"], "key-2");
-        visitors.close(&who(), None, texts);
-        visitors.send(&text(3)).unwrap();
-        tokio::time::advance(KEEP).await;
-        let mut texts = visitors.open(&who());
-        assert!(texts.try_recv().is_err());
     }
 }

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use audio::Frame;
 use call::{Destination, Dial, HangupCause, Inbound, Outbound};
-use conversation::{Address, Messenger, Outgoing, Tenant};
+use conversation::{Address, Messenger, Outgoing, Status, Tenant};
+use futures_util::FutureExt;
 use serde_json::json;
 use tokio::time::timeout;
+use tokio_tungstenite::MaybeTlsStream;
 
-use crate::house::{House, OURS, SOON, tasks, until};
+use crate::house::{House, OURS, SOON, Socket, tasks, until};
 
 fn text(key: &str, visitor: &str) -> Outgoing {
     Outgoing {
         key: key.into(),
-        tenant: Tenant::default(),
+        tenant: Tenant("acme".into()),
         channel: "browser".into(),
         ours: Address::phone(OURS).unwrap(),
         peer: Address::id(visitor),
@@ -151,20 +153,82 @@ async fn a_page_texts_and_is_texted() {
     *house.desk.busy.lock().unwrap() = true;
     page.say(r#"{"type":"text","text":"hi","id":"3"}"#).await;
     assert_eq!(page.json().await["id"], "3");
-    // Ours, to a page that is open and to one that comes back.
-    assert_eq!(house.browser.send(&text("k1", &visitor)).await.unwrap().carrier_id, "k1");
-    assert_eq!(page.json().await, json!({ "type": "text", "text": "text k1", "key": "k1" }));
-    page.0.close(None).await.unwrap();
-    page.closed().await;
-    drop(page);
-    // The server may not have noticed yet: either way the text is not lost.
-    house.browser.send(&text("k2", &visitor)).await.unwrap();
-    house.browser.send(&text("k3", "somebody-else")).await.unwrap();
-    let mut page = house.socket(&format!("{chat}&visitor={visitor}"), &[]).await;
-    assert_eq!(page.json().await["key"], "k2");
     page.say("nonsense").await;
     assert_eq!(page.closed().await, Some(1008));
     let mut page = house.socket("/browser/chat?number=%2B15559999999", &[]).await;
     assert_eq!(page.json().await["type"], "error");
     assert_eq!(page.closed().await, Some(1008));
+}
+
+impl House {
+    /// A text of ours is sent.
+    async fn writes(&self, key: &str, visitor: &str) {
+        let text = text(key, visitor);
+        assert_eq!(self.browser.send(&text).await.unwrap().carrier_id, key);
+        self.desk.sent.send_modify(|sent| sent.push(text));
+    }
+
+    /// Keys of texts of which is known that they were delivered.
+    fn delivered(&self) -> Vec<String> {
+        let receipts = self.desk.receipts.lock().unwrap();
+        let delivered = receipts.iter().filter(|receipt| receipt.status == Status::Delivered);
+        delivered.map(|receipt| receipt.carrier_id.clone()).collect()
+    }
+}
+
+/// Something that is answered, and before it whatever waits.
+async fn round(page: &mut Socket) {
+    page.say(r#"{"type":"text","text":"hi","id":"1"}"#).await;
+    assert_eq!(page.json().await["type"], "accepted");
+}
+
+#[tokio::test]
+async fn a_page_gets_what_was_sent_after_what_it_has_seen() {
+    let house = House::open().await;
+    let chat = "/browser/chat?number=%2B15550001000&visitor=ann";
+    house.writes("k1", "ann").await;
+    house.writes("x1", "bob").await;
+    let mut page = house.socket(chat, &[]).await;
+    assert_eq!(page.json().await, json!({ "type": "text", "text": "text k1", "key": "k1" }));
+    // What comes while it is open.
+    for key in ["k2", "k3"] {
+        house.writes(key, "ann").await;
+        assert_eq!(page.json().await["key"], key);
+    }
+    round(&mut page).await;
+    until(|| house.delivered() == ["k1", "k2", "k3"]).await;
+    drop(page);
+    let mut page = house.socket(&format!("{chat}&seen=k1"), &[]).await;
+    assert_eq!([page.json().await["key"].clone(), page.json().await["key"].clone()], ["k2", "k3"]);
+    // Two pages of one visitor each get all.
+    let mut other = house.socket(&format!("{chat}&seen=k3"), &[]).await;
+    round(&mut other).await;
+    house.writes("k4", "ann").await;
+    for page in [&mut page, &mut other] {
+        assert_eq!(page.json().await["key"], "k4");
+    }
+}
+
+#[tokio::test]
+async fn a_text_is_delivered_when_the_page_has_answered_a_ping_behind_it() {
+    let house = House::open().await;
+    let chat = "/browser/chat?number=%2B15550001000&visitor=ann";
+    let page = house.socket(chat, &[]).await;
+    house.writes("k1", "ann").await;
+    // It has come to the page's machine; the page does not read it, and answers nothing.
+    let MaybeTlsStream::Plain(tcp) = page.0.get_ref() else { panic!("no TCP") };
+    until(|| {
+        let mut come = [0; 1024];
+        let size = tcp.peek(&mut come).now_or_never().map_or(0, Result::unwrap);
+        String::from_utf8_lossy(&come[..size]).contains("text k1")
+    })
+    .await;
+    drop(page);
+    let mut page = house.socket(&format!("{chat}&seen=k1"), &[]).await;
+    round(&mut page).await;
+    assert_eq!(house.delivered(), [""; 0]);
+    let mut page = house.socket(chat, &[]).await;
+    assert_eq!(page.json().await["key"], "k1");
+    round(&mut page).await;
+    until(|| house.delivered() == ["k1"]).await;
 }

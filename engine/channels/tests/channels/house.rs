@@ -16,12 +16,12 @@ use call::{Leg, Switchboard};
 use channels::Unsigned;
 use channels::browser::{self, Browser};
 use channels::twilio::{Limits, Settings, Twilio};
-use conversation::{Accepted, Busy, Inbox, Message, Receipt, Tenant};
+use conversation::{Accepted, Busy, Inbox, Message, Outgoing, Reader, Receipt, Tenant};
 use futures_util::{SinkExt, StreamExt};
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message as Frame};
@@ -43,6 +43,8 @@ pub(crate) struct Desk {
     pub(crate) messages: Mutex<Vec<Message>>,
     pub(crate) receipts: Mutex<Vec<Receipt>>,
     pub(crate) busy: Mutex<bool>,
+    /// Texts of ours that were sent, for whoever comes for them.
+    pub(crate) sent: watch::Sender<Vec<Outgoing>>,
     legs: Mutex<Option<mpsc::UnboundedSender<Leg>>>,
 }
 
@@ -76,6 +78,21 @@ impl Inbox for Desk {
     async fn receipt(&self, receipt: Receipt) -> Result<(), Busy> {
         self.receipts.lock().unwrap().push(receipt);
         Ok(())
+    }
+
+    /// All of the reader's thread, if he does not say what he has seen.
+    async fn unread(&self, reader: Reader) -> Vec<Outgoing> {
+        let mut sent = self.sent.subscribe();
+        loop {
+            let mut texts = sent.borrow_and_update().clone();
+            texts.retain(|text| (&text.tenant, &text.peer) == (&reader.tenant, &reader.peer));
+            let seen = texts.iter().position(|text| Some(&text.key) == reader.seen.as_ref());
+            texts.drain(..seen.map_or(0, |seen| seen + 1));
+            if !texts.is_empty() {
+                return texts;
+            }
+            sent.changed().await.unwrap();
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use queue::{Dead, Job, Jobs, Queue};
 use store::{
     AnswerRow, CallRow, Counts, DeedRow, Error, FlowRow, Line, LiveRow, MessageRow, OutboxRow,
-    RunRow, SessionRow, Store, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow, Write,
+    Place, RunRow, SessionRow, Store, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow,
+    Write,
 };
 
 /// What becomes of a commit.
@@ -167,6 +168,10 @@ impl<B: Between> Store for Through<B> {
         limit: u32,
     ) -> Result<Vec<ThreadRow>, Error> {
         self.0.asks(self.0.store().threads(tenant, peer, before, limit)).await
+    }
+
+    async fn place(&self, thread: &str, of: Place<'_>) -> Result<Option<i64>, Error> {
+        self.0.asks(self.0.store().place(thread, of)).await
     }
 
     async fn inbox(&self, thread: &str) -> Result<Vec<MessageRow>, Error> {

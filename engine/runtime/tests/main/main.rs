@@ -30,5 +30,6 @@ mod shared;
 mod taped;
 mod texts;
 mod together;
+mod unread;
 mod wish;
 mod world;

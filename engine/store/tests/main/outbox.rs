@@ -2,9 +2,9 @@
 
 use conversation::{Receipt, Status};
 use futures_util::future::join_all;
-use store::{Error, OutboxRow, Write};
+use store::{Error, OutboxRow, Place, Write};
 
-use crate::rig::{at, on_each, peering, reply, run};
+use crate::rig::{at, on_each, peering, reply, run, text};
 
 fn keys(rows: &[OutboxRow]) -> Vec<&str> {
     rows.iter().map(|r| r.key.as_str()).collect()
@@ -34,6 +34,35 @@ async fn a_key_is_written_once() {
         let seen: Vec<_> = texts.iter().map(|m| (m.n, m.text.as_str())).collect();
         assert_eq!(seen, [(1, "reply k1"), (2, "reply k2")]);
         assert_eq!(store.thread(&peer.thread_id()).await.unwrap().unwrap().peering, peer);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_text_of_ours_has_its_place_by_key_and_by_what_was_delivered() {
+    on_each(|store| async move {
+        let (peer, other) = (peering("a", "+15551110001"), peering("b", "+15551110001"));
+        let thread = peer.thread_id();
+        let place = async |of| store.place(&thread, of).await.unwrap();
+        assert_eq!(place(Place::Newest).await, None);
+        store.commit(vec![text(&peer, Some("in"), "hello", at(0))]).await.unwrap();
+        for key in ["k1", "k2"] {
+            store.commit(vec![Write::Outbox(reply(&peer, key, 0))]).await.unwrap();
+        }
+        assert_eq!(place(Place::Newest).await, Some(3));
+        assert_eq!(place(Place::Of("k1")).await, Some(2));
+        assert_eq!(store.place(&other.thread_id(), Place::Of("k1")).await.unwrap(), None);
+        for (key, carrier_id) in [("k1", "C1"), ("k2", "C2")] {
+            let row = store.claim_outbox("w1", at(10), 30, 1).await.unwrap().remove(0);
+            assert_eq!(row.key, key);
+            store.commit(vec![sent(row, carrier_id)]).await.unwrap();
+        }
+        assert_eq!(place(Place::Delivered).await, None);
+        store.receipt(&receipt("C1", Status::Delivered)).await.unwrap();
+        assert_eq!(place(Place::Delivered).await, Some(2));
+        // A text tells the key by which the outbox has it.
+        let texts = store.messages(&thread, 1, 10).await.unwrap();
+        assert_eq!(texts.iter().map(|text| &*text.claim).collect::<Vec<_>>(), ["k1", "k2"]);
     })
     .await;
 }
