@@ -41,6 +41,20 @@ pub(crate) async fn start(telnyx: &Telnyx, flow: Value) -> (World, Voxflow) {
     (world, voxflow)
 }
 
+/// The same of a desk, as two processes of one database.
+async fn start_two(telnyx: &Telnyx) -> (World, Voxflow, Voxflow) {
+    let world = World::open(|_| Reply::say("nothing"), &[]).await;
+    let database = database().await;
+    let setup = || Setup {
+        call_flow: Some(desk()),
+        database: Some(database.clone()),
+        more: settings(telnyx),
+        ..Setup::default()
+    };
+    let (one, two) = (world.start(setup()).await, world.start(setup()).await);
+    (world, one, two)
+}
+
 /// Telnyx tells things of calls, signed by its own hand.
 struct Teller(Signer);
 
@@ -196,15 +210,7 @@ async fn a_caller_is_connected_and_comes_back_to_the_flow() {
 #[tokio::test]
 async fn a_caller_is_connected_by_one_process_while_all_comes_to_another() {
     let telnyx = Telnyx::open().await;
-    let world = World::open(|_| Reply::say("nothing"), &[]).await;
-    let database = database().await;
-    let setup = || Setup {
-        call_flow: Some(desk()),
-        database: Some(database.clone()),
-        more: settings(&telnyx),
-        ..Setup::default()
-    };
-    let (one, two) = (world.start(setup()).await, world.start(setup()).await);
+    let (_world, one, two) = start_two(&telnyx).await;
     is_connected_and_comes_back(&telnyx, &one, &two).await;
     // Three streams: of the caller, and of those who were dialed and picked up; and what was told.
     assert!(two.metric("voxflow_passed_on_total").await >= 6.0);
@@ -274,15 +280,7 @@ async fn is_connected_and_comes_back(telnyx: &Telnyx, one: &Voxflow, two: &Voxfl
 #[tokio::test]
 async fn the_far_leg_of_a_process_that_has_died_is_hung_up() {
     let telnyx = Telnyx::open().await;
-    let world = World::open(|_| Reply::say("nothing"), &[]).await;
-    let database = database().await;
-    let setup = || Setup {
-        call_flow: Some(desk()),
-        database: Some(database.clone()),
-        more: settings(&telnyx),
-        ..Setup::default()
-    };
-    let (one, two) = (world.start(setup()).await, world.start(setup()).await);
+    let (_world, one, two) = start_two(&telnyx).await;
     let teller = Teller::start();
     teller
         .tell(&one, CALL, "call.initiated", json!({ "direction": "incoming", "state": "parked" }))

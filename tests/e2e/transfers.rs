@@ -44,6 +44,18 @@ fn trunk(desk: &Softphone) -> String {
     format!("[[sip.trunk]]\nname = \"desk\"\nhost = \"{host}\"\n")
 }
 
+/// A caller, who is handed over once the desk was told who comes; it has picked up.
+async fn a_word_before() -> (House, Softphone, Softphone) {
+    let mut desk = desk().await;
+    let option = json!({ "destination": { "target": DESK }, "attended": true,
+        "announce": SUMMARY, "accept_on": "1" });
+    let house = House::open(&handing_over(&option), &trunk(&desk)).await;
+    let mut phone = Softphone::start(Habit::of("PCMU/8000/1")).await;
+    phone.tell("dial", &house.uri()).await;
+    desk.event("CALL_ESTABLISHED").await;
+    (house, phone, desk)
+}
+
 /// The run is over for us, and not by an exit of ours.
 async fn is_theirs(house: &House) {
     let run = finished_run(&house.voxflow).await;
@@ -83,13 +95,7 @@ async fn a_telephone_whom_nobody_takes_is_back() {
 
 #[tokio::test]
 async fn a_telephone_takes_a_caller_after_it_was_told_who_comes() {
-    let mut desk = desk().await;
-    let option = json!({ "destination": { "target": DESK }, "attended": true,
-        "announce": SUMMARY, "accept_on": "1" });
-    let house = House::open(&handing_over(&option), &trunk(&desk)).await;
-    let mut phone = Softphone::start(Habit::of("PCMU/8000/1")).await;
-    phone.tell("dial", &house.uri()).await;
-    desk.event("CALL_ESTABLISHED").await;
+    let (house, phone, mut desk) = a_word_before().await;
     desk.hears(SUMMARY, &[]).await;
     desk.tell("sndcode", "1").await;
     is_theirs(&house).await;
@@ -99,13 +105,7 @@ async fn a_telephone_takes_a_caller_after_it_was_told_who_comes() {
 
 #[tokio::test]
 async fn a_telephone_refuses_a_caller_who_is_back_then() {
-    let mut desk = desk().await;
-    let option = json!({ "destination": { "target": DESK }, "attended": true,
-        "announce": SUMMARY, "accept_on": "1" });
-    let house = House::open(&handing_over(&option), &trunk(&desk)).await;
-    let mut phone = Softphone::start(Habit::of("PCMU/8000/1")).await;
-    phone.tell("dial", &house.uri()).await;
-    desk.event("CALL_ESTABLISHED").await;
+    let (house, mut phone, mut desk) = a_word_before().await;
     desk.tell("sndcode", "2").await;
     desk.event("CALL_CLOSED").await;
     phone.event("CALL_CLOSED").await;

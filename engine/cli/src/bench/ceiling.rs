@@ -124,7 +124,7 @@ const ROWS: &[(&str, &str)] = &[
     ),
     (
         "INSERT INTO messages (id, thread, n, claim, inbound, text, media, answered_by_carrier, \
-         at) SELECT $2 || 'a', id, last_n, '', FALSE, 'hello', '[]', FALSE, 1 FROM threads \
+         at) SELECT $2 || 'a', id, last_n, $2, FALSE, 'hello', '[]', FALSE, 1 FROM threads \
          WHERE id = $1",
         "ti",
     ),
