@@ -14,7 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::read::OUTBOX;
 use self::read::{
-    CALL, MESSAGE, RUN, SESSION, THREAD, call, flow, line, message, outbox, run, session, thread,
+    CALL, MESSAGE, RUN, SESSION, THREAD, call, flow, line, message, outbox, place, run, session,
+    thread,
 };
 use crate::change::{self, later};
 use crate::outbox::{self as outgoing, CLAIMS, FORWARD};
@@ -193,25 +194,13 @@ impl<D: Database> Store for Records<D> {
     }
 
     async fn place(&self, thread: &str, of: Place<'_>) -> Result<Option<i64>, Error> {
-        let place = |mut r: Record| r.int();
-        let found = match of {
+        let (sql, cells) = place(thread, of);
+        let n = |mut r: Record| r.int();
+        match of {
             // Asked again and again, for every reader of a web chat.
-            Place::Newest => {
-                let sql = "SELECT last_n FROM threads WHERE id = $1";
-                self.keyed(sql, vec![text(thread)], place).await?.pop()
-            }
-            Place::Of(key) => {
-                let sql = "SELECT n FROM outbox WHERE key = $1 AND thread = $2";
-                self.row(sql.into(), vec![text(key), text(thread)], place).await?
-            }
-            Place::Delivered => {
-                let sql = "SELECT messages.n FROM messages, outbox WHERE messages.thread = $1 \
-                           AND NOT inbound AND key = claim AND status = 'delivered' \
-                           ORDER BY messages.n DESC LIMIT 1";
-                self.row(sql.into(), vec![text(thread)], place).await?
-            }
-        };
-        Ok(found)
+            Place::Newest => Ok(self.keyed(sql, cells, n).await?.pop()),
+            Place::Of(_) | Place::Delivered => self.row(sql.into(), cells, n).await,
+        }
     }
 
     async fn inbox(&self, thread: &str) -> Result<Vec<MessageRow>, Error> {

@@ -4,9 +4,9 @@ use conversation::{Address, Tenant};
 
 use crate::Error;
 use crate::row::{
-    CallRow, FlowRow, Line, MessageRow, OutboxRow, Peering, RunRow, SessionRow, ThreadRow,
+    CallRow, FlowRow, Line, MessageRow, OutboxRow, Peering, Place, RunRow, SessionRow, ThreadRow,
 };
-use crate::statement::Record;
+use crate::statement::{Cell, Record, text};
 
 pub(super) const RUN: &str =
     "id, tenant, flow, flow_name, medium, subject, seq, state, outcome, created, updated";
@@ -22,6 +22,21 @@ pub(crate) const OUTBOX: &str = "key, thread, outgoing, run, about, status, carr
                       WHERE opt_outs.thread = outbox.thread AND back IS NULL)";
 pub(super) const CALL: &str =
     "id, tenant, carrier, carrier_id, from_address, to_address, run, status, started, ended";
+
+/// Asks for the `n` of a text of a thread.
+pub(super) fn place(thread: &str, of: Place<'_>) -> (&'static str, Vec<Cell>) {
+    match of {
+        Place::Newest => ("SELECT last_n FROM threads WHERE id = $1", vec![text(thread)]),
+        Place::Of(key) => {
+            ("SELECT n FROM outbox WHERE key = $1 AND thread = $2", vec![text(key), text(thread)])
+        }
+        Place::Delivered => (
+            "SELECT messages.n FROM messages, outbox WHERE messages.thread = $1 AND NOT inbound \
+             AND key = claim AND status = 'delivered' ORDER BY messages.n DESC LIMIT 1",
+            vec![text(thread)],
+        ),
+    }
+}
 
 pub(super) fn flow(mut r: Record) -> Result<FlowRow, Error> {
     Ok(FlowRow {
