@@ -79,9 +79,6 @@ pub struct Setup {
     pub environment: Vec<(&'static str, String)>,
 }
 
-/// The machine of the tests is often late: no call is refused for that.
-const FULL_ABOVE_MS: u32 = 1000;
-
 impl World {
     /// Opens every double: what the model says, and what the recognizer will hear.
     pub async fn open(
@@ -132,8 +129,7 @@ impl World {
         };
         let mut settings = format!(
             "listen = \"{at}\"\npublic_url = \"{PUBLIC}\"\ndatabase = \"{database}\"\nqueue = \"{queue}\"\n\
-             access_keys = [\"{ACCESS_KEY}\"]\ndrain_s = 2\n\
-             full_above_ms = {FULL_ABOVE_MS}\n"
+             access_keys = [\"{ACCESS_KEY}\"]\ndrain_s = 2\n"
         );
         settings += &vendor("openai", &self.openai.base());
         settings += &vendor("deepgram", &self.deepgram.base());
@@ -278,6 +274,8 @@ impl Voxflow {
             .env("HOME", &home)
             .env("RUST_BACKTRACE", "1")
             .env("VOXFLOW_LOG", std::env::var("VOXFLOW_TEST_LOG").unwrap_or("info".into()))
+            // The machine of the tests is often late: no call is refused for that.
+            .env("VOXFLOW_FULL_ABOVE_MS", "1000")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

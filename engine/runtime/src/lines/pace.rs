@@ -18,8 +18,8 @@ use crate::Runtime;
 const TICK: Duration = Duration::from_millis(20);
 /// Ticks that count: 10 s.
 const WINDOW: usize = 500;
-/// Fewer say nothing yet: 1 s.
-const LEAST: usize = 50;
+/// So many of them may be late, however short the measurement is yet: 1 %.
+const SPARED: usize = WINDOW / 100;
 
 /// The last ticks.
 pub(crate) struct Pace {
@@ -39,15 +39,14 @@ impl Pace {
         self.begun.notify_one();
     }
 
-    /// The 99th percentile of the lateness, when it is too much for another call.
+    /// The 99th percentile of the lateness in 10 s, when it is too much for another call.
     pub(crate) fn too_late(&self) -> Option<Duration> {
         let mut late: Vec<Duration> = {
             let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
             late.iter().copied().collect()
         };
         late.sort_unstable();
-        let at = late.len().checked_sub(1 + late.len() / 100)?;
-        late.get(at).copied().filter(|p99| late.len() >= LEAST && *p99 > self.most)
+        late.iter().nth_back(SPARED).copied().filter(|p99| *p99 > self.most)
     }
 
     fn note(&self, late: Duration) {
@@ -98,7 +97,8 @@ mod tests {
         let tick = |late_ms, times| {
             (0..times).for_each(|_| pace.note(Duration::from_millis(late_ms)));
         };
-        tick(30, LEAST - 1);
+        tick(1, 40);
+        tick(30, SPARED);
         assert_eq!(pace.too_late(), None, "a moment says nothing");
         tick(30, 1);
         assert_eq!(pace.too_late(), Some(Duration::from_millis(30)));
