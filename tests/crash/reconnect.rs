@@ -123,7 +123,7 @@ async fn a_queue_that_a_broker_has_lost_half_of_is_made_anew() {
         becomes(&fleet, 200).await;
         texts(&world, &fleet, 60 + 10 * round).await;
         let mended: usize = (0..fleet.len()).map(|n| fleet.wrote(n, "it is made anew")).sum();
-        assert_eq!(mended, 2 * (round + 1), "{known:?}: both queues, once\n{}", fleet.logs());
+        assert_eq!(mended, 4 * (round + 1), "{known:?}: all four queues, once\n{}", fleet.logs());
     }
 }
 

@@ -18,7 +18,14 @@ pub(crate) async fn alive() -> &'static str {
 /// Whether it can take work, and if not, why.
 pub(crate) async fn ready(State(api): State<Api>) -> (StatusCode, Json<Value>) {
     let parts = &api.runtime.parts;
-    let (store, queue) = tokio::join!(parts.store.ready(), parts.queue.ready());
+    let doors = async {
+        match &parts.doors {
+            Some(doors) => doors.ready().await,
+            None => Ok(()),
+        }
+    };
+    let (store, queue, doors) = tokio::join!(parts.store.ready(), parts.queue.ready(), doors);
+    let queue = queue.and(doors);
     let said = |result: Result<(), String>| result.err().unwrap_or_else(|| "ready".into());
     let stopping = api.stop.is_cancelled();
     let calls = match api.runtime.late() {
