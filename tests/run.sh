@@ -37,6 +37,9 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
+# What is killed in a test cannot clean up behind itself: programs of others neither.
+export TMPDIR=$scratch/tmp
+mkdir -m 1777 "$TMPDIR"
 
 # ---------------------------------------------------------------- what must be installed
 missing() {

@@ -27,6 +27,11 @@ impl Frame {
         Self { rate, samples: vec![0; Self::samples_per_frame(rate)] }
     }
 
+    /// The sum of the squares of its samples.
+    pub fn power(&self) -> i64 {
+        self.samples.iter().map(|sample| i64::from(i32::from(*sample).pow(2))).sum()
+    }
+
     /// How long it sounds, in milliseconds, rounded down.
     pub fn millis(&self) -> u64 {
         if self.rate == 0 { 0 } else { self.samples.len() as u64 * 1000 / u64::from(self.rate) }

@@ -74,7 +74,7 @@ impl Vad {
     /// Takes the stream's next frame and says whether somebody speaks in it.
     pub fn hear(&mut self, frame: &Frame) -> bool {
         let count = frame.samples.len();
-        self.power = power(&frame.samples);
+        self.power = frame.power();
         self.empty = if self.power < NOTHING * count as i64 { self.empty + 1 } else { 0 };
         if self.empty > AWAKE {
             self.empty = AWAKE;
@@ -119,10 +119,6 @@ impl Vad {
     pub fn power(&self) -> i64 {
         self.power
     }
-}
-
-fn power(samples: &[i16]) -> i64 {
-    samples.iter().map(|sample| i64::from(i32::from(*sample).pow(2))).sum()
 }
 
 /// How loud so many samples are whose power this is.
@@ -231,7 +227,10 @@ mod tests {
 
     #[test]
     fn volume_is_even_in_decibels() {
-        let volume = |samples: &[i16]| volume(power(samples), samples.len());
+        let volume = |samples: &[i16]| {
+            let frame = Frame { rate: RATE, samples: samples.to_vec() };
+            volume(frame.power(), samples.len())
+        };
         assert_eq!(volume(&[]), 0.0);
         assert_eq!(volume(&[0; 160]), 0.0);
         assert!((volume(&[104; 160]) - 0.6).abs() < 0.01);

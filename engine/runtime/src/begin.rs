@@ -5,7 +5,6 @@
 //! is started once, by whichever process is there.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use conversation::Tenant;
 use flow::{Activeflow, Flow, Medium, Taken, Vars};
@@ -15,13 +14,10 @@ use serde_json::{Value, json};
 use store::{DeedRow, FlowRow, RunRow, TimerRow, Write};
 use uuid::Uuid;
 
-use crate::deeds::End;
 use crate::{Runtime, Trouble, trace};
 
 /// Runs that may follow on one another by `on_complete`, besides the first.
 const CHAIN: u64 = 5;
-/// How long what follows waits for a store that does not answer.
-const AGAIN: Duration = Duration::from_millis(200);
 /// Runs that follow have an id that is made of the run before, so that no two of them follow it.
 const FOLLOWING: Uuid = Uuid::from_u128(0x5c1d_27a4_11f3_4d0a_9b6e_7f20_84c9_3e02);
 
@@ -161,21 +157,11 @@ impl Runtime {
     }
 
     /// Begins the flow that follows on something of a run that has ended, once for each deed.
-    pub(crate) async fn begin_on_end(&self, row: &DeedRow, option: &Value) -> End {
-        loop {
-            match self.on_end(row, option).await {
-                Ok(writes) => return End { writes, ..End::done(Vars::new()) },
-                Err(Trouble::Broken(why)) => return End::failed(why),
-                // It is not refused because nobody could look.
-                Err(Trouble::Store(error)) => {
-                    tracing::warn!(run = row.run, %error, "what follows waits for the store");
-                    tokio::time::sleep(AGAIN).await;
-                }
-            }
-        }
-    }
-
-    async fn on_end(&self, row: &DeedRow, option: &Value) -> Result<Vec<Write>, Trouble> {
+    pub(crate) async fn begin_on_end(
+        &self,
+        row: &DeedRow,
+        option: &Value,
+    ) -> Result<Vec<Write>, Trouble> {
         let wanted = OnEnd::deserialize(option).map_err(|error| Trouble::Broken(error.to_string()));
         let OnEnd { flow, of, values } = wanted?;
         let unknown = || Trouble::Broken(format!("there is no run {}", row.run));

@@ -24,7 +24,7 @@ const LONGEST_S: u64 = 600;
 const MARGIN: Duration = Duration::from_secs(7);
 /// How much longer it is kept from others: its end is to be stored.
 const KEPT: Duration = Duration::from_secs(15);
-/// How long the end of a deed waits for a store that does not answer before it is tried again.
+/// How long a deed, or its end, waits for a store that does not answer before it is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// How a deed ended.
@@ -180,11 +180,35 @@ impl Runtime {
         });
     }
 
-    /// Does it.
+    /// Does it, however long the store takes to say what it needs.
     async fn effect(&self, row: &DeedRow) -> End {
-        let Command { key, deed } = &row.command;
+        let deed = &row.command.deed;
         let began = Instant::now();
-        let end = match deed {
+        let end = loop {
+            match self.try_effect(row).await {
+                Ok(end) => break end,
+                Err(Trouble::Broken(why)) => break End::failed(why),
+                Err(error) => {
+                    tracing::warn!(key = row.command.key.0, %error, "a deed waits for the store");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        };
+        let (kind, exit) = (deed.kind().to_owned(), end.exit);
+        metrics::histogram!("voxflow_deeds_seconds", "type" => kind.clone())
+            .record(began.elapsed().as_secs_f64());
+        metrics::counter!("voxflow_deeds_total", "type" => kind, "exit" => exit).increment(1);
+        if exit != "done" {
+            let kind = deed.kind();
+            tracing::warn!(run = row.run, key = row.command.key.0, kind, exit, why = end.why, "a deed");
+        }
+        end
+    }
+
+    /// Does it, unless the store does not answer.
+    async fn try_effect(&self, row: &DeedRow) -> Result<End, Trouble> {
+        let Command { key, deed } = &row.command;
+        match deed {
             Deed::Request { method, url, headers, body, timeout_s: _ } => {
                 let asking = Asking {
                     key: key.0.clone(),
@@ -194,27 +218,21 @@ impl Runtime {
                     body: body.clone(),
                     timeout: longest(deed),
                 };
-                match self.parts.web.ask(asking).await {
+                Ok(match self.parts.web.ask(asking).await {
                     Ok(answered) => End::done(answered.values()),
                     Err(error @ Unanswered::TooSlow(_)) => {
                         End { exit: "timeout", ..End::failed(error.to_string()) }
                     }
                     Err(error) => End::failed(error.to_string()),
-                }
+                })
             }
             Deed::LoadFlow { source } => self.load(row, source).await,
             Deed::Service { name, option } => self.serve_deed(row, name, option).await,
-            other => End::failed(format!("nothing here carries out `{}`", other.kind())),
-        };
-        let (kind, exit) = (deed.kind().to_owned(), end.exit);
-        metrics::histogram!("voxflow_deeds_seconds", "type" => kind.clone())
-            .record(began.elapsed().as_secs_f64());
-        metrics::counter!("voxflow_deeds_total", "type" => kind, "exit" => exit).increment(1);
-        if exit != "done" {
-            let kind = deed.kind();
-            tracing::warn!(run = row.run, key = key.0, kind, exit, why = end.why, "a deed");
+            other => {
+                let why = format!("nothing here carries out `{}`", other.kind());
+                Err(Trouble::Broken(why))
+            }
         }
-        end
     }
 }
 

@@ -102,26 +102,20 @@ impl Runtime {
     }
 
     /// Gets the flow that a run wants to go on with.
-    pub(crate) async fn load(&self, row: &DeedRow, source: &FlowSource) -> End {
-        match self.loaded(row, source).await {
-            Ok(version) => {
-                let values = Vars::from([("version".into(), json!(version.id))]);
-                End { writes: vec![Write::Flow(version)], ..End::done(values) }
-            }
-            Err(why) => End::failed(why),
-        }
+    pub(crate) async fn load(&self, row: &DeedRow, source: &FlowSource) -> Result<End, Trouble> {
+        let version = self.loaded(row, source).await?;
+        let values = Vars::from([("version".into(), json!(version.id))]);
+        Ok(End { writes: vec![Write::Flow(version)], ..End::done(values) })
     }
 
-    async fn loaded(&self, row: &DeedRow, source: &FlowSource) -> Result<FlowRow, String> {
+    async fn loaded(&self, row: &DeedRow, source: &FlowSource) -> Result<FlowRow, Trouble> {
         let (method, url) = match source {
             FlowSource::Known { flow } => {
-                let found = self.named(&row.tenant, flow).await;
-                return found.map(|(row, _)| row).map_err(|error| error.to_string());
+                return self.named(&row.tenant, flow).await.map(|(row, _)| row);
             }
             FlowSource::Url { method, url } => (method, url),
         };
-        let run = self.parts.store.run(&row.run).await.map_err(|error| error.to_string())?;
-        let about = run.map(|run| run.subject);
+        let about = self.parts.store.run(&row.run).await?.map(|run| run.subject);
         let body =
             (method != "GET").then(|| json!({ "activeflow_id": row.run, "reference_id": about }));
         let asking = Asking {
@@ -132,13 +126,15 @@ impl Runtime {
             body,
             timeout: PATIENCE,
         };
-        let answered = self.parts.web.ask(asking).await.map_err(|error| error.to_string())?;
+        let broken = |why: String| Trouble::Broken(format!("the flow of the server: {why}"));
+        let answered = self.parts.web.ask(asking).await;
+        let answered = answered.map_err(|error| Trouble::Broken(error.to_string()))?;
         if !(200..300).contains(&answered.status) {
-            return Err(format!("the server of the flow answered {}", answered.status));
+            let why = format!("the server of the flow answered {}", answered.status);
+            return Err(Trouble::Broken(why));
         }
         let version = self.fresh_version(&row.tenant, "fetched", answered.body).await;
-        let (version, _) = version.map_err(|why| format!("the flow of the server: {why}"))?;
-        Ok(version)
+        version.map(|(version, _)| version).map_err(broken)
     }
 
     /// Links beside whatever else this thread has to do, such as sound.

@@ -8,7 +8,7 @@ use store::{DeedRow, OutboxRow, Write};
 
 use crate::deeds::End;
 use crate::lines::outbound::CREATE_CALL;
-use crate::{Runtime, texts};
+use crate::{Runtime, Trouble, texts};
 
 /// The service that is ours: its texts leave by the outbox, and the outbox tells their end.
 pub(crate) const TO_THREAD: &str = "send_to_conversation";
@@ -39,36 +39,36 @@ pub(crate) fn needs_doors(deed: &Deed) -> bool {
 
 impl Runtime {
     /// Calls the service of this name, if there is one.
-    pub(crate) async fn serve_deed(&self, row: &DeedRow, name: &str, option: &Value) -> End {
+    pub(crate) async fn serve_deed(
+        &self,
+        row: &DeedRow,
+        name: &str,
+        option: &Value,
+    ) -> Result<End, Trouble> {
         if name == TO_THREAD {
-            return match self.to_thread(row, option).await {
-                Ok(text) => End { writes: vec![Write::Outbox(text)], ..End::done(Vars::new()) },
-                Err(why) => End::failed(why),
-            };
+            let writes = vec![Write::Outbox(self.to_thread(row, option).await?)];
+            return Ok(End { writes, ..End::done(Vars::new()) });
         }
         if name == CREATE_CALL {
             return self.create_call(row, option).await;
         }
         if name == ON_END {
-            return self.begin_on_end(row, option).await;
+            let writes = self.begin_on_end(row, option).await?;
+            return Ok(End { writes, ..End::done(Vars::new()) });
         }
-        let Some(service) = self.parts.services.iter().find(|service| service.name() == name)
-        else {
-            return End::failed(format!("no service `{name}` is configured here"));
-        };
-        match service.call(&row.command.key.0, option).await {
-            Ok(values) => End::done(values),
-            Err(why) => End::failed(why),
-        }
+        let none = || Trouble::Broken(format!("no service `{name}` is configured here"));
+        let service = self.parts.services.iter().find(|service| service.name() == name);
+        let served = service.ok_or_else(none)?.call(&row.command.key.0, option).await;
+        served.map(End::done).map_err(Trouble::Broken)
     }
 
     /// A text into a thread of the same tenant.
-    async fn to_thread(&self, row: &DeedRow, option: &Value) -> Result<OutboxRow, String> {
+    async fn to_thread(&self, row: &DeedRow, option: &Value) -> Result<OutboxRow, Trouble> {
         let said = |name: &str| option[name].as_str().unwrap_or_default();
         let id = said("conversation");
-        let thread = self.parts.store.thread(id).await.map_err(|error| error.to_string())?;
+        let thread = self.parts.store.thread(id).await?;
         let own = thread.filter(|thread| thread.peering.tenant == row.tenant);
-        let thread = own.ok_or_else(|| format!("no conversation has the id `{id}`"))?;
+        let thread = own.ok_or_else(|| Trouble::Broken(format!("no conversation has the id `{id}`")))?;
         let (key, now) = (row.command.key.0.clone(), self.parts.clock.now());
         let text = texts::row(key, thread.peering, said("text").into(), Vec::new(), now);
         Ok(OutboxRow { run: Some(row.run.clone()), about: Some(row.run.clone()), ..text })

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::turn::Moment;
 
+/// So much voice was meant to be understood.
+pub(crate) const MEANT: Duration = Duration::from_millis(500);
+
 /// Silences shorter than this belong to the voice around them: stops and breaths inside of words.
 const GAP: Duration = Duration::from_millis(120);
 

@@ -11,6 +11,7 @@ use audio::FRAME_MS;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, timeout_at};
 
+use crate::ear::MEANT;
 use crate::failed::failed;
 use crate::opening::Opening;
 use crate::stt::{Hear, Listening, Stt, Want, Words};
@@ -30,8 +31,6 @@ const TOGETHER: usize = 5;
 /// For so long after a voice every frame goes at once: the recognizer waits for silence too. 1 s.
 const AFTER_VOICE: u32 = 50;
 
-/// Voice for this long is worth words, in frames: half a second.
-const MEANT: u32 = 25;
 /// How long after it a recognizer may take to say anything at all.
 const ANSWER: Duration = Duration::from_millis(2500);
 /// So often in a row it may say nothing.
@@ -146,7 +145,8 @@ impl Ears {
             }
             Hear::Quiet => {
                 self.quiet_for = Some(0);
-                if self.unheard.frames >= MEANT {
+                let heard = u64::from(self.unheard.frames) * u64::from(FRAME_MS);
+                if Duration::from_millis(heard) >= MEANT {
                     let patience = if self.is_unproven() { ANSWER_SOON } else { ANSWER };
                     self.unheard.due.get_or_insert(Instant::now() + patience);
                 }

@@ -37,8 +37,7 @@ use agent::config::Interruption;
 use agent::{Config, Floor};
 
 use self::ahead::Ahead;
-use self::moves::MEANT;
-use crate::ear::Ear;
+use crate::ear::{Ear, MEANT};
 use crate::endpoint::Awaited;
 use crate::said::Said;
 

@@ -290,31 +290,31 @@ impl Runtime {
     }
 
     /// Carries out the action `create_call` of a run.
-    pub(crate) async fn create_call(&self, row: &DeedRow, option: &Value) -> End {
-        match self.calls_of(row, option).await {
-            Ok(calls) => {
-                let ids: Vec<&str> = calls.iter().map(|call| call.id.as_str()).collect();
-                let lost = calls.iter().all(|call| call.status == "failed");
-                let values = Vars::from([("call_ids".into(), json!(ids))]);
-                if lost {
-                    return End::failed("no carrier is configured that can dial this");
-                }
-                End::done(values)
-            }
-            Err(why) => End::failed(why),
+    pub(crate) async fn create_call(
+        &self,
+        row: &DeedRow,
+        option: &Value,
+    ) -> Result<End, Trouble> {
+        let calls = self.calls_of(row, option).await?;
+        if calls.iter().all(|call| call.status == "failed") {
+            return Ok(End::failed("no carrier is configured that can dial this"));
         }
+        let ids: Vec<&str> = calls.iter().map(|call| call.id.as_str()).collect();
+        Ok(End::done(Vars::from([("call_ids".into(), json!(ids))])))
     }
 
-    async fn calls_of(&self, row: &DeedRow, option: &Value) -> Result<Vec<CallRow>, String> {
-        let option = Asked::deserialize(option).map_err(|error| error.to_string())?;
+    async fn calls_of(&self, row: &DeedRow, option: &Value) -> Result<Vec<CallRow>, Trouble> {
+        let option = Asked::deserialize(option);
+        let option = option.map_err(|error| Trouble::Broken(error.to_string()))?;
         let flow = match (option.flow, option.actions) {
             (Some(flow), _) => Wanted::Named(flow),
             (None, actions) if !actions.is_empty() => Wanted::Text(json!(actions).to_string()),
             (None, _) => {
-                return Err("name the flow that the call runs, or bring its actions".into());
+                let why = "name the flow that the call runs, or bring its actions";
+                return Err(Trouble::Broken(why.into()));
             }
         };
-        let run = self.parts.store.run(&row.run).await.map_err(|error| error.to_string())?;
+        let run = self.parts.store.run(&row.run).await?;
         let from = match option.source {
             Some(source) => Some(source.target),
             None => run.and_then(|run| self.number_of(&run)),
@@ -330,7 +330,10 @@ impl Runtime {
             chained: option.chained.then(|| row.run.clone()),
             key: Some(row.command.key.0.clone()),
         };
-        self.call_out(out).await.map_err(|error| error.to_string())
+        self.call_out(out).await.map_err(|error| match error {
+            NotBegun::Store(error) => Trouble::Store(error),
+            refused => Trouble::Broken(refused.to_string()),
+        })
     }
 
     /// Our number that a run is about.

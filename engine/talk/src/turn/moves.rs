@@ -24,8 +24,6 @@ pub(super) const NO_NEW_WORDS: Duration = ms(6_000);
 pub(super) const LONGEST_TURN: Duration = ms(60_000);
 /// The caller said something that was not understood, and waits: he is asked soon.
 pub(super) const UNCLEAR: Duration = ms(4_000);
-/// So much voice was meant to be understood.
-pub(super) const MEANT: Duration = ms(500);
 /// The caller said something, and no recognizer says anything of it, not even that it was nothing:
 /// he is asked before his silence has lasted 3 s.
 pub(super) const UNHEARD: Duration = ms(2_000);
