@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One thing that was said or done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Item {
     /// What the agent is told.
@@ -34,7 +34,7 @@ pub enum Item {
 }
 
 /// A tool that the model takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ToolCall {
     /// The model's id of the call.
     pub id: String,

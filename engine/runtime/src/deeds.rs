@@ -200,7 +200,14 @@ impl Runtime {
         metrics::counter!("voxflow_deeds_total", "type" => kind, "exit" => exit).increment(1);
         if exit != "done" {
             let kind = deed.kind();
-            tracing::warn!(run = row.run, key = row.command.key.0, kind, exit, why = end.why, "a deed");
+            tracing::warn!(
+                run = row.run,
+                key = row.command.key.0,
+                kind,
+                exit,
+                why = end.why,
+                "a deed"
+            );
         }
         end
     }

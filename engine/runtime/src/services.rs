@@ -68,7 +68,8 @@ impl Runtime {
         let id = said("conversation");
         let thread = self.parts.store.thread(id).await?;
         let own = thread.filter(|thread| thread.peering.tenant == row.tenant);
-        let thread = own.ok_or_else(|| Trouble::Broken(format!("no conversation has the id `{id}`")))?;
+        let thread =
+            own.ok_or_else(|| Trouble::Broken(format!("no conversation has the id `{id}`")))?;
         let (key, now) = (row.command.key.0.clone(), self.parts.clock.now());
         let text = texts::row(key, thread.peering, said("text").into(), Vec::new(), now);
         Ok(OutboxRow { run: Some(row.run.clone()), about: Some(row.run.clone()), ..text })

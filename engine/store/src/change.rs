@@ -141,10 +141,13 @@ fn one(write: Write, all: &mut Vec<Statement>) -> Result<(), Error> {
             vec![text(line.run), time(line.at), text(line.who), text(line.text)],
         )),
         Write::Live(row) => all.push(live::live(row)?),
-        Write::Standing { run, epoch, standing } => {
-            all.push(live::standing(run, epoch, &standing)?);
+        Write::Standing { run, epoch, standing, whole } => {
+            all.push(live::standing(&run, epoch, &standing)?);
+            if whole {
+                all.push(live::settled(&run, epoch, &standing)?);
+            }
         }
-        Write::Over { run } => all.push(live::over(run)),
+        Write::Over { run } => all.extend(live::over(&run)),
         Write::Turn(row) => all.push(live::turn(row)?),
         Write::Beat(row) => all.push(live::beat(row)),
         Write::Quit { worker, before } => all.push(live::quit(worker, before)),

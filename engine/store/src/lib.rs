@@ -133,7 +133,8 @@ pub enum Write {
     /// Who hosts a call, and what its run waits for; passed over when a later host has written it.
     /// It does not touch how the conversation stands.
     Live(LiveRow),
-    /// How the conversation of a call stands; passed over when the call has another host by now.
+    /// How the conversation of a call stands; passed over when the call has another host by now, or
+    /// its host has told something newer.
     Standing {
         /// The call's run.
         run: String,
@@ -141,6 +142,8 @@ pub enum Write {
         epoch: i64,
         /// How it stands.
         standing: Arc<StandingRow>,
+        /// Whether what is settled of it is written too; without it, the store has that already.
+        whole: bool,
     },
     /// The call of a run lives no more.
     Over {
@@ -350,6 +353,8 @@ pub trait Store: Send + Sync {
     async fn live(&self, run: &str) -> Result<Option<LiveRow>, Error>;
     /// A call that lives, by its carrier's id.
     async fn live_of(&self, carrier: &str, carrier_id: &str) -> Result<Option<LiveRow>, Error>;
+    /// How the conversation of a call stood that lives; all of it.
+    async fn standing(&self, run: &str) -> Result<Option<StandingRow>, Error>;
     /// Calls that live by what is stored, and whose hosts were last alive before this.
     async fn lost(&self, before: Timestamp, limit: u32) -> Result<Vec<LiveRow>, Error>;
     /// The processes of this database, those that have died lately too.

@@ -26,6 +26,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 11, sql: include_str!("../migrations/sqlite/0011_back.sql") },
     Migration { number: 12, sql: include_str!("../migrations/sqlite/0012_turns.sql") },
     Migration { number: 13, sql: include_str!("../migrations/sqlite/0013_addresses.sql") },
+    Migration { number: 14, sql: include_str!("../migrations/sqlite/0014_settled.sql") },
 ];
 
 /// For PostgreSQL.
@@ -43,6 +44,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 11, sql: include_str!("../migrations/postgres/0011_back.sql") },
     Migration { number: 12, sql: include_str!("../migrations/postgres/0012_turns.sql") },
     Migration { number: 13, sql: include_str!("../migrations/postgres/0013_addresses.sql") },
+    Migration { number: 14, sql: include_str!("../migrations/postgres/0014_settled.sql") },
 ];
 
 /// Where the version is kept.

@@ -21,7 +21,7 @@ use crate::change::{self, later};
 use crate::outbox::{self as outgoing, CLAIMS, FORWARD};
 use crate::row::{
     AnswerRow, CallRow, DeedRow, FlowRow, Line, LiveRow, MessageRow, OutboxRow, Place, RunRow,
-    SessionRow, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow,
+    SessionRow, StandingRow, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow,
 };
 use crate::statement::{Cell, Database, Record, Statement, maybe_text, text, time, word};
 use crate::{Counts, Error, INBOX_MOST, Store, Write, claims, lane, live, outside, timer};
@@ -394,6 +394,10 @@ impl<D: Database> Store for Records<D> {
 
     async fn live_of(&self, carrier: &str, carrier_id: &str) -> Result<Option<LiveRow>, Error> {
         self.row(live::by_carrier(), vec![text(carrier), text(carrier_id)], live::row).await
+    }
+
+    async fn standing(&self, run: &str) -> Result<Option<StandingRow>, Error> {
+        self.row(live::standing_of().into(), vec![text(run)], live::stood).await
     }
 
     async fn lost(&self, before: Timestamp, limit: u32) -> Result<Vec<LiveRow>, Error> {

@@ -375,12 +375,10 @@ pub struct LiveRow {
     pub carrier_id: String,
     /// The process that hosts it; empty = it was let go, and nobody has taken it yet.
     pub worker: String,
-    /// How many processes have hosted it; the fence of the conversation's standing.
+    /// How many processes had hosted it before; the fence of the conversation's standing.
     pub epoch: i64,
     /// What the run has asked for and waits for, and what holds for the rest of the call.
     pub pending: Vec<Pending>,
-    /// How its conversation stood; kept when the row is written anew.
-    pub standing: Option<StandingRow>,
     /// When the row was written last.
     pub at: Timestamp,
 }
@@ -401,6 +399,12 @@ pub struct StandingRow {
     pub key: Key,
     /// How it stood.
     pub standing: Standing,
+    /// Counts what its host has told: what was told later is newer.
+    #[serde(default)]
+    pub told: i64,
+    /// How many of its first items change seldom: they are stored apart, and not with every word.
+    #[serde(default)]
+    pub settled: usize,
 }
 
 /// What a turn of a call took.

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::lines::Letting;
+use crate::lines::behind::Settled;
 use crate::lines::keep::Patience;
 use crate::numbers::Number;
 use crate::texts::Behalf;
@@ -79,6 +80,8 @@ pub(super) struct Host<'a> {
     pub(super) prepared: Option<Prepared>,
     /// How the conversation stands, if there is one.
     pub(super) standing: Option<Arc<StandingRow>>,
+    /// What is settled of it.
+    pub(super) settled: Settled,
     /// How many turns it was told of.
     pub(super) turns: i64,
     pub(super) going: Going,
@@ -425,6 +428,7 @@ impl Host<'_> {
             run: self.run.id.clone(),
             epoch: self.epoch,
             standing,
+            whole: true,
         }));
         self.save(writes, Patience::Patient).await.map_err(|error| error.to_string())?;
         Ok(Took::Result { value: json!({ "status": status }), speak: true })

@@ -162,7 +162,6 @@ impl Host<'_> {
             worker,
             epoch: self.epoch,
             pending: self.pending.clone(),
-            standing: None,
             at: self.runtime.parts.clock.now(),
         }
     }
@@ -172,10 +171,13 @@ impl Host<'_> {
         let talks = |deed: &Deed| matches!(deed, Deed::Talk { .. });
         let mut pending = self.pending.iter().map(|pending| &pending.command);
         let Some(command) = pending.find(|command| talks(&command.deed)) else { return };
-        let row = Arc::new(StandingRow { key: command.key.clone(), standing });
+        let key = command.key.clone();
+        let (settled, whole) = self.settled.of(&standing.items);
+        let told = self.standing.as_ref().map_or(0, |row| row.told + 1);
+        let row = Arc::new(StandingRow { key, standing, told, settled });
         self.standing = Some(Arc::clone(&row));
         if self.going != Going::Lost {
-            self.runtime.behind.put(&self.runtime.parts.store, self.of(), row);
+            self.runtime.behind.put(&self.runtime.parts.store, self.of(), row, whole);
         }
     }
 

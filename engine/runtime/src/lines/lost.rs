@@ -233,7 +233,6 @@ impl Runtime {
                         worker: String::new(),
                         epoch: 0,
                         pending: Vec::new(),
-                        standing: None,
                         at: now,
                     };
                     self.end_lost(row, HangupCause::Failed).await;

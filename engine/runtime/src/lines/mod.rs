@@ -37,6 +37,7 @@ use crate::lines::host::{Begins, Going, Host};
 use crate::{Called, Number, Runtime};
 
 pub(crate) use self::behind::Behind;
+use self::behind::Settled;
 pub(crate) use self::leave::Letting;
 
 /// Orders on their way to a call; a run asks for a few at a time.
@@ -292,6 +293,7 @@ impl Runtime {
             recording: Vec::new(),
             prepared,
             standing: None,
+            settled: Settled::default(),
             turns: 0,
             going: Going::Stays,
             leave: leave.clone(),

@@ -274,7 +274,6 @@ impl Runtime {
             worker: self.parts.worker.clone(),
             epoch: 0,
             pending: Vec::new(),
-            standing: None,
             at: self.parts.clock.now(),
         }
     }
@@ -290,11 +289,7 @@ impl Runtime {
     }
 
     /// Carries out the action `create_call` of a run.
-    pub(crate) async fn create_call(
-        &self,
-        row: &DeedRow,
-        option: &Value,
-    ) -> Result<End, Trouble> {
+    pub(crate) async fn create_call(&self, row: &DeedRow, option: &Value) -> Result<End, Trouble> {
         let calls = self.calls_of(row, option).await?;
         if calls.iter().all(|call| call.status == "failed") {
             return Ok(End::failed("no carrier is configured that can dial this"));

@@ -70,7 +70,9 @@ impl Runtime {
         let Some(live) = store.live_of(&arrival.carrier, &arrival.carrier_id).await? else {
             return Ok(None);
         };
-        let (run, call) = tokio::join!(store.run(&live.run), store.call(&live.call));
+        let (run, call, standing) =
+            tokio::join!(store.run(&live.run), store.call(&live.call), store.standing(&live.run));
+        let standing = standing?;
         let (Some(mut run), Some(call)) = (run?, call?) else { return Ok(None) };
         if run.outcome.is_some() {
             return Ok(None);
@@ -78,7 +80,7 @@ impl Runtime {
         let flow = self.flow(&run.flow).await?;
         let number = [&call.to, &call.from].into_iter().find_map(|to| self.parts.numbers.get(to));
         let number = number.ok_or_else(|| Trouble::Broken("its number is not ours".into()))?;
-        let LiveRow { pending, standing, .. } = live.clone();
+        let pending = live.pending.clone();
         let epoch = live.epoch + 1;
         let now = self.parts.clock.now();
         let (who, text) = ("note".into(), "the call goes on in another process".into());

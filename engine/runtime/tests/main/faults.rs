@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use queue::{Dead, Job, Jobs, Queue};
 use store::{
     AnswerRow, CallRow, Counts, DeedRow, Error, FlowRow, Line, LiveRow, MessageRow, OutboxRow,
-    Place, RunRow, SessionRow, Store, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow, WorkerRow,
-    Write,
+    Place, RunRow, SessionRow, StandingRow, Store, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow,
+    WorkerRow, Write,
 };
 
 /// What becomes of a commit.
@@ -205,6 +205,10 @@ impl<B: Between> Store for Through<B> {
 
     async fn live_of(&self, carrier: &str, carrier_id: &str) -> Result<Option<LiveRow>, Error> {
         self.0.peeks(self.0.store().live_of(carrier, carrier_id)).await
+    }
+
+    async fn standing(&self, run: &str) -> Result<Option<StandingRow>, Error> {
+        self.0.peeks(self.0.store().standing(run)).await
     }
 
     async fn lost(&self, before: Timestamp, limit: u32) -> Result<Vec<LiveRow>, Error> {

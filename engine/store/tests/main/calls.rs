@@ -1,8 +1,11 @@
 //! Flows, calls and transcripts; and how a store opens.
 
-use agent::Ledger;
+use std::sync::Arc;
+
+use agent::{Floor, Item, Ledger, Standing};
 use conversation::Tenant;
-use store::{CallRow, Error, FlowRow, Line, TURNS_MOST, TurnRow, Write};
+use flow::Key;
+use store::{CallRow, Error, FlowRow, Line, LiveRow, StandingRow, TURNS_MOST, TurnRow, Write};
 
 use crate::rig::{File, at, on_each, peering, text};
 
@@ -60,6 +63,64 @@ async fn a_call_changes_and_its_words_are_kept() {
         assert_eq!(store.calls(Some(&call.tenant.0), None, 10).await.unwrap(), [call.clone()]);
         assert_eq!(store.calls(None, None, 10).await.unwrap(), [call]);
         assert_eq!(store.transcript("r1").await.unwrap(), said);
+    })
+    .await;
+}
+
+fn live(epoch: i64) -> LiveRow {
+    LiveRow {
+        run: "r1".into(),
+        call: "c1".into(),
+        carrier: "twilio".into(),
+        carrier_id: "CA1".into(),
+        worker: format!("w{epoch}"),
+        epoch,
+        pending: Vec::new(),
+        at: at(epoch),
+    }
+}
+
+/// A conversation of these words.
+fn stands(words: &str, settled: usize, told: i64) -> StandingRow {
+    let items = words.split(' ').map(|word| Item::User { text: word.into() }).collect();
+    let standing = Standing { items, floor: Floor::Speaking, words: "and".into() };
+    StandingRow { key: Key("r1/1".into()), standing, told, settled }
+}
+
+#[tokio::test]
+async fn a_conversation_is_put_together_from_what_is_settled_and_what_goes_on() {
+    on_each(|store| async move {
+        let told = |epoch: i64, row: StandingRow, whole: bool| {
+            let (run, standing) = ("r1".into(), Arc::new(row));
+            store.commit(vec![Write::Standing { run, epoch, standing, whole }])
+        };
+        let stood = || async { store.standing("r1").await.unwrap() };
+        told(0, stands("nobody lives", 1, 0), true).await.unwrap();
+        store.commit(vec![Write::Live(live(0))]).await.unwrap();
+        assert_eq!(stood().await, None);
+        told(0, stands("a b c", 2, 1), true).await.unwrap();
+        assert_eq!(stood().await, Some(stands("a b c", 2, 1)));
+        told(0, stands("a b c d", 2, 2), false).await.unwrap();
+        assert_eq!(stood().await, Some(stands("a b c d", 2, 2)));
+        // Only what goes on was written.
+        told(0, stands("x y c d e", 2, 3), false).await.unwrap();
+        assert_eq!(stood().await, Some(stands("a b c d e", 2, 3)));
+        // What was told before comes too late, whole or not.
+        told(0, stands("a", 1, 2), true).await.unwrap();
+        assert_eq!(stood().await, Some(stands("a b c d e", 2, 3)));
+        // It is kept when the row is written anew, and for the next host, who begins to count anew.
+        store.commit(vec![Write::Live(live(0)), Write::Live(live(1))]).await.unwrap();
+        assert_eq!(stood().await, Some(stands("a b c d e", 2, 3)));
+        told(0, stands("late", 1, 9), true).await.unwrap();
+        assert_eq!(stood().await, Some(stands("a b c d e", 2, 3)));
+        told(1, stands("b c f", 3, 0), true).await.unwrap();
+        assert_eq!(stood().await, Some(stands("b c f", 3, 0)));
+        store.commit(vec![Write::Over { run: "r1".into() }]).await.unwrap();
+        told(1, stands("over", 1, 1), true).await.unwrap();
+        assert_eq!(stood().await, None);
+        store.commit(vec![Write::Live(live(0))]).await.unwrap();
+        told(0, stands("anew", 0, 0), false).await.unwrap();
+        assert_eq!(stood().await, Some(stands("anew", 0, 0)), "nothing is left of it");
     })
     .await;
 }
