@@ -28,8 +28,8 @@ pub(crate) async fn ready(State(api): State<Api>) -> (StatusCode, Json<Value>) {
     let queue = queue.and(doors);
     let said = |result: Result<(), String>| result.err().unwrap_or_else(|| "ready".into());
     let stopping = api.stop.is_cancelled();
-    let calls = match api.runtime.late() {
-        Some(late) => Err(format!("no more calls: ticks are {} ms late", late.as_millis())),
+    let calls = match api.runtime.full() {
+        Some(why) => Err(format!("no more calls: {why}")),
         None => Ok(()),
     };
     let ready = store.is_ok() && queue.is_ok() && calls.is_ok() && !stopping;

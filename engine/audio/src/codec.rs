@@ -110,7 +110,9 @@ impl Encoder {
         match &mut self.0 {
             Writing::Law(law) => law.encode(samples),
             Writing::G722(g722) => g722.encode(samples),
-            Writing::L16 => samples.iter().flat_map(|sample| sample.to_be_bytes()).collect(),
+            Writing::L16 => {
+                samples.iter().map(|s| s.to_be_bytes()).collect::<Vec<_>>().into_flattened()
+            }
             Writing::Opus(opus) => {
                 let mut packet = vec![0; MAX_PACKET_BYTES];
                 // Only a length that Opus does not have is refused; then nothing is said.

@@ -20,11 +20,10 @@ impl Law {
 
     /// Bytes of samples, one for one.
     pub fn encode(self, samples: &[i16]) -> Vec<u8> {
-        let encode = match self {
-            Self::Mu => encode_mu,
-            Self::A => encode_a,
-        };
-        samples.iter().map(|sample| encode(*sample)).collect()
+        match self {
+            Self::Mu => samples.iter().map(|sample| encode_mu(*sample)).collect(),
+            Self::A => samples.iter().map(|sample| encode_a(*sample)).collect(),
+        }
     }
 
     /// Samples of bytes, one for one.
@@ -62,12 +61,25 @@ static A: [i16; 256] = {
 /// Added before the logarithm, so that every magnitude has its leading bit in one of 8 places.
 const BIAS: i32 = 0x84;
 
+/// The byte of each magnitude with its bias; the three lowest bits never count.
+static TO_MU: [u8; 4096] = {
+    let mut table = [0; 4096];
+    // With its bias no magnitude is below this.
+    let mut at = BIAS >> 3;
+    while at < 4096 {
+        let magnitude = at << 3;
+        let exponent = 24 - magnitude.leading_zeros() as i32;
+        let mantissa = (magnitude >> (exponent + 3)) & 0x0F;
+        table[at as usize] = !((exponent << 4) | mantissa) as u8;
+        at += 1;
+    }
+    table
+};
+
 fn encode_mu(sample: i16) -> u8 {
-    let sign = if sample < 0 { 0x80 } else { 0 };
     let magnitude = i32::from(sample).abs().min(0x7FFF - BIAS) + BIAS;
-    let exponent = 24 - magnitude.leading_zeros() as i32;
-    let mantissa = (magnitude >> (exponent + 3)) & 0x0F;
-    !(sign | (exponent << 4) | mantissa) as u8
+    let sign = if sample < 0 { 0x80 } else { 0 };
+    TO_MU[(magnitude >> 3) as usize] ^ sign
 }
 
 const fn decode_mu(byte: u8) -> i16 {

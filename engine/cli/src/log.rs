@@ -57,11 +57,12 @@ pub(crate) fn begin(usual: Option<&str>) -> Result<Traces, String> {
         }
     };
     let traces = Traces::open()?;
-    let way = traces.tracer().map(|tracer| {
-        tracing_opentelemetry::layer()
-            .with_tracer(tracer)
-            .with_filter(filter_fn(|about| about.target() == trace::TARGET))
-    });
+    // Or everything that any library would log at its finest is put before the filter.
+    let ours =
+        filter_fn(|about| about.target() == trace::TARGET).with_max_level_hint(LevelFilter::INFO);
+    let way = traces
+        .tracer()
+        .map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer).with_filter(ours));
     tracing_subscriber::registry()
         .with(log.with_filter(filter))
         .with(way)

@@ -53,6 +53,9 @@ pub(crate) struct Settings {
     /// New calls are refused while this process's own ticks are so late, milliseconds: 99 of 100 in
     /// the last 10 s. Below 5 the calls that live answer as fast as one alone; sound stutters above 10.
     pub(crate) full_above_ms: u64,
+    /// And while its threads are so busy, percent of the last 2 s: the calls that came last have not
+    /// spoken yet. 100 = however busy they are.
+    pub(crate) full_above_percent: u64,
     /// Text conversations.
     pub(crate) conversation: Conversation,
     /// How texts leave.
@@ -146,6 +149,7 @@ impl Default for Settings {
             access_key: Vec::new(),
             drain_s: 30,
             full_above_ms: 5,
+            full_above_percent: 80,
             conversation: Conversation::default(),
             texting: Texting::default(),
             delivery: Delivery::default(),

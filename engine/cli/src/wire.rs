@@ -12,7 +12,7 @@ use conversation::quiet::Quiet;
 use conversation::{Delivery, Inbox, Messenger, Tenant};
 use jiff::Timestamp;
 use runtime::agreed::Agreed;
-use runtime::{Agents, Aide, Clock, Parts, Role, Runtime, Texting};
+use runtime::{Agents, Aide, Clock, Limits, Parts, Role, Runtime, Texting};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -112,7 +112,10 @@ pub(crate) async fn build(
         services: mail.into_iter().collect(),
         recordings: settings.media.recordings.clone().map(Into::into),
         dialers: carriers.dialers.clone().into(),
-        full_above: Duration::from_millis(settings.full_above_ms),
+        full_above: Limits {
+            late: Duration::from_millis(settings.full_above_ms),
+            busy: settings.full_above_percent,
+        },
         waiting: waiting_lines(&settings.waiting_line)?,
         messengers: carriers.messengers.clone(),
         texting: texting(&settings.texting)?,

@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::dial;
 use crate::listen::{self, Wire};
-use crate::pcm::{encode, is_mulaw};
+use crate::pcm::{encoded, is_mulaw};
 
 pub(crate) const VENDOR: &str = "assemblyai";
 
@@ -113,7 +113,7 @@ impl Wire for Stream {
         }
         let frames = std::mem::take(&mut self.waiting);
         let bytes = |frames: &[Frame]| {
-            let bytes: Vec<u8> = frames.iter().flat_map(|frame| encode(frame, self.rate)).collect();
+            let bytes = encoded(frames, self.rate);
             Message::binary(bytes)
         };
         frames.chunks(FRAMES.1).map(bytes).collect()

@@ -19,9 +19,14 @@ pub(crate) fn encode(frame: &Frame, rate: Rate) -> Vec<u8> {
     if is_mulaw(rate) { Law::Mu.encode(&frame.samples) } else { linear(&frame.samples) }
 }
 
+/// Bytes of frames that have this rate.
+pub(crate) fn encoded(frames: &[Frame], rate: Rate) -> Vec<u8> {
+    frames.iter().map(|frame| encode(frame, rate)).collect::<Vec<_>>().concat()
+}
+
 /// Samples as 16-bit little-endian bytes.
 pub(crate) fn linear(samples: &[i16]) -> Vec<u8> {
-    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+    samples.iter().map(|sample| sample.to_le_bytes()).collect::<Vec<_>>().into_flattened()
 }
 
 /// Reads what a vendor sends at a rate, wherever it was divided: half a sample waits for its other

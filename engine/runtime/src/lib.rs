@@ -64,6 +64,7 @@ pub use agents::Agents;
 pub use begin::{Begin, NotBegun, Wanted};
 pub use clock::Clock;
 pub use lines::outbound::CallOut;
+pub use lines::pace::{Full, Limits};
 pub use numbers::{Number, Numbers};
 pub use outside::Told;
 pub use services::Aide;
@@ -91,8 +92,8 @@ pub struct Parts {
     pub dialers: Arc<[Arc<dyn Dialer>]>,
     /// Where recordings of calls are kept; `None` = nothing is recorded.
     pub recordings: Option<Arc<Path>>,
-    /// How late the ticks of this process may be before it takes no more calls.
-    pub full_above: Duration,
+    /// How late and how busy this process may be before it takes no more calls.
+    pub full_above: Limits,
     /// Where callers wait for somebody.
     pub waiting: call::waiting::Waiting,
     /// Servers that flows ask.

@@ -77,7 +77,7 @@ impl Rig {
             web: Arc::new(runtime::web::Offline),
             services: Vec::new(),
             dialers: Arc::new([]),
-            full_above: std::time::Duration::from_secs(1),
+            full_above: runtime::Limits { late: std::time::Duration::from_secs(1), busy: 100 },
             waiting: call::waiting::Waiting::default(),
             recordings: Some(folder.path().into()),
             messengers: Vec::new(),

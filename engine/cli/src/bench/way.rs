@@ -12,7 +12,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
 use runtime::trace;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::filter::{LevelFilter, dynamic_filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -65,6 +65,8 @@ impl Ways {
         let wanted = dynamic_filter_fn(move |about, _| {
             about.target() == trace::TARGET && kept.wanted.load(Ordering::Relaxed)
         });
+        // Or everything that any library would log at its finest is put before the filter.
+        let wanted = wanted.with_max_level_hint(LevelFilter::INFO);
         let layer = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("bench"))
             .with_location(false)

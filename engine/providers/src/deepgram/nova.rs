@@ -15,7 +15,7 @@ use url::Url;
 
 use super::VENDOR;
 use crate::listen::Wire;
-use crate::pcm::{encode, is_mulaw};
+use crate::pcm::{encoded, is_mulaw};
 
 /// The model; knows the languages of `multi`.
 pub(super) const MODEL: &str = "nova-3";
@@ -64,7 +64,7 @@ impl Wire for Nova {
     const ANSWERS: bool = true;
 
     fn sound(&mut self, frames: &[Frame]) -> Vec<Message> {
-        let bytes: Vec<u8> = frames.iter().flat_map(|frame| encode(frame, self.rate)).collect();
+        let bytes = encoded(frames, self.rate);
         // An empty sound would end the stream.
         if bytes.is_empty() { Vec::new() } else { vec![Message::binary(bytes)] }
     }

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::VENDOR;
 use crate::listen::Wire;
-use crate::pcm::{encode, is_mulaw};
+use crate::pcm::{encoded, is_mulaw};
 
 /// The model.
 const MODEL: &str = "scribe_v2_realtime";
@@ -85,7 +85,7 @@ impl Wire for Scribe {
     const ANSWERS: bool = true;
 
     fn sound(&mut self, frames: &[Frame]) -> Vec<Message> {
-        let bytes: Vec<u8> = frames.iter().flat_map(|frame| encode(frame, self.rate)).collect();
+        let bytes = encoded(frames, self.rate);
         self.open += frames.len();
         let mut messages = vec![self.chunk(&bytes, false)];
         if self.open >= LONGEST {

@@ -207,7 +207,7 @@ impl Wire for Live {
 
     fn sound(&mut self, frames: &[Frame]) -> Vec<Message> {
         let Some(rate) = frames.first().map(|frame| frame.rate) else { return Vec::new() };
-        let bytes: Vec<u8> = frames.iter().flat_map(|frame| linear(&frame.samples)).collect();
+        let bytes = frames.iter().map(|frame| linear(&frame.samples)).collect::<Vec<_>>().concat();
         let mime = format!("audio/pcm;rate={rate}");
         vec![realtime(&json!({ "audio": { "data": STANDARD.encode(bytes), "mimeType": mime } }))]
     }

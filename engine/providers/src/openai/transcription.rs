@@ -105,7 +105,7 @@ impl Wire for Stream {
     }
 
     fn sound(&mut self, frames: &[Frame]) -> Vec<Message> {
-        let bytes: Vec<u8> = frames.iter().flat_map(|frame| self.bytes(frame)).collect();
+        let bytes = frames.iter().map(|frame| self.bytes(frame)).collect::<Vec<_>>().concat();
         if bytes.is_empty() {
             return Vec::new();
         }

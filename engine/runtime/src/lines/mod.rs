@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::lines::host::{Begins, Going, Host};
-use crate::{Called, Number, Runtime};
+use crate::{Called, Full, Number, Runtime};
 
 pub(crate) use self::behind::Behind;
 use self::behind::Settled;
@@ -151,12 +151,12 @@ impl Switchboard for Runtime {
     }
 
     fn admits(&self) -> bool {
-        let late = self.late();
-        if let Some(late) = late {
-            tracing::warn!(?late, "ticks are late; a call is refused");
+        let full = self.full();
+        if let Some(why) = full {
+            tracing::warn!(%why, "a call is refused");
             metrics::counter!("voxflow_calls_refused_total").increment(1);
         }
-        late.is_none()
+        full.is_none()
     }
 
     async fn arrive(&self, leg: Leg) {
@@ -224,10 +224,9 @@ struct Hosted<'a> {
 }
 
 impl Runtime {
-    /// How late the ticks of this process are (99 of 100 at most), when that is too late for another
-    /// call.
-    pub fn late(&self) -> Option<std::time::Duration> {
-        self.pace.too_late()
+    /// Why this process takes no more calls, while it does not.
+    pub fn full(&self) -> Option<Full> {
+        self.pace.full()
     }
 
     /// Hosts a call until it is over: its run begins.

@@ -1,13 +1,17 @@
-//! How late this process is with its ticks, and so whether it can take another call.
+//! Whether this process can take another call: how late it is with its ticks, and how busy its
+//! threads are.
 //!
 //! While a call lives here, a tick every 20 ms, as a call's sound has them, measures how long after
-//! its time it comes. While the 99th percentile of the last 10 s is above what the operator allows,
-//! new calls are refused, and those that live keep their figures.
+//! its time it comes. That tells what callers hear, and tells it late: a process that is just not late
+//! yet has no room for the calls that came in the last seconds and have not spoken. So the time counts
+//! that its threads do not rest, too. While one of the two is above what the operator allows, new
+//! calls are refused, and those that live keep their figures.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -20,18 +24,50 @@ const TICK: Duration = Duration::from_millis(20);
 const WINDOW: usize = 500;
 /// So many of them may be late, however short the measurement is yet: 1 %.
 const SPARED: usize = WINDOW / 100;
+/// Ticks between two looks at the threads: 200 ms.
+const LOOK: usize = 10;
+/// Looks that count: 2 s.
+const LOOKS: usize = 10;
 
-/// The last ticks.
+/// How much a process bears before it takes no more calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How late its ticks may be: 99 of 100 in 10 s.
+    pub late: Duration,
+    /// For how much of 2 s its threads may be busy, percent.
+    pub busy: u64,
+}
+
+/// Why a process takes no more calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// Its ticks are so late, the latest of 99 in 100.
+    #[error("ticks are {} ms late", .0.as_millis())]
+    Late(Duration),
+    /// Its threads are busy for so many percent of the time.
+    #[error("its threads are {0} % busy")]
+    Busy(u64),
+}
+
+/// What was measured last.
 pub(crate) struct Pace {
-    most: Duration,
-    late: Mutex<VecDeque<Duration>>,
+    limits: Limits,
+    seen: Mutex<Seen>,
     begun: Notify,
 }
 
+#[derive(Default)]
+struct Seen {
+    /// How late ticks were.
+    late: VecDeque<Duration>,
+    /// For how long the threads had been busy since they began, each, and when.
+    busy: VecDeque<(std::time::Instant, Duration)>,
+}
+
 impl Pace {
-    /// Nothing measured yet; ticks may be so late.
-    pub(crate) fn new(most: Duration) -> Self {
-        Self { most, late: Mutex::default(), begun: Notify::new() }
+    /// Nothing measured yet.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, seen: Mutex::default(), begun: Notify::new() }
     }
 
     /// A call lives here.
@@ -39,33 +75,61 @@ impl Pace {
         self.begun.notify_one();
     }
 
-    /// The 99th percentile of the lateness in 10 s, when it is too much for another call.
-    pub(crate) fn too_late(&self) -> Option<Duration> {
-        let mut late: Vec<Duration> = {
-            let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-            late.iter().copied().collect()
+    /// Why there is no room for another call, if there is none.
+    pub(crate) fn full(&self) -> Option<Full> {
+        let (mut late, busy) = {
+            let seen = self.seen();
+            (Vec::from_iter(seen.late.iter().copied()), seen.busy())
         };
         late.sort_unstable();
-        late.iter().nth_back(SPARED).copied().filter(|p99| *p99 > self.most)
+        let late = late.iter().nth_back(SPARED).copied();
+        let late = late.filter(|p99| *p99 > self.limits.late).map(Full::Late);
+        late.or(busy.filter(|percent| *percent > self.limits.busy).map(Full::Busy))
     }
 
-    fn note(&self, late: Duration) {
-        let mut all = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() == WINDOW {
-            all.pop_front();
-        }
-        all.push_back(late);
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn tick(&mut self, late: Duration) {
+        keep(&mut self.late, WINDOW, late);
     }
 
-    fn forget(&self) {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    fn look(&mut self, at: std::time::Instant, busy: Duration) {
+        keep(&mut self.busy, LOOKS + 1, (at, busy));
     }
+
+    /// For how much of the time the threads were busy, percent; `None` = it is not known yet.
+    fn busy(&self) -> Option<u64> {
+        let (first, last) = (self.busy.front()?, self.busy.back()?);
+        let (time, busy) = (last.0 - first.0, last.1.saturating_sub(first.1));
+        (self.busy.len() > LOOKS / 2)
+            .then(|| (100.0 * busy.as_secs_f64() / time.as_secs_f64()).round() as u64)
+    }
+}
+
+fn keep<T>(all: &mut VecDeque<T>, most: usize, new: T) {
+    if all.len() == most {
+        all.pop_front();
+    }
+    all.push_back(new);
+}
+
+/// For how long a thread has been busy, on average.
+fn busy(threads: &RuntimeMetrics) -> Duration {
+    let count = threads.num_workers();
+    let all: Duration = (0..count).map(|thread| threads.worker_total_busy_duration(thread)).sum();
+    all / u32::try_from(count).unwrap_or(u32::MAX).max(1)
 }
 
 impl Runtime {
     /// Measures until `stop`, whenever a call lives here.
     pub(crate) async fn keep_pace(self: Arc<Self>, stop: CancellationToken) {
         let lateness = metrics::histogram!("voxflow_tick_lateness_seconds");
+        let share = metrics::gauge!("voxflow_busy_ratio");
+        let threads = Handle::current().metrics();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -73,16 +137,25 @@ impl Runtime {
             }
             let mut ticks = interval(TICK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            while self.lines.count() > 0 {
+            for count in 0_usize.. {
+                if self.lines.count() == 0 {
+                    break;
+                }
                 let due: Instant = tokio::select! {
                     () = stop.cancelled() => return,
                     due = ticks.tick() => due,
                 };
                 let late = due.elapsed();
                 lateness.record(late.as_secs_f64());
-                self.pace.note(late);
+                let mut seen = self.pace.seen();
+                seen.tick(late);
+                if count.is_multiple_of(LOOK) {
+                    seen.look(std::time::Instant::now(), busy(&threads));
+                    share.set(seen.busy().unwrap_or(0) as f64 / 100.0);
+                }
             }
-            self.pace.forget();
+            *self.pace.seen() = Seen::default();
+            share.set(0.0);
         }
     }
 }
@@ -91,20 +164,41 @@ impl Runtime {
 mod tests {
     use super::*;
 
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
     #[test]
     fn a_process_whose_ticks_are_late_is_full_until_they_are_not() {
-        let pace = Pace::new(Duration::from_millis(5));
-        let tick = |late_ms, times| {
-            (0..times).for_each(|_| pace.note(Duration::from_millis(late_ms)));
-        };
+        let pace = Pace::new(Limits { late: ms(5), busy: 80 });
+        let tick = |late_ms, times| (0..times).for_each(|_| pace.seen().tick(ms(late_ms)));
         tick(1, 40);
         tick(30, SPARED);
-        assert_eq!(pace.too_late(), None, "a moment says nothing");
+        assert_eq!(pace.full(), None, "a moment says nothing");
         tick(30, 1);
-        assert_eq!(pace.too_late(), Some(Duration::from_millis(30)));
+        assert_eq!(pace.full(), Some(Full::Late(ms(30))));
         tick(1, WINDOW - 6);
-        assert_eq!(pace.too_late(), Some(Duration::from_millis(30)), "6 of 500 are above 1 %");
+        assert_eq!(pace.full(), Some(Full::Late(ms(30))), "6 of 500 are above 1 %");
         tick(1, 1);
-        assert_eq!(pace.too_late(), None);
+        assert_eq!(pace.full(), None);
+    }
+
+    #[test]
+    fn so_is_one_whose_threads_hardly_rest() {
+        let pace = Pace::new(Limits { late: ms(5), busy: 80 });
+        let began = std::time::Instant::now();
+        let (mut at, mut busy) = (Duration::ZERO, Duration::ZERO);
+        let mut look = |millis| {
+            at += ms(200);
+            busy += ms(millis);
+            pace.seen().look(began + at, busy);
+            pace.full()
+        };
+        assert!((0..5).all(|_| look(190).is_none()), "half a second says nothing");
+        assert_eq!(look(190), Some(Full::Busy(95)));
+        assert!((0..4).all(|_| look(150).is_some()), "the time before counts for 2 s");
+        assert!((0..9).any(|_| look(150).is_none()));
+        assert_eq!(look(150), None);
+        assert_eq!(Full::Busy(95).to_string(), "its threads are 95 % busy");
     }
 }

@@ -150,7 +150,7 @@ impl Rig {
             web: self.web.clone(),
             services: Vec::new(),
             dialers: self.dialers.clone().into(),
-            full_above: std::time::Duration::from_secs(1),
+            full_above: runtime::Limits { late: std::time::Duration::from_secs(1), busy: 100 },
             waiting: call::waiting::Waiting::default(),
             recordings: None,
             messengers: vec![self.carrier.clone()],
