@@ -38,7 +38,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 # What is killed in a test cannot clean up behind itself: programs of others neither.
-export TMPDIR=$scratch/tmp
+export TMPDIR=$scratch/tmp PULSE_RUNTIME_PATH=$scratch/tmp/pulse
 mkdir -m 1777 "$TMPDIR"
 
 # ---------------------------------------------------------------- what must be installed

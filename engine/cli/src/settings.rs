@@ -51,10 +51,10 @@ pub(crate) struct Settings {
     /// of the same database; where there is none they go on, and are told at last that they end.
     pub(crate) drain_s: u64,
     /// New calls are refused while this process's own ticks are so late, milliseconds: 99 of 100 in
-    /// the last 10 s. Below 5 the calls that live answer as fast as one alone; sound stutters above 10.
+    /// the last 10 s. Above 10 sound stutters.
     pub(crate) full_above_ms: u64,
-    /// And while its threads are so busy, percent of the last 2 s: the calls that came last have not
-    /// spoken yet. 100 = however busy they are.
+    /// And while its threads were so busy for 2 s of the last 10 s, percent: the calls that came last
+    /// have not spoken yet, and nobody's answer shall wait. 100 = however busy they are.
     pub(crate) full_above_percent: u64,
     /// Text conversations.
     pub(crate) conversation: Conversation,
@@ -148,8 +148,8 @@ impl Default for Settings {
             access_keys: Vec::new(),
             access_key: Vec::new(),
             drain_s: 30,
-            full_above_ms: 5,
-            full_above_percent: 80,
+            full_above_ms: 10,
+            full_above_percent: 70,
             conversation: Conversation::default(),
             texting: Texting::default(),
             delivery: Delivery::default(),

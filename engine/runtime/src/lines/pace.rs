@@ -26,15 +26,18 @@ const WINDOW: usize = 500;
 const SPARED: usize = WINDOW / 100;
 /// Ticks between two looks at the threads: 200 ms.
 const LOOK: usize = 10;
-/// Looks that count: 2 s.
-const LOOKS: usize = 10;
+/// Looks that count: 10 s.
+const LOOKS: usize = 50;
+/// Looks over which the time is divided that threads were busy: 2 s. The busiest of them counts, since
+/// callers do not speak evenly.
+const SPAN: usize = 10;
 
 /// How much a process bears before it takes no more calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// How late its ticks may be: 99 of 100 in 10 s.
     pub late: Duration,
-    /// For how much of 2 s its threads may be busy, percent.
+    /// For how much of 2 s in the last 10 s its threads may be busy, percent.
     pub busy: u64,
 }
 
@@ -101,12 +104,15 @@ impl Seen {
         keep(&mut self.busy, LOOKS + 1, (at, busy));
     }
 
-    /// For how much of the time the threads were busy, percent; `None` = it is not known yet.
+    /// For how much of the time the threads were busy when they were busiest, percent; `None` = it is
+    /// not known yet.
     fn busy(&self) -> Option<u64> {
-        let (first, last) = (self.busy.front()?, self.busy.back()?);
-        let (time, busy) = (last.0 - first.0, last.1.saturating_sub(first.1));
-        (self.busy.len() > LOOKS / 2)
-            .then(|| (100.0 * busy.as_secs_f64() / time.as_secs_f64()).round() as u64)
+        let ends = self.busy.iter().skip(SPAN);
+        let shares = self.busy.iter().zip(ends).map(|(from, to)| {
+            let (time, busy) = (to.0 - from.0, to.1.saturating_sub(from.1));
+            (100.0 * busy.as_secs_f64() / time.as_secs_f64()).round() as u64
+        });
+        shares.max()
     }
 }
 
@@ -194,11 +200,12 @@ mod tests {
             pace.seen().look(began + at, busy);
             pace.full()
         };
-        assert!((0..5).all(|_| look(190).is_none()), "half a second says nothing");
+        assert!((0..SPAN).all(|_| look(190).is_none()), "a moment says nothing");
         assert_eq!(look(190), Some(Full::Busy(95)));
-        assert!((0..4).all(|_| look(150).is_some()), "the time before counts for 2 s");
-        assert!((0..9).any(|_| look(150).is_none()));
-        assert_eq!(look(150), None);
+        assert!((0..LOOKS - SPAN).all(|_| look(100).is_some()), "the busiest moment counts");
+        // All that is left of it was not so busy.
+        assert!((0..SPAN).any(|_| look(100).is_none()));
+        assert_eq!(look(100), None);
         assert_eq!(Full::Busy(95).to_string(), "its threads are 95 % busy");
     }
 }
