@@ -12,6 +12,7 @@ mod demo;
 mod dials;
 mod elsewhere;
 mod faults;
+mod full;
 mod leaving;
 mod outlive;
 mod outlive_telnyx;

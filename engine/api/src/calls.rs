@@ -118,6 +118,10 @@ pub(crate) async fn create(
     if let Some(customer) = holder.owner(new.customer_id)? {
         out.tenant.0 = customer;
     }
+    if let Some(why) = api.runtime.full() {
+        let message = format!("no more calls: {why}; call again in a few seconds");
+        return Err(Error::new(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message));
+    }
     match api.runtime.call_out(out).await {
         Ok(calls) => {
             let calls: Vec<Value> = calls.iter().map(shown).collect();

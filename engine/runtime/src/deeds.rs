@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use flow::{Activeflow, Command, Deed, Event, Key, Vars};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use store::{DeedRow, Line, TimerRow, Write};
 
 use crate::outbox::FRESH;
@@ -24,6 +24,8 @@ const LONGEST_S: u64 = 600;
 const MARGIN: Duration = Duration::from_secs(7);
 /// How much longer it is kept from others: its end is to be stored.
 const KEPT: Duration = Duration::from_secs(15);
+/// How long a call that is to be made waits for a process with room.
+const ROOM: SignedDuration = SignedDuration::from_secs(1);
 /// How long a deed, or its end, waits for a store that does not answer before it is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -95,8 +97,15 @@ impl Runtime {
             self.wake_doors(&**doors, "deed", key).await;
             return Ok(());
         }
-        // Others leave it alone for as long as it may take.
         let (held, now) = (self.hold(), self.parts.clock.now());
+        if services::needs_doors(&row.command.deed)
+            && let Some(why) = self.full()
+        {
+            tracing::info!(key, %why, "a call that is to be made waits for room");
+            let later = now.checked_add(ROOM).unwrap_or(now);
+            return Ok(self.commit(vec![self::timer(&row.command.key, later)]).await?);
+        }
+        // Others leave it alone for as long as it may take.
         let longest = longest(&row.command.deed);
         let until = now.checked_add(longest + KEPT).unwrap_or(Timestamp::MAX);
         if self.parts.store.claim_deed(key, now, until, &timer).await?.is_none() {
