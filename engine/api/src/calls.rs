@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use flow::{Destination, Vars};
-use runtime::{CallOut, NotBegun, Wanted};
+use runtime::{CallOut, Wanted};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::CallRow;
@@ -13,7 +13,7 @@ use crate::Api;
 use crate::access::Holder;
 use crate::error::Error;
 use crate::params::{Body, Page, Params, list as page_of};
-use crate::runs::took;
+use crate::runs::{NO_FLOW, took};
 
 /// Calls that one request may make.
 const MOST: usize = 16;
@@ -86,19 +86,13 @@ pub(crate) async fn create(
     holder: Holder,
     Body(new): Body<New>,
 ) -> Result<Json<Value>, Error> {
-    let refuse =
-        |reason, message: String| Err(Error::new(StatusCode::BAD_REQUEST, reason, message));
     let flow = match (new.flow_id, new.actions) {
         (Some(name), _) => Wanted::Named(name),
         (None, Some(actions)) => Wanted::Text(json!(actions).to_string()),
-        (None, None) => {
-            let message = "name a flow by `flow_id`, or bring its `actions`".to_owned();
-            return refuse("MISSING_REQUEST_PARAMETER", message);
-        }
+        (None, None) => return Err(Error::missing(NO_FLOW)),
     };
     if new.destinations.is_empty() || new.destinations.len() > MOST {
-        let message = format!("name 1 to {MOST} `destinations`");
-        return refuse("MISSING_REQUEST_PARAMETER", message);
+        return Err(Error::missing(format!("name 1 to {MOST} `destinations`")));
     }
     let to = new.destinations.into_iter().map(|Party { kind, target, name }| {
         let kind = if kind.is_empty() { "tel".to_owned() } else { kind };
@@ -122,15 +116,9 @@ pub(crate) async fn create(
         let message = format!("no more calls: {why}; call again in a few seconds");
         return Err(Error::new(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message));
     }
-    match api.runtime.call_out(out).await {
-        Ok(calls) => {
-            let calls: Vec<Value> = calls.iter().map(shown).collect();
-            Ok(Json(json!({ "calls": calls, "groupcalls": [] })))
-        }
-        Err(NotBegun::Unknown(why)) => Err(Error::not_found("RESOURCE_NOT_FOUND", why)),
-        Err(NotBegun::Faulty(why)) => refuse("FLOW_INVALID", why),
-        Err(NotBegun::Store(error)) => Err(error.into()),
-    }
+    let calls = api.runtime.call_out(out).await?;
+    let calls: Vec<Value> = calls.iter().map(shown).collect();
+    Ok(Json(json!({ "calls": calls, "groupcalls": [] })))
 }
 
 fn shown(call: &CallRow) -> Value {

@@ -10,6 +10,7 @@ use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use runtime::NotBegun;
 use serde_json::{Value, json};
 
 /// Where clients find the id of their request.
@@ -48,10 +49,25 @@ impl Error {
         self.reason
     }
 
+    /// Something is missing that there is no default for.
+    pub(crate) fn missing(help: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "MISSING_REQUEST_PARAMETER", help)
+    }
+
     /// A parameter cannot be read.
     pub(crate) fn parameter(name: &str, help: &str) -> Self {
         let message = format!("the parameter `{name}` cannot be read: {help}");
         Self::new(StatusCode::BAD_REQUEST, "INVALID_PARAMETER", message)
+    }
+}
+
+impl From<NotBegun> for Error {
+    fn from(refused: NotBegun) -> Self {
+        match refused {
+            NotBegun::Unknown(why) => Self::not_found("RESOURCE_NOT_FOUND", why),
+            NotBegun::Faulty(why) => Self::new(StatusCode::BAD_REQUEST, "FLOW_INVALID", why),
+            NotBegun::Store(error) => error.into(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use flow::{Event, Medium, Taken, Vars};
-use runtime::{Begin, NotBegun, Told, Wanted};
+use runtime::{Begin, Told, Wanted};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{Line, RunRow, TurnRow};
@@ -53,6 +53,9 @@ pub(crate) async fn stop(
     tell(&api, &holder, &id, &Whose::default(), Event::Stopped { why }).await
 }
 
+/// What to do when a request says neither which flow it means nor what it does.
+pub(crate) const NO_FLOW: &str = "name a flow by `flow_id`, or bring its `actions`";
+
 /// A run to begin.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,15 +79,10 @@ pub(crate) async fn create(
     holder: Holder,
     Body(new): Body<New>,
 ) -> Result<Json<Value>, Error> {
-    let refuse =
-        |reason, message: String| Err(Error::new(StatusCode::BAD_REQUEST, reason, message));
     let flow = match (new.flow_id, new.actions) {
         (Some(name), None) => Wanted::Named(name),
         (None, Some(actions)) => Wanted::Text(json!(actions).to_string()),
-        _ => {
-            let message = "name a flow by `flow_id`, or bring its `actions`".to_owned();
-            return refuse("MISSING_REQUEST_PARAMETER", message);
-        }
+        _ => return Err(Error::missing(NO_FLOW)),
     };
     let mut begin = Begin {
         tenant: Default::default(),
@@ -95,12 +93,7 @@ pub(crate) async fn create(
     if let Some(customer) = holder.owner(new.customer_id)? {
         begin.tenant.0 = customer;
     }
-    match api.runtime.begin_run(begin).await {
-        Ok(run) => Ok(Json(summary(&run))),
-        Err(NotBegun::Unknown(why)) => Err(Error::not_found("RESOURCE_NOT_FOUND", why)),
-        Err(NotBegun::Faulty(why)) => refuse("FLOW_INVALID", why),
-        Err(NotBegun::Store(error)) => Err(error.into()),
-    }
+    Ok(Json(summary(&api.runtime.begin_run(begin).await?)))
 }
 
 /// Whose run a client means, when it says so.
