@@ -272,6 +272,7 @@ impl Voxflow {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", &home)
+            .env("TMPDIR", std::env::temp_dir())
             .env("RUST_BACKTRACE", "1")
             .env("VOXFLOW_LOG", std::env::var("VOXFLOW_TEST_LOG").unwrap_or("info".into()))
             // The machine of the tests is often late, and busy: no call is refused for that.
