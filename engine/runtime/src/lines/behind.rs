@@ -17,11 +17,11 @@ use tokio::time::timeout;
 const GATHER: Duration = Duration::from_millis(50);
 /// How long it is waited for a store that does not answer.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The same for the last word of a call that is let go: the caller waits meanwhile.
+const LAST: Duration = Duration::from_millis(500);
 /// So many of the last items may change, or be followed by more, before those before them are written
 /// again: a few turns.
 const UNSETTLED: usize = 8;
-/// The same for the last word of a call that is let go: the caller waits meanwhile.
-const LAST: Duration = Duration::from_millis(500);
 
 /// Which conversation: call, run, epoch. Rows are written in the order of calls, as all commits do.
 type Of = (String, String, i64);
