@@ -229,7 +229,8 @@ impl Ears {
                         self.again = false;
                         self.unheard = Unheard { spoke: true, ..Unheard::default() };
                         if matches!(words, Words::Final(_)) {
-                            self.recent.clear();
+                            // With its room: most of a call nobody speaks to us.
+                            self.recent = VecDeque::new();
                         }
                         return Sign::Words(words);
                     }
