@@ -32,7 +32,7 @@ pub(crate) const FRESH: Duration = Duration::from_secs(3);
 /// How old a claim may be when the carrier's answer is there. It stays within [`HOLD`], and a carrier
 /// has 18 s at least.
 const ANSWERED: Duration = Duration::from_secs(21);
-/// Tries before a text is given up.
+/// How often a carrier may have no time for a text, or no answer, before it is given up.
 pub(crate) const TRIES: i64 = 8;
 /// The pauses before a carrier that is full is asked again, where it says nothing.
 const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
@@ -78,7 +78,12 @@ impl Runtime {
                 }
                 Some(Err(Refusal::Unknown { why })) => {
                     row.unsure = row.tried;
+                    row.refused += 1;
                     Some(self.look_up(&mut row, &*messenger, &why, &mut writes).await)
+                }
+                Some(Err(Refusal::Later { why, after })) => {
+                    row.refused += 1;
+                    Some(Err(Refusal::Later { why, after }))
                 }
                 known => known,
             },
@@ -193,8 +198,8 @@ impl Runtime {
         tracing::warn!(key = row.key, %refusal, "a text did not leave");
         row.why = Some(refusal.to_string());
         match refusal {
-            Refusal::Later { after, .. } if row.attempts < TRIES || row.unsure.is_some() => {
-                let doubled = SignedDuration::from_secs(1 << row.attempts.clamp(1, 16));
+            Refusal::Later { after, .. } if row.refused < TRIES || row.unsure.is_some() => {
+                let doubled = SignedDuration::from_secs(1 << row.refused.clamp(1, 16));
                 let pause =
                     after.and_then(|after| SignedDuration::try_from(after).ok()).unwrap_or(doubled);
                 let now = self.parts.clock.now();

@@ -135,6 +135,7 @@ pub(crate) fn row(
         carrier_id: None,
         why: None,
         attempts: 0,
+        refused: 0,
         not_before: now,
         claimed_by: None,
         tried: None,

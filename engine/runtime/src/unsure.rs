@@ -13,6 +13,8 @@ use crate::outbox::{HOLD, TRIES};
 
 /// How long after a try its absence from the carrier's list means that it was never taken.
 const SETTLED: SignedDuration = SignedDuration::from_secs(HOLD as i64);
+/// When a carrier that never has time is no longer asked: tries are left for what is decided then.
+const ASKED: i64 = TRIES - 2;
 /// How far the carrier's clock may be behind ours.
 const SKEW: SignedDuration = SignedDuration::from_secs(5);
 
@@ -28,6 +30,7 @@ impl Runtime {
     ) -> Result<Sent, Refusal> {
         let now = self.parts.clock.now();
         let since = row.unsure.unwrap_or(row.created);
+        let age = now.duration_since(since);
         let asked = match messenger.taken(&row.outgoing, earlier(since)).await {
             Ok(taken) => self.ours(row, taken).await,
             Err(refusal) => Err(refusal),
@@ -37,35 +40,28 @@ impl Runtime {
                 self.note(row, now, &format!("{why}; the carrier has it, so it was sent"), writes);
                 return Ok(sent);
             }
-            Ok(None) => {
-                let age = now.duration_since(since);
-                if age < SETTLED {
-                    let after = (SETTLED - age).unsigned_abs();
-                    return Err(Refusal::Later { why: why.into(), after: Some(after) });
-                }
-                (true, "the carrier has not got it, so it is sent again".to_owned())
+            Ok(None) if age < SETTLED => {
+                let after = (SETTLED - age).unsigned_abs();
+                return Err(Refusal::Later { why: why.into(), after: Some(after) });
             }
+            Ok(None) => (true, "the carrier has not got it".to_owned()),
             Err(Refusal::Full { why: busy, after }) => {
                 let why = format!("{why}, and the carrier cannot be asked yet: {busy}");
                 return Err(Refusal::Later { why, after });
             }
-            Err(Refusal::Later { why: busy, after }) if row.attempts < TRIES => {
+            Err(Refusal::Later { why: busy, after }) if row.refused < ASKED => {
+                row.refused += 1;
                 let why = format!("{why}, and the carrier cannot be asked yet: {busy}");
                 return Err(Refusal::Later { why, after });
             }
-            Err(refusal) => {
-                let policy = self.parts.delivery.get(&row.outgoing.channel);
-                match policy.copied().unwrap_or_default() {
-                    Delivery::AtMostOnce => {
-                        (false, format!("{refusal}; it is not sent again (at_most_once)"))
-                    }
-                    Delivery::AtLeastOnce => {
-                        (true, format!("{refusal}; it is sent again (at_least_once)"))
-                    }
-                }
-            }
+            Err(refusal) => match self.parts.delivery.get(&row.outgoing.channel) {
+                Some(Delivery::AtLeastOnce) => (true, format!("{refusal} (at_least_once)")),
+                _ => (false, format!("{refusal} (at_most_once)")),
+            },
         };
-        let why = format!("{why}; {decision}");
+        let again = again && row.refused < TRIES;
+        let end = if again { "it is sent again" } else { "it is not sent again" };
+        let why = format!("{why}; {decision}, so {end}");
         self.note(row, now, &why, writes);
         if again {
             row.unsure = None;

@@ -27,6 +27,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { number: 12, sql: include_str!("../migrations/sqlite/0012_turns.sql") },
     Migration { number: 13, sql: include_str!("../migrations/sqlite/0013_addresses.sql") },
     Migration { number: 14, sql: include_str!("../migrations/sqlite/0014_settled.sql") },
+    Migration { number: 15, sql: include_str!("../migrations/sqlite/0015_refused.sql") },
 ];
 
 /// For PostgreSQL.
@@ -45,6 +46,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { number: 12, sql: include_str!("../migrations/postgres/0012_turns.sql") },
     Migration { number: 13, sql: include_str!("../migrations/postgres/0013_addresses.sql") },
     Migration { number: 14, sql: include_str!("../migrations/postgres/0014_settled.sql") },
+    Migration { number: 15, sql: include_str!("../migrations/postgres/0015_refused.sql") },
 ];
 
 /// Where the version is kept.

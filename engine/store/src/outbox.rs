@@ -138,7 +138,8 @@ pub(crate) fn tried(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Erro
             "UPDATE outbox SET \
              status = CASE WHEN status = 'delivered' THEN status ELSE $3 END, \
              carrier_id = $4, why = $5, not_before = $7, claimed_by = NULL, claimed_until = 0, \
-             unsure = $8 WHERE key = $1 AND claimed_by = $2 AND attempts = $6",
+             unsure = $8, refused = $9 \
+             WHERE key = $1 AND claimed_by = $2 AND attempts = $6",
             vec![
                 text(row.key.clone()),
                 maybe_text(row.claimed_by),
@@ -148,6 +149,7 @@ pub(crate) fn tried(row: OutboxRow, all: &mut Vec<Statement>) -> Result<(), Erro
                 Cell::Int(row.attempts),
                 time(row.not_before),
                 maybe_time(row.unsure),
+                Cell::Int(row.refused),
             ],
         )
         .or(conflict),

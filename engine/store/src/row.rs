@@ -243,6 +243,9 @@ pub struct OutboxRow {
     /// Tries so far, the one under way included: [`crate::Store::claim_outbox`] counts it before
     /// the text can leave.
     pub attempts: i64,
+    /// How often the carrier had no time for it, or no answer; tries that died with their process
+    /// do not count.
+    pub refused: i64,
     /// Not before.
     pub not_before: Timestamp,
     /// Who is sending it. [`crate::Write::Tried`] must name the same; [`crate::Write::Outbox`]

@@ -208,6 +208,7 @@ impl Rig {
             carrier_id: None,
             why: None,
             attempts: 0,
+            refused: 0,
             tried: None,
             unsure: None,
             about: None,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use conversation::{Refusal, Status};
 use serde_json::json;
 
 use crate::rig::{Rig, talks};
@@ -61,6 +62,28 @@ async fn texts_that_wait_in_line_are_all_answered_in_order() {
     rig.pass(61);
     rig.start();
     assert_eq!(rig.ended(THREADS * TEXTS).await.len(), THREADS * TEXTS);
+}
+
+#[tokio::test]
+async fn a_text_is_given_up_by_a_carrier_and_not_by_processes_that_die_with_it() {
+    let say = json!([{ "id": "say", "type": "send_message", "option": { "text": "hi" } }]);
+    let mut rig = Rig::texts(say).await;
+    rig.carrier.refuse(Refusal::Later { why: "not now".into(), after: None });
+    rig.text("hello").await;
+    let key = rig.carrier.tried(1).await[0].key.clone();
+    let row = async |rig: &Rig| rig.store.outbox(&key).await.unwrap().unwrap();
+    rig.until("the refusal to be stored", async || row(&rig).await.refused == 1).await;
+    rig.kill().await;
+    for death in 0..12 {
+        rig.pass(61);
+        let claimed = rig.store.claim_outbox(&format!("dead {death}"), rig.now(), 24, 10).await;
+        assert_eq!(claimed.unwrap().len(), 1);
+    }
+    rig.pass(61);
+    rig.start();
+    assert_eq!(rig.carrier.sent(1).await[0].key, key);
+    rig.until("it to be known", async || row(&rig).await.status == Status::Sent).await;
+    assert_eq!((row(&rig).await.attempts, row(&rig).await.refused), (15, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -77,6 +77,9 @@ async fn a_carrier_that_stays_busy_is_given_up() {
     })
     .await;
     assert_eq!(rig.carrier.texts(), [""; 0]);
+    let key = &rig.carrier.tried(8).await[0].key;
+    let row = rig.store.outbox(key).await.unwrap().unwrap();
+    assert_eq!((row.status, row.attempts, row.refused), (Status::Failed, 8, 8));
 }
 
 #[tokio::test]
@@ -245,6 +248,26 @@ async fn a_channel_may_rather_send_twice_than_never() {
     rig.start();
     rig.carrier.keeps_silent();
     let told = lost_answer(&rig).await;
-    assert!(told.contains("at_least_once"), "{told}");
+    assert!(told.contains("(at_least_once), so it is sent again"), "{told}");
     assert_eq!(rig.carrier.texts(), ["hi one"]);
+}
+
+#[tokio::test]
+async fn a_carrier_that_never_answers_is_given_up_too() {
+    let mut rig = Rig::idle(json!([
+        { "id": "say", "type": "send_message", "option": { "text": "hi" } },
+    ]))
+    .await;
+    rig.delivery = conversation::Delivery::AtLeastOnce;
+    rig.start();
+    rig.carrier.keeps_silent();
+    for _ in 0..20 {
+        rig.carrier.refuse(Refusal::Unknown { why: "the answer was lost".into() });
+    }
+    rig.text("hello").await;
+    let runs = rig.ended(1).await;
+    assert_eq!(rig.steps(&runs[0].id).await, ["say failed"]);
+    assert_eq!(rig.carrier.tried(8).await.len(), 8);
+    let told = rig.store.transcript(&runs[0].id).await.unwrap();
+    assert!(told[7].text.ends_with("it is not sent again"), "{}", told[7].text);
 }

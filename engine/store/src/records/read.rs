@@ -17,7 +17,7 @@ pub(super) const MESSAGE: &str =
 pub(super) const SESSION: &str = "id, thread, seq, agent, generation, answered, run, awaited, history, \
                        rest, active, idle_s, ended";
 pub(crate) const OUTBOX: &str = "key, thread, outgoing, run, about, status, carrier_id, why, attempts, \
-                      not_before, claimed_by, tried, unsure, created, receipt_at, \
+                      refused, not_before, claimed_by, tried, unsure, created, receipt_at, \
                       EXISTS (SELECT 1 FROM opt_outs \
                       WHERE opt_outs.thread = outbox.thread AND back IS NULL)";
 pub(super) const CALL: &str =
@@ -128,6 +128,7 @@ pub(super) fn outbox(mut r: Record) -> Result<OutboxRow, Error> {
         carrier_id: r.maybe_text()?,
         why: r.maybe_text()?,
         attempts: r.int()?,
+        refused: r.int()?,
         not_before: r.time()?,
         claimed_by: r.maybe_text()?,
         tried: r.maybe_time()?,

@@ -191,6 +191,7 @@ pub(crate) fn reply(peering: &Peering, key: &str, created: i64) -> OutboxRow {
         carrier_id: None,
         why: None,
         attempts: 0,
+        refused: 0,
         not_before: at(0),
         claimed_by: None,
         tried: None,
