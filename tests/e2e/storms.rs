@@ -1,6 +1,6 @@
 //! Random faults on the wire: several calls at once, and between voxflow and its vendors a way on which
 //! each connection meets a fate of its own. Whatever becomes of it, no call is stuck, the caller is
-//! not left in silence, and no sound of a turn that was cut is heard.
+//! not left in silence, nor in the middle of an answer, and no sound of a turn that was cut is heard.
 //!
 //! `VOXFLOW_STORM=full` lives a hundred plans in place of four. A finding names the seed of its plan,
 //! which draws the same fates again; which call meets which of them depends on who comes first.
@@ -21,7 +21,7 @@ use tests::rig::{OURS, Setup, World};
 use tests::sound;
 use tests::storm::{Dice, Fate, Storm};
 
-use super::calls::{baker, exits, line};
+use super::calls::{baker, exits, line, transcript};
 
 /// Calls at once.
 const CALLS: u64 = 4;
@@ -99,6 +99,29 @@ async fn hears(phone: &Phone, after: Duration) -> Option<Result<Duration, String
     tokio::time::timeout(STUCK, heard).await.ok()
 }
 
+/// Hears the last answer out: it is over when nothing comes for as long as there may be silence in it.
+async fn hears_out(phone: &Phone, late: &Late) {
+    loop {
+        let last = phone.heard.all().last().copied().unwrap_or_default();
+        let silent = phone.now().saturating_sub(last);
+        let most = SILENCE + late.since(Instant::now() - silent);
+        if silent >= most {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(most - silent) => {}
+            _ = phone.ends() => return,
+        }
+    }
+}
+
+/// What the caller was left with, if that is no end of a sentence.
+fn left_with(run: &Value) -> Option<String> {
+    let (who, text) = transcript(run).pop()?;
+    (who == "caller" || !text.ends_with(['.', '?', '!']))
+        .then(|| format!("the last word is the {who}'s: `{text}`"))
+}
+
 /// Lives a caller's call; what is not as it should be, and the silences.
 async fn calls(
     phone: Phone,
@@ -132,6 +155,10 @@ async fn calls(
                 findings.push(format!("turn {turn}: nobody stood in: {why}"));
                 break;
             }
+        }
+        if turn == TURNS {
+            hears_out(&phone, &late).await;
+            break;
         }
         // After a while, which may be in the middle of the answer.
         let said = sound::padded(dice.below(2_500) as usize, &speech, 0);
@@ -197,6 +224,7 @@ async fn plan(seed: u64, company: Company) -> (Vec<String>, Vec<Duration>, usize
         for line in run["transcript"].as_array().unwrap() {
             told += &format!("\n  {} {} {}", line["at"], line["who"], line["text"]);
         }
+        findings.extend(left_with(&run));
         told += "\n";
         let failed = exits(&run).contains(&("agent".into(), "failed".into()));
         if failed && company == Company::Fallbacks {

@@ -7,6 +7,7 @@
 //! Invariant: a commit is answered only after the transaction that holds it is on the disk
 //! (`synchronous = FULL`).
 
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,8 +26,9 @@ const GROUP: usize = 256;
 const WAITING: usize = 1024;
 /// How long another process may hold the file.
 const BUSY: Duration = Duration::from_secs(5);
-/// Connections that read.
-const READERS: usize = 4;
+/// What a connection that reads keeps of the file, KiB (minus, as SQLite counts): it looks single rows
+/// up, and the system has the pages.
+const KEPT: i64 = -256;
 /// Prepared statements that a connection keeps; there are about fifty.
 const STATEMENTS: usize = 128;
 
@@ -108,13 +110,15 @@ fn readers(path: &str) -> Result<Pool, Error> {
     Config::new(path)
         .builder(Runtime::Tokio1)
         .map_err(unavailable)?
-        .max_size(READERS)
+        // One for each processor; at least two, so that a long look does not hold up a short one.
+        .max_size(available_parallelism().map_or(2, |processors| processors.get().max(2)))
         .post_create(Hook::async_fn(|reader, _| {
             Box::pin(async move {
                 let prepared = reader
                     .interact(|connection| {
                         connection.set_prepared_statement_cache_capacity(STATEMENTS);
                         connection.busy_timeout(BUSY)?;
+                        connection.pragma_update(None, "cache_size", KEPT)?;
                         connection.pragma_update(None, "query_only", true)
                     })
                     .await;

@@ -4,6 +4,9 @@
 //! The server is a process of its own, so that what it takes is its own; callers and doubles live in
 //! this one. A caller asks, hears the answer, and speaks over every second one.
 //!
+//! `VOXFLOW_FULL_ABOVE_MS` and `VOXFLOW_FULL_ABOVE_PERCENT` reach the server; the rest of its settings
+//! is the same everywhere.
+//!
 //! What is subtracted, and how it is known:
 //!
 //! - *Engine-added time* of an answer is the time from the voice's end to the answer's first frame,
@@ -123,7 +126,7 @@ async fn measure(wanted: &Wanted, calls: usize, beside: Option<&str>) -> Result<
     let doubles = Doubles::open(times, board.clone()).await?;
     let server = Server::start(beside, doubles.at, http.clone()).await?;
 
-    let idle = server.taken().await?;
+    let idle = server.at_rest().await?;
     let (_, load_before) = server::machine()?;
     let begin = Instant::now();
     let ramp = Duration::from_secs_f64(calls as f64 / wanted.ramp.max(0.1));

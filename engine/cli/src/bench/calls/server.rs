@@ -14,6 +14,10 @@ use crate::bench::OURS;
 
 /// How long it may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// In so long it begins nothing more: it is at rest.
+const REST: Duration = Duration::from_secs(1);
+/// What of the environment reaches the server: when it is full.
+const LIMITS: &str = "VOXFLOW_FULL_ABOVE_";
 /// Ticks of the system's clock in a second, as `/proc` counts on every Linux.
 const TICKS: f64 = 100.0;
 
@@ -77,6 +81,7 @@ impl Server {
                 ours.args(["serve", "--config", "voxflow.toml"])
                     .current_dir(folder.path())
                     .env_clear()
+                    .envs(std::env::vars().filter(|(name, _)| name.starts_with(LIMITS)))
                     .env("VOXFLOW_LOG", "warn");
                 ours
             }
@@ -123,6 +128,23 @@ impl Server {
             tasks: tasks.unwrap_or_default() as u64,
             files: std::fs::read_dir(format!("{here}/fd")).map_err(silent)?.count() as u64,
         })
+    }
+
+    /// What it takes at rest: it begins more than makes it ready, and that is no call's.
+    ///
+    /// # Errors
+    /// As [`Server::taken`].
+    pub(super) async fn at_rest(&self) -> Result<Taken, String> {
+        let mut before = self.taken().await?;
+        let began = Instant::now();
+        loop {
+            tokio::time::sleep(REST).await;
+            let now = self.taken().await?;
+            if now.memory <= before.memory + before.memory / 200 || began.elapsed() > PATIENCE {
+                return Ok(now);
+            }
+            before = now;
+        }
     }
 
     async fn metric(&self, name: &str) -> Option<f64> {
