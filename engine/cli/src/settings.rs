@@ -53,8 +53,8 @@ pub(crate) struct Settings {
     /// New calls are refused while this process's own ticks are so late, milliseconds: 99 of 100 in
     /// the last 10 s. Above 10 sound stutters.
     pub(crate) full_above_ms: u64,
-    /// And while its threads were so busy for 2 s of the last 10 s, percent: the calls that came last
-    /// have not spoken yet, and nobody's answer shall wait. 100 = however busy they are.
+    /// And while its threads were so busy for 2 s of the last 10 s, percent; what the calls that came
+    /// since will add is counted, so that nobody's answer waits. 100 = however busy they are.
     pub(crate) full_above_percent: u64,
     /// Text conversations.
     pub(crate) conversation: Conversation,
@@ -149,7 +149,7 @@ impl Default for Settings {
             access_key: Vec::new(),
             drain_s: 30,
             full_above_ms: 10,
-            full_above_percent: 70,
+            full_above_percent: 60,
             conversation: Conversation::default(),
             texting: Texting::default(),
             delivery: Delivery::default(),

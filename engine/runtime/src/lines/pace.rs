@@ -4,8 +4,9 @@
 //! While a call lives here, a tick every 20 ms, as a call's sound has them, measures how long after
 //! its time it comes. That tells what callers hear, and tells it late: a process that is just not late
 //! yet has no room for the calls that came in the last seconds and have not spoken. So the time counts
-//! that its threads do not rest, too. While one of the two is above what the operator allows, new
-//! calls are refused, and those that live keep their figures.
+//! that its threads do not rest, too, and what the calls that came since will add to it. While one of
+//! the two is above what the operator allows, new calls are refused, and those that live keep their
+//! figures.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +32,9 @@ const LOOKS: usize = 50;
 /// Looks over which the time is divided that threads were busy: 2 s. The busiest of them counts, since
 /// callers do not speak evenly.
 const SPAN: usize = 10;
+/// What a call takes of a thread at most, percent, as long as nobody has measured it: other work keeps
+/// threads busy, too.
+const CALL: f64 = 1.0;
 
 /// How much a process bears before it takes no more calls.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +51,8 @@ pub enum Full {
     /// Its ticks are so late, the latest of 99 in 100.
     #[error("ticks are {} ms late", .0.as_millis())]
     Late(Duration),
-    /// Its threads are busy for so many percent of the time.
+    /// Its threads are busy for so many percent of the time, or will be with the calls that have just
+    /// come.
     #[error("its threads are {0} % busy")]
     Busy(u64),
 }
@@ -61,10 +66,20 @@ pub(crate) struct Pace {
 
 #[derive(Default)]
 struct Seen {
+    threads: usize,
     /// How late ticks were.
     late: VecDeque<Duration>,
-    /// For how long the threads had been busy since they began, each, and when.
-    busy: VecDeque<(std::time::Instant, Duration)>,
+    looks: VecDeque<Look>,
+}
+
+/// A look at the threads.
+#[derive(Clone, Copy)]
+struct Look {
+    at: std::time::Instant,
+    /// For how long they had been busy since they began, all of them.
+    busy: Duration,
+    /// Calls that lived here.
+    calls: usize,
 }
 
 impl Pace {
@@ -100,17 +115,20 @@ impl Seen {
         keep(&mut self.late, WINDOW, late);
     }
 
-    fn look(&mut self, at: std::time::Instant, busy: Duration) {
-        keep(&mut self.busy, LOOKS + 1, (at, busy));
+    fn look(&mut self, look: Look) {
+        keep(&mut self.looks, LOOKS + 1, look);
     }
 
-    /// For how much of the time the threads were busy when they were busiest, percent; `None` = it is
-    /// not known yet.
+    /// For how much of the time the threads were busy when they were busiest, and would have been with
+    /// the calls that live now, percent; `None` = it is not known yet.
     fn busy(&self) -> Option<u64> {
-        let ends = self.busy.iter().skip(SPAN);
-        let shares = self.busy.iter().zip(ends).map(|(from, to)| {
-            let (time, busy) = (to.0 - from.0, to.1.saturating_sub(from.1));
-            (100.0 * busy.as_secs_f64() / time.as_secs_f64()).round() as u64
+        let (now, threads) = (self.looks.back()?.calls, self.threads.max(1) as f64);
+        let spans = self.looks.iter().zip(self.looks.iter().skip(SPAN));
+        let shares = spans.map(|(from, to)| {
+            let time = (to.at - from.at).as_secs_f64() * threads;
+            let share = 100.0 * to.busy.saturating_sub(from.busy).as_secs_f64() / time;
+            let each = (share / to.calls.max(1) as f64).min(CALL / threads);
+            (share + each * now.saturating_sub(to.calls) as f64).round().min(100.0) as u64
         });
         shares.max()
     }
@@ -123,11 +141,9 @@ fn keep<T>(all: &mut VecDeque<T>, most: usize, new: T) {
     all.push_back(new);
 }
 
-/// For how long a thread has been busy, on average.
+/// For how long threads have been busy, all of them.
 fn busy(threads: &RuntimeMetrics) -> Duration {
-    let count = threads.num_workers();
-    let all: Duration = (0..count).map(|thread| threads.worker_total_busy_duration(thread)).sum();
-    all / u32::try_from(count).unwrap_or(u32::MAX).max(1)
+    (0..threads.num_workers()).map(|thread| threads.worker_total_busy_duration(thread)).sum()
 }
 
 impl Runtime {
@@ -144,7 +160,8 @@ impl Runtime {
             let mut ticks = interval(TICK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             for count in 0_usize.. {
-                if self.lines.count() == 0 {
+                let calls = self.lines.count();
+                if calls == 0 {
                     break;
                 }
                 let due: Instant = tokio::select! {
@@ -156,7 +173,9 @@ impl Runtime {
                 let mut seen = self.pace.seen();
                 seen.tick(late);
                 if count.is_multiple_of(LOOK) {
-                    seen.look(std::time::Instant::now(), busy(&threads));
+                    seen.threads = threads.num_workers();
+                    let at = std::time::Instant::now();
+                    seen.look(Look { at, busy: busy(&threads), calls });
                     share.set(seen.busy().unwrap_or(0) as f64 / 100.0);
                 }
             }
@@ -189,23 +208,44 @@ mod tests {
         assert_eq!(pace.full(), None);
     }
 
+    /// Looks at two threads, which were busy for so many ms of 200 while so many calls lived.
+    fn looks(pace: &Pace) -> impl FnMut(u64, usize) -> Option<Full> {
+        let began = std::time::Instant::now();
+        let (mut at, mut busy) = (began, Duration::ZERO);
+        pace.seen().threads = 2;
+        move |millis, calls| {
+            at += ms(200);
+            busy += 2 * ms(millis);
+            pace.seen().look(Look { at, busy, calls });
+            pace.full()
+        }
+    }
+
     #[test]
     fn so_is_one_whose_threads_hardly_rest() {
         let pace = Pace::new(Limits { late: ms(5), busy: 80 });
-        let began = std::time::Instant::now();
-        let (mut at, mut busy) = (Duration::ZERO, Duration::ZERO);
-        let mut look = |millis| {
-            at += ms(200);
-            busy += ms(millis);
-            pace.seen().look(began + at, busy);
-            pace.full()
-        };
-        assert!((0..SPAN).all(|_| look(190).is_none()), "a moment says nothing");
-        assert_eq!(look(190), Some(Full::Busy(95)));
-        assert!((0..LOOKS - SPAN).all(|_| look(100).is_some()), "the busiest moment counts");
+        let mut look = looks(&pace);
+        assert!((0..SPAN).all(|_| look(190, 1).is_none()), "a moment says nothing");
+        assert_eq!(look(190, 1), Some(Full::Busy(95)));
+        assert!((0..LOOKS - SPAN).all(|_| look(100, 1).is_some()), "the busiest moment counts");
         // All that is left of it was not so busy.
-        assert!((0..SPAN).any(|_| look(100).is_none()));
-        assert_eq!(look(100), None);
+        assert!((0..SPAN).any(|_| look(100, 1).is_none()));
+        assert_eq!(look(100, 1), None);
         assert_eq!(Full::Busy(95).to_string(), "its threads are 95 % busy");
+    }
+
+    #[test]
+    fn calls_that_have_just_come_count_before_they_are_felt() {
+        let pace = Pace::new(Limits { late: ms(5), busy: 80 });
+        let mut look = looks(&pace);
+        assert!((0..=SPAN).all(|_| look(100, 400).is_none()));
+        assert_eq!(look(100, 600), None, "75 %");
+        assert_eq!(look(100, 700), Some(Full::Busy(88)));
+        // That other work keeps the threads busy is no call's doing.
+        let pace = Pace::new(Limits { late: ms(5), busy: 80 });
+        let mut look = looks(&pace);
+        assert!((0..=SPAN).all(|_| look(100, 1).is_none()));
+        assert_eq!(look(100, 60), None, "half a percent for each");
+        assert_eq!(look(100, 63), Some(Full::Busy(81)));
     }
 }
