@@ -40,7 +40,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// Rows, jobs and their JSON are many small pieces that another thread frees: the system's own
-/// allocator took a third of this process's time under load.
+/// allocator took a third of this process's time under load. Without huge pages (`no_thp`), which make
+/// steps of 2 MiB of what a call takes: 280 KB for 305, and 15 MB less for a process at rest.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
