@@ -11,10 +11,12 @@ use std::time::Duration;
 use conversation::Messenger;
 use store::{OutboxRow, Write};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use crate::hold::Claimed;
+use crate::hold::{Claimed, Held};
 use crate::outbox::HOLD;
 use crate::{Role, Runtime, trace};
 
@@ -109,6 +111,36 @@ impl Runtime {
             _ => None,
         });
         let sooner = timers.min();
+        let next = match self.me.upgrade() {
+            // Whoever commits may be stopped by a newer text; what is claimed leaves all the same.
+            Some(runtime) if !ours.is_empty() => {
+                let sent = async move { runtime.commit_and_send(writes, ours, held).await };
+                let broke = |error: JoinError| store::Error::Unavailable(error.to_string());
+                tokio::spawn(sent.in_current_span()).await.map_err(broke)??
+            }
+            _ => self.commit_and_send(writes, ours, held).await?,
+        };
+        if others {
+            self.outbox_changed();
+            if self.parts.role == Role::Edge {
+                self.wakes.outbox(&self.parts.worker);
+            }
+        }
+        if sooner.is_some_and(|due| due.as_microsecond() < self.next_timer.load(Ordering::Relaxed))
+        {
+            self.timers_changed();
+        }
+        Ok(next)
+    }
+
+    /// Commits, and sends those texts of ours that do not wait behind another; the text that
+    /// [`Write::Next`] has claimed.
+    async fn commit_and_send(
+        &self,
+        writes: Vec<Write>,
+        mut ours: Vec<(OutboxRow, OwnedSemaphorePermit)>,
+        held: Held,
+    ) -> Result<Option<Claimed>, store::Error> {
         let texts = match trace::database(self.parts.store.commit_told(writes)).await {
             Ok(texts) => texts,
             Err(error) => {
@@ -134,16 +166,6 @@ impl Runtime {
                 }
                 None => {}
             }
-        }
-        if others {
-            self.outbox_changed();
-            if self.parts.role == Role::Edge {
-                self.wakes.outbox(&self.parts.worker);
-            }
-        }
-        if sooner.is_some_and(|due| due.as_microsecond() < self.next_timer.load(Ordering::Relaxed))
-        {
-            self.timers_changed();
         }
         Ok(next)
     }

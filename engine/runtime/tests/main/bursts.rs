@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::faults::{Fault, Faulty};
 use crate::rig::{Rig, talks};
 
 #[tokio::test]
@@ -44,6 +45,29 @@ async fn a_newer_text_takes_the_place_of_a_reply_that_is_being_made() {
     last.say("welcome").await;
     rig.carrier.sent(2).await;
     assert_eq!(rig.carrier.texts(), ["on its way", "welcome"]);
+}
+
+#[tokio::test]
+async fn a_reply_that_is_stored_leaves_though_a_newer_text_comes_at_that_moment() {
+    let store = Faulty::new().await;
+    let queue = queue::open("embedded").await.unwrap();
+    let mut rig = Rig::on(store.clone(), queue, None, Some(talks(json!({}))));
+    rig.start();
+    rig.text("one").await;
+    let first = rig.model.asked().await;
+    store.is(Fault::Slow);
+    first.say("to one").await;
+    rig.until("the reply to be stored", async || rig.store.next_outbox().await.unwrap().is_some())
+        .await;
+    // Whoever stored it does not know it yet, and is stopped.
+    rig.text("two").await;
+    let second = rig.model.asked().await;
+    assert_eq!(second.said(), ["to one"]);
+    store.answers();
+    rig.carrier.sent(1).await;
+    second.say("to two").await;
+    rig.carrier.sent(2).await;
+    assert_eq!(rig.carrier.texts(), ["to one", "to two"]);
 }
 
 #[tokio::test]

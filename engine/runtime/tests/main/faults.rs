@@ -13,6 +13,7 @@ use store::{
     Place, RunRow, SessionRow, StandingRow, Store, ThreadRow, TimerRow, Tokens, ToldRow, TurnRow,
     WorkerRow, Write,
 };
+use tokio::sync::Notify;
 
 /// What becomes of a commit.
 #[derive(Clone, Copy, PartialEq)]
@@ -23,6 +24,8 @@ pub(crate) enum Fault {
     Down,
     /// It is done, and the answer is lost, once.
     Mute,
+    /// It is done, and the answer comes late, once: see [`Faulty::answers`].
+    Slow,
 }
 
 /// What comes between a runtime and its store.
@@ -82,12 +85,18 @@ pub(crate) type Faulty = Through<Faults>;
 pub(crate) struct Faults {
     store: Arc<dyn Store>,
     fault: Mutex<Fault>,
+    late: Notify,
 }
 
 impl Faulty {
     pub(crate) async fn new() -> Arc<Self> {
         let store = store::open("sqlite::memory:").await.unwrap();
-        Arc::new(Self(Faults { store, fault: Mutex::new(Fault::None) }))
+        Arc::new(Self(Faults { store, fault: Mutex::new(Fault::None), late: Notify::new() }))
+    }
+
+    /// The late answer comes.
+    pub(crate) fn answers(&self) {
+        self.0.late.notify_one();
     }
 
     pub(crate) fn is(&self, fault: Fault) {
@@ -110,9 +119,14 @@ impl Between for Faults {
             return lost();
         }
         let committed = self.store.commit_told(writes).await?;
-        if fault == Fault::Mute {
+        if matches!(fault, Fault::Mute | Fault::Slow) {
             *self.fault.lock().unwrap() = Fault::None;
+        }
+        if fault == Fault::Mute {
             return lost();
+        }
+        if fault == Fault::Slow {
+            self.late.notified().await;
         }
         Ok(committed)
     }
