@@ -24,7 +24,7 @@ pub(crate) enum Fault {
     Down,
     /// It is done, and the answer is lost, once.
     Mute,
-    /// It is done, and the answer comes late, once: see [`Faulty::answers`].
+    /// If it sends a text it is done, and the answer comes late, once: see [`Faulty::answers`].
     Slow,
 }
 
@@ -104,6 +104,20 @@ impl Faulty {
     }
 }
 
+impl Faults {
+    /// What becomes of the next commit.
+    fn take(&self, writes: &[Write]) -> Fault {
+        let mut fault = self.fault.lock().unwrap();
+        let sends = || writes.iter().any(|write| matches!(write, Write::Send(..)));
+        match *fault {
+            _ if is_pulse(writes) => Fault::None,
+            Fault::Slow if !sends() => Fault::None,
+            Fault::Mute | Fault::Slow => std::mem::replace(&mut *fault, Fault::None),
+            fault => fault,
+        }
+    }
+}
+
 impl Between for Faults {
     fn store(&self) -> &dyn Store {
         &*self.store
@@ -111,17 +125,11 @@ impl Between for Faults {
 
     async fn commits(&self, writes: Vec<Write>) -> Result<Vec<OutboxRow>, Error> {
         let lost = || Err(Error::Unavailable("the test took it down".into()));
-        let mut fault = *self.fault.lock().unwrap();
-        if is_pulse(&writes) {
-            fault = Fault::None;
-        }
+        let fault = self.take(&writes);
         if fault == Fault::Down {
             return lost();
         }
         let committed = self.store.commit_told(writes).await?;
-        if matches!(fault, Fault::Mute | Fault::Slow) {
-            *self.fault.lock().unwrap() = Fault::None;
-        }
         if fault == Fault::Mute {
             return lost();
         }
